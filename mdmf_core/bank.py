@@ -1,0 +1,113 @@
+"""Step 2b: build the reference bank and the calibration of a trained checkpoint from embedded pictures.
+
+    python -m mdmf_core bank recipe.json runs/mine
+
+Source: arXiv 2605.09296 (the bank), method.md sections 4 and 6 (calibration, compression). Bank pictures
+may be training pictures; calibration pictures may be neither, and each is used once, in one life drawn by
+lot, so that the calibration scores are exchangeable. Prints what the compression of the bank costs.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from mdmf_core import mmd, reference
+from mdmf_core.dataset import DatasetError, lot, source_shares
+from mdmf_core.embed import Embedded
+from mdmf_core.model import Model
+from mdmf_core.reference import Reference, Signed
+
+DEFAULTS = {"size": 1024, "per_picture": 12, "calibration_lives": ["as_is"], "cap": 120, "tilt": 0.7, "seed": 0}
+
+
+def pool(pictures: list[Embedded], model: Model, config: dict) -> mmd.Bank:
+    """The uncompressed bank of one class: up to `per_picture` patches of every picture and life.
+
+    A source weighs as much as it is drawn in training (`source_shares`), its pictures equally.
+    """
+    rng = np.random.default_rng(config["seed"])
+    counts = Counter(picture.source for picture in pictures)
+    shares = dict(zip(counts, source_shares(counts.values(), config["cap"], config["tilt"]), strict=True))
+    parts, weights = [], []
+    for picture in pictures:
+        n = len(picture.embeddings)
+        chosen = np.sort(rng.permutation(n)[: config["per_picture"]])
+        parts.append(picture.embeddings[torch.from_numpy(chosen)])
+        weights.append(np.full(len(chosen), shares[picture.source] / counts[picture.source] / len(chosen)))
+    return mmd.bank(model.points(torch.cat(parts)), model.kernel, torch.from_numpy(np.concatenate(weights)))
+
+
+def one_life_each(pictures: list[Embedded], lives: list[str]) -> list[Embedded]:
+    """Each calibration picture once, in one of `lives` by lot."""
+    return [p for p in pictures if p.life == lives[int(lot(f"life {p.key}") * len(lives))]]
+
+
+def build(
+    bank_pictures: list[Embedded],
+    calibration: list[Embedded],
+    model: Model,
+    config: dict,
+    say: Callable[[str], None] = print,
+) -> Reference:
+    """Banks, compressed, and calibration of a model.
+
+    Args:
+        bank_pictures: embedded real and, for the relative statistic, generated pictures.
+        calibration: embedded real pictures that are in neither training nor bank.
+        model: the checkpoint.
+        config: any of `DEFAULTS`; `size` is the number of points a bank is compressed to, 0 keeps all.
+        say: takes each line about what was built.
+
+    Raises:
+        DatasetError: no real bank picture, none generated where one is needed, or a calibration picture
+            that is in the bank.
+        ValueError: an unknown key in `config`.
+    """
+    unknown = set(config) - set(DEFAULTS)
+    if unknown:
+        raise ValueError(f"The bank section has unknown keys: {', '.join(sorted(unknown))}.")
+    config = DEFAULTS | config
+    calibration = one_life_each(calibration, config["calibration_lives"])
+    shared = {p.key for p in calibration} & {p.key for p in bank_pictures}
+    if shared:
+        raise DatasetError(f"{len(shared)} calibration pictures are in the bank too, such as {min(shared)}.")
+    if not calibration:
+        raise DatasetError("There are no calibration pictures; name real sources or a share for calibration.")
+    classes = [[p for p in bank_pictures if p.label == label] for label in (0, 1)]
+    if not classes[0] or (model.statistic == "relative" and not classes[1]):
+        raise DatasetError(f"The bank has no {'generated' if classes[0] else 'real'} picture.")
+    full = [pool(pictures, model, config) if pictures else None for pictures in classes]
+    small = [b and (reference.compress(b, config["size"], model.kernel) if config["size"] else b) for b in full]
+    signed = [Signed(model.points(p.embeddings), p.rows, p.cols) for p in calibration]
+    nulls, patch_nulls = reference.calibrate(signed, *small, model.kernel)
+    facts: dict = {
+        "calibration": dict(Counter(p.source for p in calibration)),
+        "calibration_lives": dict(Counter(p.life for p in calibration)),
+        "real": dict(Counter(p.source for p in {p.key: p for p in classes[0]}.values())),
+        "generated": dict(Counter(p.source for p in {p.key: p for p in classes[1]}.values())),
+        "points": [b.points.count if b else 0 for b in small],
+        "points_uncompressed": [b.points.count if b else 0 for b in full],
+        "compression_error": compression_error(signed, full, small, model),
+    }
+    say(f"bank: {facts['points']} points for {facts['points_uncompressed']} patches (real, generated)")
+    say(f"calibration: {len(calibration)} pictures of {len(facts['calibration'])} sources")
+    error = facts["compression_error"]
+    say(f"compression: |s - s_full| {error['mean']:.4f} on average, {error['max']:.4f} at most, in null deviations")
+    return Reference(*small, nulls, patch_nulls, facts)
+
+
+def compression_error(signed: list[Signed], full: list, small: list, model: Model, most: int = 60) -> dict[str, float]:
+    """|s - s_full| over the deviation of s_full, on up to `most` calibration pictures: mean and maximum."""
+    some = signed[:: max(1, len(signed) // most)]
+    scores = np.array(
+        [
+            [float(reference.evidence_of(s.points, model.statistic, *banks, model.kernel)[0].sum()) for s in some]
+            for banks in (small, full)
+        ]
+    )
+    gaps = np.abs(scores[0] - scores[1]) / max(float(scores[1].std()), 1e-12)
+    return {"mean": float(gaps.mean()), "max": float(gaps.max())}

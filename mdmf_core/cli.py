@@ -1,0 +1,285 @@
+"""The command line: `python -m mdmf_core COMMAND`.
+
+    detect PATH...          a score, a p-value and a decision for each picture
+    pretrain RECIPE RUN     train the compact encoder (only for the bundled backbone)
+    embed RECIPE RUN        step 1 of the paper: embeddings of all patches
+    train RECIPE RUN        step 2: the Patch Forensic Signature
+    bank RECIPE RUN         step 2b: reference bank and calibration
+    evaluate MODEL FOLDER...    step 3: figures on generators that were not trained on
+    push FOLDER REPO        publish a checkpoint on the Hugging Face Hub
+
+A recipe is one JSON file: `data` (folder of images), `split` (who is held out), and a section for each
+step. Torch is imported only by the commands that compute.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+
+Recipe = Annotated[Path, typer.Argument(help="JSON file with data, split and a section for each step.")]
+Run = Annotated[Path, typer.Argument(help="Folder for everything that the recipe makes.")]
+SECTIONS = {"data", "split", "backbone", "geometry", "pretrain", "embed", "train", "bank"}
+SPLIT_KEYS = {"test", "validation", "calibration", "calibration_share"}
+
+
+class Stop(Exception):
+    """Ends a command with one sentence on standard error and exit status 1."""
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _read_recipe(path: Path) -> dict[str, Any]:
+    try:
+        recipe = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise Stop(f"The recipe {path} can't be read.") from error
+    except ValueError as error:
+        raise Stop(f"The recipe {path} is not JSON: {error}.") from error
+    unknown = set(recipe) - SECTIONS
+    if unknown or "data" not in recipe:
+        raise Stop(
+            f"A recipe needs `data` and knows {', '.join(sorted(SECTIONS))}; unknown: {', '.join(unknown) or '-'}."
+        )
+    unknown = set(recipe.get("split", {})) - SPLIT_KEYS
+    if unknown:
+        raise Stop(f"The split section has unknown keys: {', '.join(sorted(unknown))}.")
+    return recipe
+
+
+def _encoder(recipe: dict[str, Any], run: Path) -> tuple[Any, dict, Any]:
+    """The frozen backbone, its settings for the checkpoint, and the geometry."""
+    from mdmf_core import model
+    from mdmf_core.patches import Geometry
+
+    settings = dict(recipe.get("backbone", {"name": "compact"}))
+    if settings.get("name") == "compact":
+        trained = json.loads((run / "encoder.json").read_text("utf-8")) if (run / "encoder.json").is_file() else {}
+        settings = {"name": "compact", **trained}
+        if not trained:
+            raise Stop("The compact encoder is not trained yet; run `pretrain` first.")
+        encoder = model.build_backbone({**settings, "weights": str(run / "encoder.safetensors")})
+    else:
+        encoder = model.build_backbone(settings)
+    geometry = Geometry(**recipe.get("geometry", {"patch_size": 64, "max_patches": 144}))
+    return encoder, settings, geometry
+
+
+def _roles(recipe: dict[str, Any], run: Path, encoder: Any) -> dict[str, list]:
+    """Embedded pictures by role."""
+    from mdmf_core import embed
+    from mdmf_core.dataset import scan, split
+
+    dealt = split(scan(recipe["data"]), **recipe.get("split", {}))
+    role_of = {e.key: role for role in ("train", "validation", "calibration", "test") for e in getattr(dealt, role)}
+    roles: dict[str, list] = {"train": [], "validation": [], "calibration": [], "test": []}
+    for picture in embed.load(run / "embeddings", embed.backbone_digest(encoder)):
+        if picture.key in role_of:
+            roles[role_of[picture.key]].append(picture)
+    return roles
+
+
+@app.command()
+def pretrain(recipe: Recipe, run: Run) -> None:
+    """Train the compact encoder on labelled images; goes on where it was interrupted."""
+    from mdmf_core.pretrain import pretrain as step
+
+    loaded = _read_recipe(recipe)
+    written = step(loaded["data"], loaded.get("split", {}), loaded.get("pretrain", {}), run)
+    _say(f"Encoder written to {written}.")
+
+
+@app.command()
+def embed(recipe: Recipe, run: Run) -> None:
+    """Precompute the embeddings of all patches; goes on where it was interrupted."""
+    from mdmf_core import embed as step
+    from mdmf_core.dataset import scan, split
+
+    loaded = _read_recipe(recipe)
+    encoder, _, geometry = _encoder(loaded, run)
+    settings = loaded.get("embed", {})
+    dealt = split(scan(loaded["data"]), **loaded.get("split", {}))
+    entries = dealt.train + dealt.validation + dealt.calibration
+    lives = tuple(settings.get("lives", step.AS_IS))
+    failures = step.embed(entries, run / "embeddings", encoder, geometry, lives, settings.get("seed", 0))
+    for failure in failures:
+        print(f"{failure['key']} ({failure['life']}): {failure['error']}", file=sys.stderr)
+    _say(f"{len(entries)} pictures, {len(entries) * len(lives) - len(failures)} embedded, {len(failures)} failed.")
+
+
+@app.command()
+def train(recipe: Recipe, run: Run) -> None:
+    """Train the Patch Forensic Signature on the stored embeddings."""
+    from mdmf_core.train import train as step
+
+    loaded = _read_recipe(recipe)
+    encoder, settings, geometry = _encoder(loaded, run)
+    roles = _roles(loaded, run, encoder)
+    lines: list[str] = []
+
+    def say(line: str) -> None:
+        lines.append(line)
+        _say(line)
+
+    best = step(
+        roles["train"],
+        roles["validation"],
+        loaded.get("train", {}),
+        encoder,
+        settings,
+        geometry,
+        run / "checkpoint",
+        say,
+    )
+    (run / "train.log").write_text("\n".join(lines) + "\n", "utf-8")
+    _say(f"Best mean validation AUROC {best:.4f}; checkpoint in {run / 'checkpoint'}.")
+
+
+@app.command()
+def bank(
+    recipe: Recipe,
+    run: Run,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Checkpoint to give a new bank; default RUN/checkpoint.")
+    ] = None,
+) -> None:
+    """Build reference bank and calibration; embeds the images first where RUN has no embeddings of this encoder."""
+    from mdmf_core import bank as step
+    from mdmf_core import embed as step1
+    from mdmf_core import model, reference
+    from mdmf_core.dataset import scan, split
+
+    loaded = _read_recipe(recipe)
+    folder = checkpoint or run / "checkpoint"
+    if not (folder / "config.json").is_file():
+        raise Stop(f"There is no checkpoint in {folder}; run `train` first or name one with --checkpoint.")
+    found = model.load(folder)
+    if not (run / "embeddings" / "manifest.json").is_file():
+        dealt = split(scan(loaded["data"]), **loaded.get("split", {}))
+        lives = tuple(loaded.get("embed", {}).get("lives", step1.AS_IS))
+        step1.embed(dealt.train + dealt.calibration, run / "embeddings", found.backbone, found.geometry, lives)
+    roles = _roles(loaded, run, found.backbone)
+    made = step.build(roles["train"], roles["calibration"], found, loaded.get("bank", {}), _say)
+    _say(f"Reference written to {reference.save(made, folder / 'reference.safetensors')}.")
+
+
+@app.command()
+def evaluate(
+    model: Annotated[str, typer.Argument(help="Checkpoint folder or Hub repository; 'bundled' for the bundled one.")],
+    folders: Annotated[list[Path], typer.Argument(help="Folders of labelled images (0_real/, 1_fake/).")],
+    out: Annotated[Path, typer.Option(help="Folder for the tables and histograms.")] = Path("evaluation"),
+    recipe: Annotated[
+        Path | None, typer.Option(help="Take only the sources that this recipe's split holds for test.")
+    ] = None,
+    source: Annotated[list[str] | None, typer.Option(help="Take only this source; may be repeated.")] = None,
+    condition: Annotated[
+        list[str] | None, typer.Option(help="as_is, alike, jpeg:Q, blur:S, noise:S, resize:F.")
+    ] = None,
+    alpha: Annotated[float, typer.Option(help="False-alarm rate.")] = 0.05,
+) -> None:
+    """Figures on unseen generators: AUROC, AP, FPR@95TPR, rates at alpha; CSV, JSON, Markdown, histograms."""
+    from mdmf_core.detector import Detector
+    from mdmf_core.evaluate import evaluate as step
+
+    sources = list(source or []) + (_read_recipe(recipe).get("split", {}).get("test", []) if recipe else [])
+    detector = Detector.from_pretrained(None if model == "bundled" else model)
+    step(detector, folders, out, tuple(condition or ("as_is", "alike")), alpha, sources or None)
+    _say((out / "metrics.md").read_text("utf-8"))
+
+
+def _paths(given: list[Path]) -> list[Path]:
+    """The files named, and the pictures of the folders named, in order."""
+    from mdmf_core.images import is_image_name
+
+    found: list[Path] = []
+    for path in given:
+        inside = sorted(p for p in path.rglob("*") if p.is_file() and is_image_name(p)) if path.is_dir() else [path]
+        if not inside:
+            print(f"The folder {path} holds no picture.", file=sys.stderr)
+        found += inside
+    return found
+
+
+@app.command()
+def detect(
+    paths: Annotated[list[Path], typer.Argument(help="Pictures or folders of pictures.")],
+    model: Annotated[str | None, typer.Option(help="Checkpoint folder or Hub repository.")] = None,
+    alpha: Annotated[float, typer.Option(help="False-alarm rate, above 0 and at most 0.2.")] = 0.05,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line on standard output.")] = False,
+    heatmap: Annotated[Path | None, typer.Option(help="Folder for an overlay PNG of each picture.")] = None,
+) -> None:
+    """Score pictures. Exit status 1 if one of them could not be used."""
+    from mdmf_core.detector import Detector, check_alpha
+    from mdmf_core.images import ImageError, read
+
+    check_alpha(alpha)
+    detector = Detector.from_pretrained(model)
+    failed = False
+    for path in _paths(paths):
+        try:
+            picture = read(path, detector.model.geometry.min_side)
+            evidence = detector.detect(picture, alpha)
+        except ImageError as error:
+            failed = True
+            print(json.dumps({"path": str(path), "error": str(error)}) if as_json else f"{path}: {error}", flush=True)
+            continue
+        if heatmap is not None:
+            _write_heatmap(heatmap, path, picture, evidence)
+        print(json.dumps(evidence.to_dict(str(path))) if as_json else _sentence(path, evidence), flush=True)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _write_heatmap(folder: Path, path: Path, picture: Any, evidence: Any) -> None:
+    from mdmf_core.files import write_whole
+    from mdmf_core.heatmap import overlay
+
+    name = f"{path.stem}-{evidence.sha256[:8]}.png"
+    write_whole(folder / name, lambda temporary: overlay(picture.pixels, evidence).save(temporary, format="PNG"))
+
+
+def _sentence(path: Path, evidence: Any) -> str:
+    words = {
+        "generated": "likely generated",
+        "inconclusive": "inconclusive",
+        "no_evidence": "no evidence of generation",
+    }
+    return (
+        f"{path}: {words[evidence.decision]}; score {evidence.score:.4f}, p {evidence.p_value:.4f} "
+        f"({evidence.n_calibration} calibration pictures, alpha {evidence.alpha:g}), "
+        f"{int(evidence.flagged.sum())} of {evidence.n_patches} patches flagged"
+    )
+
+
+@app.command()
+def push(
+    folder: Annotated[Path, typer.Argument(help="Checkpoint folder.")],
+    repo: Annotated[str, typer.Argument(help="Hub repository, owner/name.")],
+    private: Annotated[bool, typer.Option(help="Make it private.")] = False,
+) -> None:
+    """Publish a checkpoint with its model card on the Hugging Face Hub."""
+    from mdmf_core.hub import push as step
+
+    _say(f"Published: {step(folder, repo, private)}")
+
+
+def main() -> None:
+    """Run a command; what the user did wrong is one sentence on standard error, never a stack trace."""
+    try:
+        app()
+    except (Stop, ValueError, RuntimeError) as error:
+        if type(error) not in (Stop, ValueError) and not type(error).__module__.startswith("mdmf_core"):
+            raise
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("Interrupted; what was finished is kept.", file=sys.stderr)
+        sys.exit(130)

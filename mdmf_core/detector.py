@@ -1,0 +1,267 @@
+"""A picture in, evidence out: the one object that app, command line and programs use.
+
+    from mdmf_core.detector import Detector
+    evidence = Detector.from_pretrained().detect("photo.jpg")
+
+Data flows once through: file -> array -> patches -> embeddings -> signatures -> evidence.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+
+from mdmf_core import hub, reference
+from mdmf_core import model as models
+from mdmf_core.hub import CheckpointError
+from mdmf_core.images import ImageError, Picture, read
+from mdmf_core.patches import cut
+
+__all__ = ["CheckpointError", "Detector", "Evidence", "Failure", "decide"]
+
+INCONCLUSIVE = 0.2
+FALSE_DISCOVERIES = 0.1
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What one picture's patches say, with all that is needed to draw and to quote it.
+
+    Picture: `width` and `height` are those of the upright original, `sha256` that of the file's bytes.
+
+    Score: `score` is the statistic that decides ("mmd" or "relative"), `mmd2` MMD2_u to the real bank and
+    `relative` the relative MMD (None without a bank of generated patches). `p_value` is the share of
+    calibration images that score at least as high, `null` their sorted scores, `threshold` what a score
+    must exceed for p <= `alpha`.
+
+    Patches, N = rows * cols of them, row by row: `boxes` (N, 4) the pixels analysed and `cells` (N, 4) the
+    part of the picture each stands for (x, y, w, h); `evidence` (N,) sums to `score`; `witness` (N,);
+    `patch_p_values` (N,) against patches of real calibration images; `flagged` (N,) by Benjamini-Hochberg
+    at false discovery rate `fdr`; `scale` the ends of the model's one colour scale for N * evidence.
+    """
+
+    name: str
+    sha256: str
+    width: int
+    height: int
+    notes: tuple[str, ...]
+    score: float
+    statistic: str
+    mmd2: float
+    relative: float | None
+    p_value: float
+    decision: str
+    alpha: float
+    n_calibration: int
+    rows: int
+    cols: int
+    boxes: np.ndarray
+    cells: np.ndarray
+    evidence: np.ndarray
+    witness: np.ndarray
+    patch_p_values: np.ndarray
+    flagged: np.ndarray
+    fdr: float
+    scale: tuple[float, float]
+    threshold: float
+    null: np.ndarray
+    model: str
+    revision: str
+    fingerprint: str
+    backbone: str
+    timings: dict[str, float]
+
+    @property
+    def n_patches(self) -> int:
+        return len(self.evidence)
+
+    def to_dict(self, path: str | None = None) -> dict[str, Any]:
+        """The JSON contract of `detect`; `path` defaults to the file's name."""
+        patches = [
+            {
+                "x": int(x),
+                "y": int(y),
+                "w": int(w),
+                "h": int(h),
+                "evidence": float(c),
+                "witness": float(f),
+                "p_value": float(p),
+                "flagged": bool(flagged),
+            }
+            for (x, y, w, h), c, f, p, flagged in zip(
+                self.boxes, self.evidence, self.witness, self.patch_p_values, self.flagged, strict=True
+            )
+        ]
+        return {
+            "path": path if path is not None else self.name,
+            "sha256": self.sha256,
+            "width": self.width,
+            "height": self.height,
+            "score": self.score,
+            "statistic": self.statistic,
+            "mmd2": self.mmd2,
+            "p_value": self.p_value,
+            "decision": self.decision,
+            "alpha": self.alpha,
+            "n_calibration": self.n_calibration,
+            "model": self.model,
+            "revision": self.revision,
+            "fingerprint": self.fingerprint,
+            "n_patches": self.n_patches,
+            "notes": list(self.notes),
+            "patches": patches,
+        }
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A picture that could not be analysed; `error` is one sentence."""
+
+    name: str
+    error: str
+
+
+def decide(p_value: float, alpha: float) -> str:
+    """ "generated" for p <= alpha, "inconclusive" for alpha < p <= 0.2, else "no_evidence"; never "real"."""
+    if p_value <= alpha:
+        return "generated"
+    return "inconclusive" if p_value <= INCONCLUSIVE else "no_evidence"
+
+
+def check_alpha(alpha: float) -> float:
+    """The false-alarm rate, if it is one.
+
+    Raises:
+        ValueError: not above 0 or above 0.2, where "inconclusive" ends.
+    """
+    if not 0 < alpha <= INCONCLUSIVE:
+        raise ValueError(f"The false-alarm rate must be above 0 and at most {INCONCLUSIVE}, not {alpha}.")
+    return alpha
+
+
+class Detector:
+    """A model with its reference; holds no state between pictures."""
+
+    def __init__(self, model: models.Model, bank: reference.Reference, located: hub.Located, device: str) -> None:
+        self.model = model
+        self.reference = bank
+        self.located = located
+        self.device = device
+        self.fingerprint = hub.fingerprint(located.folder)
+        model.backbone.to(device)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        folder_or_repo_id: str | Path | None = None,
+        revision: str | None = None,
+        device: str | None = None,
+    ) -> Detector:
+        """Load a checkpoint folder or a Hub repository.
+
+        Args:
+            folder_or_repo_id: None takes the setting MDMF_MODEL or, without it, the bundled detector.
+            revision: of a Hub repository.
+            device: "cpu", "cuda", ...; None takes the GPU where there is one.
+
+        Raises:
+            CheckpointError: it can't be reached or doesn't fit; one sentence.
+        """
+        located = hub.locate(folder_or_repo_id, revision)
+        model = models.load(located.folder)
+        settings = model.pfs.config
+        try:
+            bank = reference.load(
+                located.folder / "reference.safetensors",
+                settings["signature"],
+                settings["dim"],
+                settings["deep"],
+                model.statistic,
+            )
+        except (ValueError, SafetensorError, OSError) as error:
+            raise CheckpointError(f"reference.safetensors can't be used: {error}.") from error
+        return cls(model, bank, located, device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+    def detect(
+        self, image: Any, alpha: float = 0.05, region: tuple[int, int, int, int] | None = None
+    ) -> Evidence:
+        """Evidence of one picture.
+
+        Args:
+            image: a path, bytes, a PIL image, an (H, W, 3) uint8 array or a `Picture`.
+            alpha: the false-alarm rate that "generated" allows, at most 0.2.
+            region: x, y, w, h in pixels of the upright picture, analysed densely and alone.
+
+        Raises:
+            ImageError: the picture can't be used; one sentence.
+            ValueError: `alpha` or `region` is out of range.
+        """
+        alpha = check_alpha(alpha)
+        marks = [time.perf_counter()]
+        picture = image if isinstance(image, Picture) else read(image, self.model.geometry.min_side)
+        marks.append(time.perf_counter())
+        patches, grid = cut(picture.pixels, self.model.geometry, region)
+        marks.append(time.perf_counter())
+        embeddings = self.model.backbone.embed(patches)
+        marks.append(time.perf_counter())
+        points, kernel, bank = self.model.points(embeddings), self.model.kernel, self.reference
+        values = {
+            statistic: reference.evidence_of(points, statistic, bank.real, bank.generated, kernel)
+            for statistic in bank.nulls
+        }
+        statistic = self.model.statistic
+        evidence, witness = (tensor.numpy() for tensor in values[statistic])
+        scores = {kind: float(pair[0].numpy().sum()) for kind, pair in values.items()}
+        null = bank.null(statistic, grid.independent)
+        p = float(reference.p_value(scores[statistic], null))
+        patch_p = reference.p_value(len(evidence) * evidence, bank.patch_nulls[statistic])
+        marks.append(time.perf_counter())
+        stages = ("decode", "patches", "backbone", "evidence")
+        return Evidence(
+            name=picture.name,
+            sha256=picture.sha256,
+            width=picture.width,
+            height=picture.height,
+            notes=picture.notes,
+            score=scores[statistic],
+            statistic=statistic,
+            mmd2=scores["mmd"],
+            relative=scores.get("relative"),
+            p_value=p,
+            decision=decide(p, alpha),
+            alpha=alpha,
+            n_calibration=len(null),
+            rows=grid.rows,
+            cols=grid.cols,
+            boxes=grid.boxes,
+            cells=grid.cells,
+            evidence=evidence,
+            witness=witness,
+            patch_p_values=patch_p,
+            flagged=reference.flag(patch_p, FALSE_DISCOVERIES),
+            fdr=FALSE_DISCOVERIES,
+            scale=bank.scale(statistic),
+            threshold=reference.threshold(null, alpha),
+            null=null,
+            model=self.located.model,
+            revision=self.located.revision,
+            fingerprint=self.fingerprint,
+            backbone=self.model.backbone.name,
+            timings=dict(zip(stages, np.diff(marks).tolist(), strict=True)),
+        )
+
+    def detect_many(self, images: Iterable[Any], alpha: float = 0.05) -> Iterator[Evidence | Failure]:
+        """Evidence of each picture as it comes; a bad one gives a `Failure` and the others go on."""
+        check_alpha(alpha)
+        for image in images:
+            try:
+                yield self.detect(image, alpha)
+            except ImageError as error:
+                yield Failure(image.name if isinstance(image, Path | Picture) else Path(str(image)).name, str(error))

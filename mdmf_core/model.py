@@ -1,0 +1,140 @@
+"""The learned part of a checkpoint: backbone, signature, geometry and the statistic that decides.
+
+`config.json` holds the keyword arguments of each part; loading is strict: a key or tensor that is missing,
+left over, of the wrong shape or not finite is an error that names it. Weights are safetensors, never pickle.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from mdmf_core import backbones, hub, mmd
+from mdmf_core.backbones.weights import load_strictly
+from mdmf_core.files import write_whole
+from mdmf_core.hub import CheckpointError
+from mdmf_core.patches import Geometry
+from mdmf_core.pfs import PFS
+from mdmf_core.reference import STATISTICS
+
+FORMAT = 1
+KEYS = {"format", "name", "backbone", "geometry", "pfs", "statistic"}
+
+
+@dataclass(frozen=True)
+class Model:
+    """From patches to points. `source` are the backbone's settings in `config.json`, `name` included."""
+
+    name: str
+    source: dict
+    backbone: nn.Module
+    geometry: Geometry
+    pfs: PFS
+    statistic: str
+
+    def points(self, embeddings: Tensor) -> mmd.Points:
+        """Signatures (N, K), and for the full kernel embeddings (N, D), float64, of embeddings (N, D)."""
+        with torch.inference_mode():
+            z, e = self.pfs(embeddings)
+            return mmd.Points(z.double(), None if e is None else e.double())
+
+    @property
+    def kernel(self) -> mmd.Kernel:
+        """Kernel parameters as float64 numbers."""
+        return mmd.Kernel(*(None if value is None else float(value.detach()) for value in self.pfs.kernel_values()))
+
+
+def read_config(path: Path) -> dict:
+    """`config.json`, with exactly the keys that this version knows.
+
+    Raises:
+        CheckpointError: not JSON, another format, or keys missing or left over.
+    """
+    try:
+        config = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path.name} can't be read as JSON; fetch the checkpoint again.") from error
+    if not isinstance(config, dict):
+        raise CheckpointError(f"{path.name} does not hold a JSON object.")
+    missing, unknown = sorted(KEYS - config.keys()), sorted(config.keys() - KEYS)
+    if missing or unknown:
+        parts = [f"missing: {', '.join(missing)}"] * bool(missing) + [f"unknown: {', '.join(unknown)}"] * bool(unknown)
+        raise CheckpointError(f"{path.name} doesn't have the keys that are expected ({'; '.join(parts)}).")
+    if config["format"] != FORMAT:
+        raise CheckpointError(f"{path.name} has format {config['format']}; this version reads format {FORMAT}.")
+    if config["statistic"] not in STATISTICS:
+        raise CheckpointError(f"{path.name} names the statistic {config['statistic']!r}; known are {STATISTICS}.")
+    return config
+
+
+def build_backbone(settings: dict) -> nn.Module:
+    """An encoder from its settings; its weights come from `weights`, a folder, a file or a Hub repository.
+
+    Raises:
+        CheckpointError: unknown settings, or weights that can't be reached or don't fit.
+    """
+    settings = dict(settings)
+    weights, revision = settings.pop("weights", None), settings.pop("revision", None)
+    try:
+        encoder = backbones.build(settings.pop("name", "?"), **settings)
+        if weights:
+            encoder.load_weights(_weights_file(weights, revision))
+    except ValueError as error:
+        raise CheckpointError(str(error)) from error
+    return encoder
+
+
+def _weights_file(weights: str, revision: str | None) -> Path:
+    path = Path(weights).expanduser()
+    if path.is_dir():
+        return path / "model.safetensors"
+    if path.is_file():
+        return path
+    return hub.download(weights, ("model.safetensors", "config.json"), revision).folder / "model.safetensors"
+
+
+def load(folder: Path) -> Model:
+    """The model of a checkpoint folder.
+
+    Raises:
+        CheckpointError: configuration or weights don't fit.
+    """
+    config = read_config(folder / "config.json")
+    encoder = build_backbone(config["backbone"])
+    try:
+        pfs = PFS(**config["pfs"]).eval().requires_grad_(False)
+        geometry = Geometry(**config["geometry"])
+    except TypeError as error:
+        raise CheckpointError(f"config.json has settings that this version doesn't know: {error}.") from error
+    if pfs.config["dim"] != encoder.dim:
+        raise CheckpointError(f"The signature expects embeddings of {pfs.config['dim']} values, not {encoder.dim}.")
+    try:
+        load_strictly(_stored(pfs, encoder), folder / "model.safetensors")
+    except ValueError as error:
+        raise CheckpointError(str(error)) from error
+    return Model(config["name"], config["backbone"], encoder, geometry, pfs, config["statistic"])
+
+
+def _stored(pfs: PFS, encoder: nn.Module) -> nn.ModuleDict:
+    """What `model.safetensors` holds: the signature, and the encoder where no other place has its weights."""
+    return nn.ModuleDict({"pfs": pfs, **({"backbone": encoder} if encoder.name == "compact" else {})})
+
+
+def save(model: Model, folder: Path) -> None:
+    """Write `config.json` and `model.safetensors`."""
+    config = {
+        "format": FORMAT,
+        "name": model.name,
+        "backbone": model.source,
+        "geometry": asdict(model.geometry),
+        "pfs": model.pfs.config,
+        "statistic": model.statistic,
+    }
+    tensors = {name: value.contiguous() for name, value in _stored(model.pfs, model.backbone).state_dict().items()}
+    write_whole(folder / "model.safetensors", lambda path: save_file(tensors, path))
+    write_whole(folder / "config.json", lambda path: path.write_text(json.dumps(config, indent=2) + "\n", "utf-8"))

@@ -1,0 +1,251 @@
+"""The reference bank and the calibration: what a picture is compared with, and what its score means.
+
+Sources: arXiv 2605.09296 (a bank of 3,000 to 5,000 real images); conformal p-values (method.md
+section 4); Benjamini & Hochberg (1995). A `Reference` holds signatures of real patches and, for the
+relative statistic, of generated ones; the scores of calibration images that are in neither training
+nor bank; and the evidence of those images' patches. No pixels.
+
+How scores are compared with equal numbers of patches: each calibration image's grid is cut down to its
+central k x k block, for k = 2, 3, ...; a picture with n patches uses the largest k with k * k <= n.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from scipy.optimize import nnls
+from scipy.stats import false_discovery_control
+from torch import Tensor
+
+from mdmf_core import mmd
+from mdmf_core.files import write_whole
+
+STATISTICS = ("mmd", "relative")
+MOST_PATCH_NULLS = 20_000
+SCALE_QUANTILES = (0.05, 0.999)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Banks and calibration of one checkpoint.
+
+    Args:
+        real, generated: the banks; `generated` may be None where the statistic is "mmd".
+        nulls: statistic -> {k -> sorted scores (n_calibration,)} of k x k blocks of calibration images.
+        patch_nulls: statistic -> sorted evidence N * c_i of patches of calibration images.
+        facts: what the banks were made of: counts, sources, compression error. For people.
+    """
+
+    real: mmd.Bank
+    generated: mmd.Bank | None
+    nulls: dict[str, dict[int, np.ndarray]]
+    patch_nulls: dict[str, np.ndarray]
+    facts: dict
+
+    def null(self, statistic: str, n_patches: int) -> np.ndarray:
+        """Calibration scores, sorted, to compare a picture of `n_patches` patches with."""
+        blocks = self.nulls[statistic]
+        fitting = [k for k in blocks if k * k <= n_patches]
+        return blocks[max(fitting) if fitting else min(blocks)]
+
+    def scale(self, statistic: str) -> tuple[float, float]:
+        """Ends of the one colour scale for N * c_i: quantiles of the evidence of real patches."""
+        low, high = np.quantile(self.patch_nulls[statistic], SCALE_QUANTILES)
+        return float(low), float(high)
+
+
+def p_value(score: float | np.ndarray, null: np.ndarray) -> np.ndarray:
+    """(1 + number of null values >= score) / (N + 1), of the shape of `score`; `null` is sorted."""
+    above = len(null) - np.searchsorted(null, score, side="left")
+    return (1 + above) / (len(null) + 1)
+
+
+def threshold(null: np.ndarray, alpha: float) -> float:
+    """The null value that a score must exceed for p <= alpha; infinite where N is too small for that."""
+    allowed = int(np.floor(alpha * (len(null) + 1) + 1e-9)) - 1
+    return float(null[len(null) - 1 - allowed]) if allowed >= 0 else float("inf")
+
+
+def flag(p_values: np.ndarray, rate: float) -> np.ndarray:
+    """Which p-values (N,) Benjamini-Hochberg rejects at false discovery rate `rate`."""
+    return false_discovery_control(p_values) <= rate
+
+
+def evidence_of(x: mmd.Points, statistic: str, real: mmd.Bank, generated: mmd.Bank | None, kernel: mmd.Kernel):
+    """c_i (N,) and witness (N,) of one picture's patches under a statistic.
+
+    Raises:
+        ValueError: the relative statistic without a bank of generated patches.
+    """
+    if statistic == "mmd":
+        return mmd.evidence(x, real, kernel), mmd.witness(x, real, kernel)
+    if generated is None:
+        raise ValueError("The relative statistic needs a bank of generated patches.")
+    return mmd.relative_evidence(x, real, generated, kernel), mmd.relative_witness(x, real, generated, kernel)
+
+
+def compress(full: mmd.Bank, size: int, kernel: mmd.Kernel, candidates: int = 8192, seed: int = 0) -> mmd.Bank:
+    """A bank of at most `size` weighted points whose mean embedding is close to that of `full`.
+
+    Kernel herding (Chen, Welling & Smola, 2010) picks points one by one where the mean embedding is
+    worst matched; non-negative least squares on the Gram matrix then sets their weights.
+
+    Args:
+        full: M points.
+        size: number of points wanted.
+        kernel: kernel parameters.
+        candidates: points to choose from, a seeded sample of the bank.
+        seed: of that sample.
+    """
+    if full.points.count <= size:
+        return full
+    chosen_from = np.sort(np.random.default_rng(seed).permutation(full.points.count)[:candidates])
+    pool = full.points[torch.from_numpy(chosen_from)]
+    target = mmd.mean_kernel(pool, *full[:2], kernel)
+    picked: list[int] = []
+    total = torch.zeros_like(target)
+    for count in range(size):
+        gain = target - total / (count + 1)
+        gain[picked] = -torch.inf
+        best = int(gain.argmax())
+        picked.append(best)
+        total += mmd.gram(pool, pool[best : best + 1], kernel)[:, 0]
+    points = pool[torch.tensor(sorted(picked))]
+    values = mmd.gram(points, points, kernel).double()
+    jitter = 1e-8 * torch.eye(points.count, dtype=torch.float64)
+    root = torch.linalg.cholesky(values + jitter)
+    wanted = mmd.mean_kernel(points, *full[:2], kernel).double()
+    weights, _ = nnls(root.T.numpy(), torch.linalg.solve_triangular(root, wanted[:, None], upper=False)[:, 0].numpy())
+    keep = torch.from_numpy(np.flatnonzero(weights > 0))
+    kept = torch.from_numpy(weights)[keep].to(full.weights)
+    return mmd.bank(points[keep], kernel, kept / kept.sum())
+
+
+@dataclass(frozen=True)
+class Signed:
+    """One picture's patches as points, with the shape of its grid."""
+
+    points: mmd.Points
+    rows: int
+    cols: int
+
+    def block(self, k: int) -> mmd.Points:
+        """The central k x k block of patches."""
+        top, left = (self.rows - k) // 2, (self.cols - k) // 2
+        index = torch.arange(self.rows * self.cols).reshape(self.rows, self.cols)
+        return self.points[index[top : top + k, left : left + k].reshape(-1)]
+
+
+def calibrate(
+    pictures: Iterable[Signed], real: mmd.Bank, generated: mmd.Bank | None, kernel: mmd.Kernel
+) -> tuple[dict[str, dict[int, np.ndarray]], dict[str, np.ndarray]]:
+    """Null scores by block size and null evidence of patches, for each statistic that the banks allow.
+
+    A block size is kept while at least nine in ten of the pictures have it.
+
+    Raises:
+        ValueError: no picture, or one smaller than 2 x 2 patches.
+    """
+    pictures = list(pictures)
+    if not pictures or min(min(picture.rows, picture.cols) for picture in pictures) < 2:
+        raise ValueError("Calibration needs pictures of at least 2 x 2 patches each.")
+    sides = np.array([min(picture.rows, picture.cols) for picture in pictures])
+    sizes = [k for k in range(2, sides.max() + 1) if (sides >= k).mean() >= 0.9]
+    nulls: dict[str, dict[int, np.ndarray]] = {}
+    patch_nulls: dict[str, np.ndarray] = {}
+    for statistic in STATISTICS if generated is not None else STATISTICS[:1]:
+        nulls[statistic] = {}
+        for k in sizes:
+            scores = [
+                float(evidence_of(picture.block(k), statistic, real, generated, kernel)[0].sum())
+                for picture in pictures
+                if min(picture.rows, picture.cols) >= k
+            ]
+            nulls[statistic][k] = np.sort(np.array(scores))
+        values = [
+            picture.points.count * evidence_of(picture.points, statistic, real, generated, kernel)[0].numpy()
+            for picture in pictures
+        ]
+        values = np.sort(np.concatenate(values))
+        if len(values) > MOST_PATCH_NULLS:
+            values = values[np.linspace(0, len(values) - 1, MOST_PATCH_NULLS).round().astype(int)]
+        patch_nulls[statistic] = values
+    return nulls, patch_nulls
+
+
+def _bank_tensors(prefix: str, bank: mmd.Bank) -> dict[str, Tensor]:
+    tensors = {f"{prefix}.z": bank.points.z, f"{prefix}.weights": bank.weights, f"{prefix}.self_term": bank.self_term}
+    if bank.points.e is not None:
+        tensors[f"{prefix}.e"] = bank.points.e
+    return tensors
+
+
+def save(reference: Reference, path: str | Path) -> Path:
+    """Write `reference.safetensors`; signatures in float32, scores in float64."""
+    tensors = _bank_tensors("real", reference.real)
+    if reference.generated is not None:
+        tensors |= _bank_tensors("generated", reference.generated)
+    tensors = {
+        name: (value.float() if name.endswith((".z", ".e")) else value.double()).contiguous()
+        for name, value in tensors.items()
+    }
+    for statistic, blocks in reference.nulls.items():
+        tensors |= {f"null.{statistic}.{k}": torch.from_numpy(scores) for k, scores in blocks.items()}
+        tensors[f"patch_null.{statistic}"] = torch.from_numpy(reference.patch_nulls[statistic])
+    facts = {"facts": json.dumps(reference.facts, sort_keys=True)}
+    return write_whole(path, lambda temporary: save_file(tensors, temporary, metadata=facts))
+
+
+def load(path: str | Path, signature: int, dim: int, deep: bool, statistic: str) -> Reference:
+    """Read `reference.safetensors`, strictly.
+
+    Args:
+        path: the file.
+        signature, dim: K and D of the checkpoint.
+        deep: the kernel compares embeddings too.
+        statistic: the one that decides; its bank and null must be there.
+
+    Raises:
+        ValueError: a tensor is missing, left over, of the wrong shape or not finite; the message names it.
+    """
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}
+        facts = json.loads((file.metadata() or {}).get("facts", "{}"))
+    for name, value in tensors.items():
+        if not torch.isfinite(value).all():
+            raise ValueError(f"the tensor {name} has values that are not finite")
+
+    def take(name: str, *shape: int | None) -> Tensor:
+        if name not in tensors:
+            raise ValueError(f"the tensor {name} is missing")
+        value = tensors.pop(name)
+        if len(value.shape) != len(shape) or any(s not in (None, v) for s, v in zip(shape, value.shape, strict=True)):
+            wanted = " x ".join("any" if side is None else str(side) for side in shape) or "a scalar"
+            raise ValueError(f"the tensor {name} has the shape {tuple(value.shape)} where {wanted} is expected")
+        return value.double()
+
+    def take_bank(prefix: str) -> mmd.Bank:
+        z = take(f"{prefix}.z", None, signature)
+        e = take(f"{prefix}.e", z.shape[0], dim) if deep else None
+        return mmd.Bank(mmd.Points(z, e), take(f"{prefix}.weights", z.shape[0]), take(f"{prefix}.self_term"))
+
+    real = take_bank("real")
+    generated = take_bank("generated") if statistic == "relative" or "generated.z" in tensors else None
+    nulls: dict[str, dict[int, np.ndarray]] = {}
+    patch_nulls: dict[str, np.ndarray] = {}
+    for kind in STATISTICS if generated is not None else STATISTICS[:1]:
+        sizes = sorted(int(name.rsplit(".", 1)[1]) for name in tensors if name.startswith(f"null.{kind}."))
+        if not sizes:
+            raise ValueError(f"there are no calibration scores null.{kind}.*")
+        nulls[kind] = {k: np.sort(take(f"null.{kind}.{k}", None).numpy()) for k in sizes}
+        patch_nulls[kind] = np.sort(take(f"patch_null.{kind}", None).numpy())
+    if tensors:
+        raise ValueError(f"unexpected tensors: {', '.join(sorted(tensors))}")
+    return Reference(real, generated, nulls, patch_nulls, facts)

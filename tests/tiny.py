@@ -1,0 +1,48 @@
+"""A whole checkpoint in miniature, with random weights: for tests of everything but the figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mdmf_core import backbones, model, reference
+from mdmf_core import mmd as maths
+from mdmf_core.patches import Geometry, cut
+from mdmf_core.pfs import PFS
+
+
+def picture(seed: int, height: int = 96, width: int = 128) -> np.ndarray:
+    """A smooth random picture with some noise, (H, W, 3) uint8."""
+    rng = np.random.default_rng(seed)
+    coarse = torch.from_numpy(rng.uniform(0, 255, (1, 3, 6, 8)))
+    smooth = torch.nn.functional.interpolate(coarse, (height, width), mode="bicubic")[0].permute(1, 2, 0).numpy()
+    return np.clip(smooth + rng.normal(0, 6, smooth.shape), 0, 255).astype(np.uint8)
+
+
+def make_checkpoint(folder: Path, statistic: str = "relative", deep: bool = False, images: int = 24) -> Path:
+    """Write config, model, reference and card of a detector with 32-pixel patches."""
+    torch.manual_seed(0)
+    encoder = backbones.build("compact", channels=[4, 8])
+    pfs = PFS(encoder.dim, hidden=8, signature=4, deep=deep).eval()
+    settings = {"name": "compact", "channels": [4, 8]}
+    made = model.Model("tiny", settings, encoder, Geometry(32, 24), pfs, statistic)
+    signed = []
+    for seed in range(images):
+        patches, grid = cut(picture(seed), made.geometry)
+        signed.append(reference.Signed(made.points(encoder.embed(patches)), grid.rows, grid.cols))
+    third = images // 3
+
+    def pool(part):
+        return maths.Points(
+            torch.cat([s.points.z for s in part]), torch.cat([s.points.e for s in part]) if deep else None
+        )
+
+    real, generated = (maths.bank(pool(part), made.kernel) for part in (signed[:third], signed[third : 2 * third]))
+    nulls, patch_nulls = reference.calibrate(signed[2 * third :], real, generated, made.kernel)
+    folder.mkdir(parents=True, exist_ok=True)
+    model.save(made, folder)
+    reference.save(reference.Reference(real, generated, nulls, patch_nulls, {}), folder / "reference.safetensors")
+    (folder / "README.md").write_text("# tiny\n\nRandom weights, for tests.\n")
+    return folder
