@@ -75,10 +75,9 @@ CSS = """
 .error {--tone: #b3261e;}
 .small {font-size: 0.9rem; overflow-wrap: anywhere;}
 .legend .bar {height: 18px; border-radius: 4px; border: 1px solid var(--border-color-primary);}
-.legend ol {display: flex; justify-content: space-between; list-style: none; padding: 0; margin: 4px 0;}
-.legend li {flex: 1; font-size: 0.9rem; margin: 0;}
-.legend li:nth-child(2) {text-align: center;}
-.legend li:nth-child(3) {text-align: right;}
+.legend ol {display: grid; grid-template-columns: 35fr 35fr 30fr; list-style: none; padding: 0; margin: 4px 0;}
+.legend li {font-size: 0.9rem; margin: 0;}
+.legend li:not(:first-child) {text-align: right;}
 .html-container {padding: 0 !important;}
 #map img, #mask img {object-fit: contain;}
 label[data-testid="block-label"] {position: static !important; white-space: normal;}
@@ -104,9 +103,10 @@ def load() -> tuple[Detector, str]:
         wanted = os.environ.get("MDMF_MODEL")
         if not wanted:
             raise
-        return Detector.from_pretrained(
-            BUNDLED
-        ), f"The model {wanted} can't be used. {error} The bundled detector is used."
+        shown = Path(wanted).name if Path(wanted).expanduser().is_absolute() else wanted
+        reason = str(error).replace(wanted, shown)
+        warning = f"The model {shown} can't be used. {reason} The bundled detector is used instead."
+        return Detector.from_pretrained(BUNDLED), warning
 
 
 def detect(detector: Detector, path: str | None, alpha: float | None) -> tuple[Picture, Evidence]:
@@ -125,9 +125,13 @@ def detect(detector: Detector, path: str | None, alpha: float | None) -> tuple[P
 
 
 def analyze(detector: Detector, file: str | None, alpha: float | None) -> tuple[Image.Image, dict[str, Any]]:
-    """For programs: the map with its colour bar, and the JSON contract."""
+    """For programs: the map with its colour bar, and the JSON contract.
+
+    `path` is null, for there is none that means anything to the caller, and `name` is the file's name: Gradio's
+    client takes any object with a text under "path" for a file to fetch (gradio_client 2.7.2, `is_file_obj`).
+    """
     picture, evidence = detect(detector, file, alpha)
-    return heatmap.overlay(picture.pixels, evidence), evidence.to_dict()
+    return heatmap.overlay(picture.pixels, evidence), {**evidence.to_dict(), "path": None, "name": evidence.name}
 
 
 def show(detector: Detector, path: str | None, alpha: float, example: dict | None) -> tuple[str, Any, str, Any]:
@@ -192,7 +196,8 @@ def legend(evidence: Evidence) -> str:
     )
     return (
         '<div class="legend"><p class="small"><strong>Colours:</strong> the evidence of each patch, on one scale that '
-        "is the same for every picture. No colour: as in most real pictures. White line: the patch stands out.</p>"
+        "is the same for every picture. No colour: as in most real pictures. Yellow: as in 1 of 1,000 patches of real "
+        "pictures, or beyond. White line: the patch stands out.</p>"
         f'<div class="bar" role="img" aria-label="Colour scale from no colour through purple to yellow" '
         f'style="background: {heatmap.gradient(evidence.scale)}"></div><ol>{items}</ol></div>'
     )

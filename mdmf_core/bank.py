@@ -21,7 +21,15 @@ from mdmf_core.embed import Embedded
 from mdmf_core.model import Model
 from mdmf_core.reference import Reference, Signed
 
-DEFAULTS = {"size": 1024, "per_picture": 12, "calibration_lives": ["as_is"], "cap": 120, "tilt": 0.7, "seed": 0}
+DEFAULTS = {
+    "size": 1024,
+    "per_picture": 12,
+    "lives": ["as_is"],
+    "calibration_lives": ["as_is"],
+    "cap": 120,
+    "tilt": 0.7,
+    "seed": 0,
+}
 
 
 def pool(pictures: list[Embedded], model: Model, config: dict) -> mmd.Bank:
@@ -77,7 +85,7 @@ def build(
         raise DatasetError(f"{len(shared)} calibration pictures are in the bank too, such as {min(shared)}.")
     if not calibration:
         raise DatasetError("There are no calibration pictures; name real sources or a share for calibration.")
-    classes = [[p for p in bank_pictures if p.label == label] for label in (0, 1)]
+    classes = [[p for p in bank_pictures if p.label == label and p.life in config["lives"]] for label in (0, 1)]
     if not classes[0] or (model.statistic == "relative" and not classes[1]):
         raise DatasetError(f"The bank has no {'generated' if classes[0] else 'real'} picture.")
     full = [pool(pictures, model, config) if pictures else None for pictures in classes]

@@ -190,6 +190,8 @@ def evaluate(
     from mdmf_core.evaluate import evaluate as step
 
     sources = list(source or []) + (_read_recipe(recipe).get("split", {}).get("test", []) if recipe else [])
+    if recipe and not sources:
+        raise Stop(f"The split in {recipe} holds no source for test.")
     detector = Detector.from_pretrained(None if model == "bundled" else model)
     step(detector, folders, out, tuple(condition or ("as_is", "alike")), alpha, sources or None)
     _say((out / "metrics.md").read_text("utf-8"))

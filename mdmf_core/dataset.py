@@ -43,24 +43,25 @@ class Split:
     test: list[Entry]
 
 
-def scan(root: str | Path) -> list[Entry]:
-    """All labelled image files below `root`, sorted by path.
+def scan(roots: str | Path | list[str]) -> list[Entry]:
+    """All labelled image files below a folder or several, sorted by path within each.
 
     Raises:
         DatasetError: there is no such folder, or no file under a folder that names a label.
     """
-    root = Path(root)
-    if not root.is_dir():
-        raise DatasetError(f"There is no folder {root}.")
     entries = []
-    for path in sorted(root.rglob("*")):
-        folders = path.relative_to(root).parts[:-1]
-        named = [part for part in folders if part in LABELS]
-        if named and is_image_name(path) and path.is_file():
-            source = "/".join(part for part in folders if part not in LABELS) or "all"
-            entries.append(Entry(path, path.relative_to(root).as_posix(), LABELS[named[0]], source))
-    if not entries:
-        raise DatasetError(f"No image below {root} lies in a folder named 0_real, 1_fake, real or fake.")
+    for root in map(Path, roots if isinstance(roots, list) else [roots]):
+        if not root.is_dir():
+            raise DatasetError(f"There is no folder {root}.")
+        found = len(entries)
+        for path in sorted(root.rglob("*")):
+            folders = path.relative_to(root).parts[:-1]
+            named = [part for part in folders if part in LABELS]
+            if named and is_image_name(path) and path.is_file():
+                source = "/".join(part for part in folders if part not in LABELS) or "all"
+                entries.append(Entry(path, path.relative_to(root).as_posix(), LABELS[named[0]], source))
+        if len(entries) == found:
+            raise DatasetError(f"No image below {root} lies in a folder named 0_real, 1_fake, real or fake.")
     return entries
 
 

@@ -83,21 +83,21 @@ def history(pixels: np.ndarray, rng: np.random.Generator, never_jpeg: bool, smal
     """
     if never_jpeg and rng.random() < 0.7:
         pixels = jpeg(pixels, int(rng.integers(72, 100)), int(rng.choice([0, 2])))
-    if rng.random() < 0.4:
-        low = max(0.5, smallest / min(pixels.shape[:2]))
+    if rng.random() < 0.35:
+        low = max(0.6, (smallest + 8) / min(pixels.shape[:2]))  # 8: an off-grid cut may follow
         if low < 1:
             pixels = resize(pixels, rng.uniform(low, 1.1), RESAMPLERS[rng.integers(len(RESAMPLERS))])
-    if rng.random() < 0.1:
-        pixels = blur(pixels, rng.uniform(0.3, 1.2))
-    elif rng.random() < 0.1:
-        pixels = sharpen(pixels, rng.uniform(0.2, 1.0))
-    if rng.random() < 0.08:
-        pixels = noise(pixels, rng.uniform(0.002, 0.02), rng)
+    if rng.random() < 0.06:
+        pixels = blur(pixels, rng.uniform(0.3, 0.9))
+    elif rng.random() < 0.08:
+        pixels = sharpen(pixels, rng.uniform(0.2, 0.8))
+    if rng.random() < 0.05:
+        pixels = noise(pixels, rng.uniform(0.002, 0.015), rng)
     if rng.random() < 0.75:
         pixels = off_grid(pixels, rng)
-        if rng.random() < 0.1:
-            return webp(pixels, int(rng.integers(60, 96)))
-        pixels = jpeg(pixels, int(rng.integers(65, 99)), int(rng.choice([0, 2])))
+        if rng.random() < 0.08:
+            return webp(pixels, int(rng.integers(70, 96)))
+        pixels = jpeg(pixels, int(rng.integers(70, 99)), int(rng.choice([0, 2])))
     return pixels
 
 

@@ -207,7 +207,10 @@ class Detector:
         marks = [time.perf_counter()]
         picture = image if isinstance(image, Picture) else read(image, self.model.geometry.min_side)
         marks.append(time.perf_counter())
-        patches, grid = cut(picture.pixels, self.model.geometry, region)
+        try:
+            patches, grid = cut(picture.pixels, self.model.geometry, region)
+        except ValueError as error:
+            raise ImageError(str(error)) from error
         marks.append(time.perf_counter())
         embeddings = self.model.backbone.embed(patches)
         marks.append(time.perf_counter())
@@ -264,4 +267,5 @@ class Detector:
             try:
                 yield self.detect(image, alpha)
             except ImageError as error:
-                yield Failure(image.name if isinstance(image, Path | Picture) else Path(str(image)).name, str(error))
+                named = isinstance(image, str | Path)
+                yield Failure(Path(image).name if named else getattr(image, "name", "image"), str(error))

@@ -8,12 +8,13 @@ of the picture: one scale for all pictures of a model (method.md section 3). A m
 maximum makes every photograph glow somewhere; this one shows a photograph as it is.
 
 Which part of the scale is coloured. `Evidence.scale` runs from the quantile 0.05 to the quantile 0.999 of patches
-of real calibration images. Its lower part, up to `NEUTRAL` of the way, is where most real patches lie and
-is left as it is; from there colour and opacity grow together up to the upper end, which one real patch in a
-thousand passes; what lies beyond has the colour of the end. Colour does not begin only at the upper end, because a
-picture is judged by the mean of its patches: many patches that each lie a little high make a high score, and
-the map has to agree with it. The colours are matplotlib's "plasma" without its darkest third: their lightness grows
-evenly from purple to yellow, so that they keep their order for colour-blind readers and in grey.
+of real calibration images. Its lower part, up to `NEUTRAL` of the way, is where most real patches lie (the evidence
+is bounded, and theirs crowds at the low end) and is left as it is; from there colour and opacity grow together up
+to the upper end, which one real patch in a thousand passes; what lies beyond has the colour of the end. Colour does
+not begin only at the upper end, because a picture is judged by the mean of its patches: many patches that each lie
+a little high make a high score, and the map has to agree with it. The colours are matplotlib's "plasma" without its
+darkest third: their lightness grows evenly from purple to yellow, so that they keep their order for colour-blind
+readers and in grey.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from scipy.ndimage import minimum_filter
 
 from mdmf_core.detector import Evidence
 
-NEUTRAL = 0.5
+NEUTRAL = 0.7
 OPACITY = 0.55
 LONGEST_SIDE = 1600
 NARROWEST_BAR = 520
@@ -62,9 +63,9 @@ def ticks(scale: tuple[float, float]) -> list[tuple[float, float, str]]:
     """What to write at the colour bar: place on it (0..1), value of N * c_i, words."""
     low, high = scale
     return [
-        (0.0, low, "as in most real pictures"),
+        (0.0, low, "as most real patches"),
         (NEUTRAL, low + NEUTRAL * (high - low), "colour begins"),
-        (1.0, high, "1 real patch in 1,000 goes beyond"),
+        (1.0, high, "1 in 1,000 real patches"),
     ]
 
 
@@ -140,7 +141,7 @@ def _with_bar(picture: Image.Image, scale: tuple[float, float], opacity: float) 
     length, top = width - 2 * margin, round(2.1 * size)
     bar = np.repeat(_strip(scale, opacity, length)[None], thickness, axis=0)
     panel.paste(Image.fromarray(bar), (margin, top))
-    for (place, value, words), anchor in zip(ticks(scale), ("la", "ma", "ra"), strict=True):
+    for (place, value, words), anchor in zip(ticks(scale), ("la", "ra", "ra"), strict=True):
         x = margin + place * (length - 1)
         draw.line((x, top, x, top + thickness + 0.3 * size), _INK, max(1, size // 12))
         draw.text((x, top + thickness + 0.4 * size), f"{value:.3g}", _INK, font, anchor)

@@ -14,6 +14,7 @@ from pathlib import Path
 FILES = ("config.json", "model.safetensors", "reference.safetensors")
 CARD = "README.md"
 BUNDLED = Path(__file__).resolve().parent.parent / "assets" / "compact"
+TIMEOUT = 5.0  # seconds for the Hub's first answer
 
 
 class CheckpointError(RuntimeError):
@@ -46,24 +47,27 @@ def explain(error: Exception, repo: str) -> str:
     return f"The Hub could not be reached for {repo}, and no copy of it is on this machine; check the network."
 
 
-def _hub_errors() -> tuple[type[Exception], ...]:
-    import httpx
-    from huggingface_hub import errors
-
-    return (errors.HfHubHTTPError, errors.HFValidationError, errors.LocalEntryNotFoundError, httpx.HTTPError, OSError)
-
-
 def download(repo: str, files: tuple[str, ...], revision: str | None = None) -> Located:
-    """The named files of a Hub repository, from the cache where it has them.
+    """The named files of a Hub repository, from the cache where the Hub can't be reached.
 
     Raises:
         CheckpointError: the repository, the revision or the Hub can't be reached.
     """
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import HfApi, errors, snapshot_download
 
+    refusals = (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.HFValidationError)
     try:
-        folder = Path(snapshot_download(repo, revision=revision, allow_patterns=list(files), etag_timeout=5))
-    except _hub_errors() as error:
+        try:
+            HfApi().repo_info(repo, revision=revision, timeout=TIMEOUT)  # snapshot_download would wait for ever
+            reached = True
+        except refusals:
+            raise
+        except Exception:  # whatever the client of the day raises: the cache may still have the files
+            reached = False
+        folder = Path(
+            snapshot_download(repo, revision=revision, allow_patterns=list(files), local_files_only=not reached)
+        )
+    except Exception as error:
         raise CheckpointError(explain(error, repo)) from error
     return Located(folder, repo, folder.name)
 
@@ -117,6 +121,6 @@ def push(folder: str | Path, repo: str, private: bool = False) -> str:
     try:
         api.create_repo(repo, private=private, exist_ok=True)
         commit = api.upload_folder(repo_id=repo, folder_path=folder, allow_patterns=[*FILES, CARD])
-    except _hub_errors() as error:
+    except Exception as error:
         raise CheckpointError(explain(error, repo)) from error
     return str(commit.commit_url)

@@ -111,6 +111,8 @@ def load(folder: Path) -> Model:
         geometry = Geometry(**config["geometry"])
     except TypeError as error:
         raise CheckpointError(f"config.json has settings that this version doesn't know: {error}.") from error
+    except ValueError as error:
+        raise CheckpointError(str(error)) from error
     if pfs.config["dim"] != encoder.dim:
         raise CheckpointError(f"The signature expects embeddings of {pfs.config['dim']} values, not {encoder.dim}.")
     try:

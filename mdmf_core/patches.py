@@ -35,6 +35,13 @@ class Geometry:
     resize: int | None = None
     crop_size: int | None = None
 
+    def __post_init__(self) -> None:
+        sides = (self.patch_size, self.max_patches, *(s for s in (self.resize, self.crop_size) if s is not None))
+        if not all(type(side) is int and side > 0 for side in sides):
+            raise ValueError("config.json has a geometry that is not made of whole positive numbers.")
+        if self.max_patches < 4 or (self.resize is not None and self.resize < self.min_side):
+            raise ValueError("config.json has a geometry with fewer than 2 x 2 patches.")
+
     @property
     def min_side(self) -> int:
         """Shortest side, in pixels, that gives two patches each way."""
@@ -63,19 +70,19 @@ def _lattice_shape(rows: int, cols: int, limit: int) -> tuple[int, int]:
     if rows > cols:
         wide, high = _lattice_shape(cols, rows, limit)
         return high, wide
-    fewer = max(1, min(rows, round(math.sqrt(limit * rows / cols))))
+    fewer = max(2, min(rows, round(math.sqrt(limit * rows / cols))))
     return fewer, min(cols, limit // fewer)
 
 
-def _edges(start: int, length: int, parts: int) -> np.ndarray:
-    return start + np.round(np.linspace(0, length, parts + 1)).astype(np.int64)
+def _edges(start: int, length: int, parts: int, unit: int = 1) -> np.ndarray:
+    return start + unit * np.round(np.linspace(0, length / unit, parts + 1)).astype(np.int64)
 
 
 def _axis(start: int, length: int, patch: int, parts: int) -> tuple[np.ndarray, np.ndarray]:
     """Starts of `parts` patches along one axis and the edges of their cells."""
     fits = length // patch
     margin = (length - fits * patch) // 2 // ALIGN * ALIGN
-    edges = _edges(start + margin, fits * patch, parts)
+    edges = _edges(start + margin, fits * patch, parts, math.gcd(patch, ALIGN))
     room = np.diff(edges) - patch
     return edges[:-1] + room // 2 // ALIGN * ALIGN, edges
 
@@ -142,7 +149,7 @@ def cut(
     """
     x, y, width, height = 0, 0, pixels.shape[1], pixels.shape[0]
     if region is not None:
-        left, top = max(0, int(region[0])), max(0, int(region[1]))
+        left, top = (max(0, int(corner)) // ALIGN * ALIGN for corner in region[:2])
         right, bottom = min(width, int(region[0] + region[2])), min(height, int(region[1] + region[3]))
         x, y, width, height = left, top, right - left, bottom - top
     if min(width, height) < geometry.min_side:

@@ -12,6 +12,7 @@ central k x k block, for k = 2, 3, ...; a picture with n patches uses the larges
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ from mdmf_core.files import write_whole
 
 STATISTICS = ("mmd", "relative")
 MOST_PATCH_NULLS = 20_000
+SUM_TO_ONE = 1e3  # weight of the row that makes non-negative least squares keep the sum
 SCALE_QUANTILES = (0.05, 0.999)
 
 
@@ -122,7 +124,9 @@ def compress(full: mmd.Bank, size: int, kernel: mmd.Kernel, candidates: int = 81
     jitter = 1e-8 * torch.eye(points.count, dtype=torch.float64)
     root = torch.linalg.cholesky(values + jitter)
     wanted = mmd.mean_kernel(points, *full[:2], kernel).double()
-    weights, _ = nnls(root.T.numpy(), torch.linalg.solve_triangular(root, wanted[:, None], upper=False)[:, 0].numpy())
+    target = torch.linalg.solve_triangular(root, wanted[:, None], upper=False)[:, 0].numpy()
+    sums = np.full((1, points.count), SUM_TO_ONE)
+    weights, _ = nnls(np.vstack([root.T.numpy(), sums]), np.append(target, SUM_TO_ONE))
     keep = torch.from_numpy(np.flatnonzero(weights > 0))
     kept = torch.from_numpy(weights)[keep].to(full.weights)
     return mmd.bank(points[keep], kernel, kept / kept.sum())
@@ -229,19 +233,25 @@ def load(path: str | Path, signature: int, dim: int, deep: bool, statistic: str)
         if len(value.shape) != len(shape) or any(s not in (None, v) for s, v in zip(shape, value.shape, strict=True)):
             wanted = " x ".join("any" if side is None else str(side) for side in shape) or "a scalar"
             raise ValueError(f"the tensor {name} has the shape {tuple(value.shape)} where {wanted} is expected")
+        if not value.numel():
+            raise ValueError(f"the tensor {name} is empty")
         return value.double()
 
     def take_bank(prefix: str) -> mmd.Bank:
         z = take(f"{prefix}.z", None, signature)
         e = take(f"{prefix}.e", z.shape[0], dim) if deep else None
-        return mmd.Bank(mmd.Points(z, e), take(f"{prefix}.weights", z.shape[0]), take(f"{prefix}.self_term"))
+        weights = take(f"{prefix}.weights", z.shape[0])
+        if (weights < 0).any() or abs(float(weights.sum()) - 1) > 1e-6:
+            raise ValueError(f"the tensor {prefix}.weights does not hold shares that sum to 1")
+        return mmd.Bank(mmd.Points(z, e), weights, take(f"{prefix}.self_term"))
 
     real = take_bank("real")
     generated = take_bank("generated") if statistic == "relative" or "generated.z" in tensors else None
     nulls: dict[str, dict[int, np.ndarray]] = {}
     patch_nulls: dict[str, np.ndarray] = {}
     for kind in STATISTICS if generated is not None else STATISTICS[:1]:
-        sizes = sorted(int(name.rsplit(".", 1)[1]) for name in tensors if name.startswith(f"null.{kind}."))
+        names = [name for name in tensors if re.fullmatch(rf"null\.{kind}\.[1-9]\d*", name)]
+        sizes = sorted(int(name.rsplit(".", 1)[1]) for name in names)
         if not sizes:
             raise ValueError(f"there are no calibration scores null.{kind}.*")
         nulls[kind] = {k: np.sort(take(f"null.{kind}.{k}", None).numpy()) for k in sizes}

@@ -125,7 +125,7 @@ def test_a_large_picture_is_shrunk_and_its_cells_with_it():
 def test_the_bar_names_the_ends_of_the_scale():
     (start, low, words), (_, begins, _), (end, high, _) = ticks(SCALE)
     assert (start, end, low, high) == (0, 1, *SCALE) and words
-    assert begins == pytest.approx(0.1)
+    assert begins == pytest.approx(low + NEUTRAL * (high - low))
 
 
 def test_the_map_adds_up_to_the_score(checkpoint):

@@ -30,12 +30,16 @@ def weights(seed: int, count: int, dtype=torch.float64) -> torch.Tensor:
     return (values / values.sum()).to(dtype)
 
 
+def loop_distance(a: torch.Tensor, b: torch.Tensor) -> float:
+    return math.fsum((u - v) ** 2 for u, v in zip(a.tolist(), b.tolist(), strict=True))
+
+
 def loop_k(a: mmd.Points, i: int, b: mmd.Points, j: int, kernel: mmd.Kernel) -> float:
     """One kernel value, from method.md's formula, number by number."""
-    value = math.exp(-math.fsum((u - v) ** 2 for u, v in zip(a.z[i].tolist(), b.z[j].tolist())) / kernel.s_z**2)
+    value = math.exp(-loop_distance(a.z[i], b.z[j]) / kernel.s_z**2)
     if kernel.s_e is None:
         return value
-    outer = math.exp(-math.fsum((u - v) ** 2 for u, v in zip(a.e[i].tolist(), b.e[j].tolist())) / kernel.s_e**2)
+    outer = math.exp(-loop_distance(a.e[i], b.e[j]) / kernel.s_e**2)
     return ((1 - kernel.eps) * value + kernel.eps) * outer
 
 
@@ -62,7 +66,7 @@ def case(request, kernel):
 
 def loop_mean(x: mmd.Points, bank: mmd.Bank, kernel: mmd.Kernel) -> list[float]:
     w = bank.weights.tolist()
-    return [math.fsum(v * u for v, u in zip(row, w)) for row in loop_gram(x, bank.points, kernel)]
+    return [math.fsum(v * u for v, u in zip(row, w, strict=True)) for row in loop_gram(x, bank.points, kernel)]
 
 
 def loop_unbiased(x: mmd.Points, bank: mmd.Bank, kernel: mmd.Kernel) -> float:
@@ -79,8 +83,7 @@ def close(found, wanted, tolerance=1e-12) -> None:
 def test_gram_and_distances(kernel):
     x, y = points(1, 5, kernel), points(2, 8, kernel)
     close(mmd.gram(x, y, kernel), loop_gram(x, y, kernel))
-    apart = [[math.fsum((u - v) ** 2 for u, v in zip(a, b)) for b in y.z.tolist()] for a in x.z.tolist()]
-    close(mmd.squared_distances(x.z, y.z), apart)
+    close(mmd.squared_distances(x.z, y.z), [[loop_distance(a, b) for b in y.z] for a in x.z])
     far = x.z + 1e6
     assert (mmd.squared_distances(far, far) >= 0).all(), "cancellation never gives a negative distance"
 
@@ -140,15 +143,19 @@ def test_evidence_by_loops(case, kernel):
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-5)])
 def test_evidence_adds_up_to_both_statistics(kernel, dtype, tolerance):
     exact = points(1, 200, kernel), points(2, 900, kernel, shift=0.4), points(3, 700, kernel, shift=-0.4)
-    wanted = [mmd.bank(exact[1], kernel), mmd.bank(exact[2], kernel)]
+    true_real, true_generated = mmd.bank(exact[1], kernel), mmd.bank(exact[2], kernel)
     x, y, g = (mmd.Points(p.z.to(dtype), None if p.e is None else p.e.to(dtype)) for p in exact)
     real, generated = mmd.bank(y, kernel), mmd.bank(g, kernel)
     for parts, score, truth in (
-        (mmd.evidence(x, real, kernel), mmd.mmd2_unbiased(x, real, kernel), mmd.mmd2_unbiased(exact[0], wanted[0], kernel)),
+        (
+            mmd.evidence(x, real, kernel),
+            mmd.mmd2_unbiased(x, real, kernel),
+            mmd.mmd2_unbiased(exact[0], true_real, kernel),
+        ),
         (
             mmd.relative_evidence(x, real, generated, kernel),
             mmd.relative_mmd2(x, real, generated, kernel),
-            mmd.relative_mmd2(exact[0], *wanted, kernel),
+            mmd.relative_mmd2(exact[0], true_real, true_generated, kernel),
         ),
     ):
         assert parts.dtype == dtype and parts.shape == (200,)
@@ -256,13 +263,11 @@ def test_unbiased_agrees_with_hyppo(hyppo_mmd):
 
 
 def loop_h(x: mmd.Points, y: mmd.Points, kernel: mmd.Kernel) -> list[list[float]]:
-    return [
-        [
-            loop_k(x, i, x, j, kernel) + loop_k(y, i, y, j, kernel) - loop_k(x, i, y, j, kernel) - loop_k(y, i, x, j, kernel)
-            for j in range(x.count)
-        ]
-        for i in range(x.count)
-    ]
+    def one(i: int, j: int) -> float:
+        inner = loop_k(x, i, x, j, kernel) + loop_k(y, i, y, j, kernel)
+        return inner - loop_k(x, i, y, j, kernel) - loop_k(y, i, x, j, kernel)
+
+    return [[one(i, j) for j in range(x.count)] for i in range(x.count)]
 
 
 def test_variance_and_power_objective_by_loops(kernel):
@@ -294,7 +299,7 @@ def test_power_objective_stays_finite_without_variance():
     same = mmd.Points(torch.zeros(5, 3, dtype=torch.float64, requires_grad=True))
     value = mmd.power_objective(same, same, PLAIN)
     value.backward()
-    assert float(value) == 0 and torch.isfinite(same.z.grad).all()
+    assert value.item() == 0 and torch.isfinite(same.z.grad).all()
 
 
 def test_what_is_refused():

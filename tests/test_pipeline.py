@@ -65,7 +65,7 @@ def test_chain(kind: str, data: Path, tmp_path: Path, capsys) -> None:
         weights.parent.mkdir()
         save_file(backbones.build("dinov2", size="small").model.state_dict(), weights)
         settings["backbone"] = settings["backbone"] | {"weights": str(weights.parent)}
-    split = {"test": ["camera4", "gan5"], "validation": ["camera2", "gan3"], "calibration_share": 0.3}
+    split = {"test": ["camera4", "gan5"], "validation": ["camera2", "gan3"], "calibration_share": 0.6}
     train = {"steps": 60, "check": 30, "pictures": 8, "patches": 6, "bank_pictures": 20, "hidden": 16, "signature": 4}
     settings |= {
         "data": str(data),

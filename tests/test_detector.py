@@ -1,0 +1,278 @@
+"""The contract of `detect`: its JSON, its sums, its determinism, its borders."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import math
+import shutil
+from dataclasses import FrozenInstanceError
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny import make_checkpoint, picture
+
+from mdmf_core import images, mmd, reference
+from mdmf_core.detector import CheckpointError, Detector, Evidence, Failure, check_alpha, decide
+from mdmf_core.images import ImageError
+from mdmf_core.patches import cut
+
+CONTRACT = {
+    *("path", "sha256", "width", "height", "score", "statistic", "mmd2", "p_value", "decision", "alpha"),
+    *("n_calibration", "model", "n_patches", "patches"),
+}
+PATCH = {"x", "y", "w", "h", "evidence", "witness", "p_value", "flagged"}
+
+
+@pytest.fixture(scope="module")
+def detector(checkpoint: Path) -> Detector:
+    return Detector.from_pretrained(checkpoint)
+
+
+@pytest.fixture(scope="module")
+def others(tmp_path_factory) -> dict[str, Detector]:
+    """Detectors with the other statistic and the other kernel."""
+    root = tmp_path_factory.mktemp("others")
+    made = {
+        "mmd": make_checkpoint(root / "mmd", statistic="mmd", images=12),
+        "deep": make_checkpoint(root / "deep", deep=True, images=12),
+    }
+    return {name: Detector.from_pretrained(folder) for name, folder in made.items()}
+
+
+def check_contract(text: str, evidence: Evidence) -> None:
+    found = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+    assert CONTRACT <= found.keys()
+    assert found["n_patches"] == len(found["patches"]) == evidence.rows * evidence.cols
+    assert all(patch.keys() == PATCH for patch in found["patches"])
+    total = math.fsum(patch["evidence"] for patch in found["patches"])
+    assert abs(total - found["score"]) <= 1e-10 * max(1, abs(found["score"]))
+    for patch in found["patches"]:
+        assert 0 <= patch["x"] and patch["x"] + patch["w"] <= found["width"] and isinstance(patch["x"], int)
+        assert 0 <= patch["y"] and patch["y"] + patch["h"] <= found["height"] and isinstance(patch["flagged"], bool)
+        assert 0 < patch["p_value"] <= 1
+    assert found["decision"] == decide(found["p_value"], found["alpha"])
+    assert found["statistic"] in ("mmd", "relative") and 1 / (found["n_calibration"] + 1) <= found["p_value"] <= 1
+
+
+@pytest.mark.parametrize("name", ["relative", "mmd", "deep"])
+@pytest.mark.parametrize("size", [(96, 128), (64, 64), (333, 517), (64, 900)])
+def test_the_json_contract(detector, others, name, size):
+    evidence = others.get(name, detector).detect(picture(7, *size))
+    check_contract(json.dumps(evidence.to_dict()), evidence)
+    assert evidence.statistic == ("mmd" if name == "mmd" else "relative")
+    assert evidence.score == (evidence.mmd2 if name == "mmd" else evidence.relative)
+    assert (evidence.width, evidence.height) == size[::-1]
+
+
+def test_a_file_s_facts(detector, photo):
+    evidence = detector.detect(photo)
+    assert evidence.sha256 == hashlib.sha256(photo.read_bytes()).hexdigest()
+    assert (evidence.name, evidence.to_dict()["path"], evidence.to_dict(path="a/b.png")["path"]) == (
+        ("photo.png", "photo.png", "a/b.png")
+    )
+    assert (evidence.model, evidence.revision, evidence.backbone) == ("checkpoint", "local", "compact")
+    assert evidence.fingerprint == detector.fingerprint and set(evidence.timings) == {
+        *("decode", "patches", "backbone", "evidence")
+    }
+    with pytest.raises(FrozenInstanceError):
+        evidence.score = 0.0
+
+
+@pytest.mark.parametrize("name", ["relative", "mmd", "deep"])
+def test_scores_are_those_of_the_formulas(detector, others, photo, name):
+    made = others.get(name, detector)
+    evidence = made.detect(photo)
+    patches, grid = cut(images.read(photo, 64).pixels, made.model.geometry)
+    points = made.model.points(made.model.backbone.embed(patches))
+    bank, kernel = made.reference, made.model.kernel
+    assert evidence.mmd2 == pytest.approx(float(mmd.mmd2_unbiased(points, bank.real, kernel)), abs=1e-12)
+    relative = float(mmd.relative_mmd2(points, bank.real, bank.generated, kernel))
+    assert evidence.relative == pytest.approx(relative, abs=1e-12)
+    if name == "mmd":
+        assert np.allclose(evidence.witness, mmd.witness(points, bank.real, kernel), atol=1e-12)
+    else:
+        wanted = mmd.relative_witness(points, bank.real, bank.generated, kernel)
+        assert np.allclose(evidence.witness, wanted, atol=1e-12)
+    assert np.array_equal(evidence.boxes, grid.boxes) and np.array_equal(evidence.cells, grid.cells)
+
+
+def test_patch_p_values_and_flags(detector):
+    evidence = detector.detect(picture(11, 256, 320))
+    null = detector.reference.patch_nulls["relative"]
+    scaled = evidence.n_patches * evidence.evidence
+    assert evidence.patch_p_values.tolist() == [(1 + (null >= c).sum()) / (len(null) + 1) for c in scaled]
+    ordered = np.sort(evidence.patch_p_values)
+    passing = ordered <= evidence.fdr * np.arange(1, len(ordered) + 1) / len(ordered)
+    limit = ordered[passing].max() if passing.any() else -1
+    assert np.array_equal(evidence.flagged, evidence.patch_p_values <= limit) and evidence.fdr == 0.1
+    low, high = evidence.scale
+    assert null[0] <= low < high <= null[-1]
+
+
+def test_the_same_file_gives_the_same_answer_to_the_last_digit(checkpoint, detector, photo, tmp_path):
+    again = Detector.from_pretrained(checkpoint)
+    jpeg = tmp_path / "photo.jpg"
+    Image.fromarray(picture(5, 300, 400)).save(jpeg, quality=85)
+    for path in (photo, jpeg):
+        texts = {json.dumps(made.detect(path).to_dict()) for made in (detector, detector, again)}
+        assert len(texts) == 1
+    detector.detect(picture(1, 200, 200))
+    assert json.dumps(detector.detect(jpeg).to_dict()) in texts, "no state is kept between pictures"
+
+
+def test_every_kind_of_source_gives_the_same_score(detector, photo):
+    image = Image.open(photo)
+    sources = [photo, str(photo), photo.read_bytes(), image, np.asarray(image), images.read(photo, 64)]
+    assert len({detector.detect(source).score for source in sources}) == 1
+
+
+def test_a_copy_elsewhere_gives_the_same_answer_under_its_own_name(checkpoint, detector, photo, tmp_path):
+    copy = Detector.from_pretrained(shutil.copytree(checkpoint, tmp_path / "renamed"))
+    assert copy.fingerprint == detector.fingerprint
+    first, second = copy.detect(photo), detector.detect(photo)
+    assert first.score == second.score and first.model == "renamed"
+
+
+def test_a_region_is_analysed_alone_and_densely(detector):
+    pixels = picture(3, 400, 500)
+    region = (120, 80, 100, 90)
+    evidence = detector.detect(pixels, region=region)
+    check_contract(json.dumps(evidence.to_dict()), evidence)
+    x, y, w, h = region
+    for rects in (evidence.boxes, evidence.cells):
+        assert (rects[:, 0] >= x).all() and (rects[:, 0] + rects[:, 2] <= x + w).all()
+        assert (rects[:, 1] >= y).all() and (rects[:, 1] + rects[:, 3] <= y + h).all()
+    assert (evidence.width, evidence.height) == (500, 400)
+    assert evidence.n_patches > (w // 32) * (h // 32)
+    changed = pixels.copy()
+    changed[:80], changed[170:], changed[:, :120], changed[:, 220:] = 0, 0, 0, 0
+    assert detector.detect(changed, region=region).score == evidence.score
+    assert detector.detect(pixels).score != evidence.score
+
+
+@pytest.mark.parametrize("region", [(0, 0, 40, 40), (490, 0, 200, 200), (0, 0, -9, 99), (900, 900, 90, 90)])
+def test_a_region_that_is_too_small_is_one_sentence(detector, region):
+    with pytest.raises(ValueError, match="The region is .* pixels; at least 64 x 64 are needed"):
+        detector.detect(picture(3, 400, 500), region=region)
+
+
+def test_overlapping_patches_are_not_compared_with_larger_blocks(detector):
+    """A 2 x 2 region holds four patches' worth of pixels, however many overlapping ones are cut from it."""
+    evidence = detector.detect(picture(3, 400, 500), region=(0, 0, 80, 80))
+    assert evidence.n_patches > 9
+    assert np.array_equal(evidence.null, detector.reference.nulls["relative"][2])
+
+
+def test_pictures_are_compared_with_blocks_that_fit(detector):
+    nulls = detector.reference.nulls["relative"]
+    assert sorted(nulls) == [2, 3]
+    for size, k in (((64, 64), 2), ((64, 96), 2), ((64, 128), 2), ((96, 96), 3), ((96, 128), 3), ((900, 900), 3)):
+        evidence = detector.detect(picture(4, *size))
+        assert np.array_equal(evidence.null, nulls[k]) and evidence.n_calibration == len(nulls[k]), size
+        assert evidence.p_value == (1 + (evidence.null >= evidence.score).sum()) / (evidence.n_calibration + 1)
+
+
+def test_threshold_and_decision_agree(detector):
+    for seed in range(12):
+        for alpha in (0.12, 0.2):
+            evidence = detector.detect(picture(200 + seed), alpha)
+            assert (evidence.score > evidence.threshold) == (evidence.decision == "generated")
+            assert evidence.threshold == reference.threshold(evidence.null, alpha) and evidence.alpha == alpha
+    assert detector.detect(picture(1), 0.05).threshold == math.inf, "eight calibration pictures never reach 0.05"
+
+
+@pytest.mark.parametrize(
+    ("p", "alpha", "wanted"),
+    [
+        (0.05, 0.05, "generated"),
+        (math.nextafter(0.05, 1), 0.05, "inconclusive"),
+        (10 / 200, 0.05, "generated"),
+        (0.2, 0.05, "inconclusive"),
+        (math.nextafter(0.2, 1), 0.05, "no_evidence"),
+        (0.2, 0.2, "generated"),
+        (1.0, 0.2, "no_evidence"),
+        (0.01, 0.009, "inconclusive"),
+    ],
+)
+def test_decisions_at_the_borders(p, alpha, wanted):
+    assert decide(p, alpha) == wanted
+
+
+@pytest.mark.parametrize("alpha", [0, -0.05, 0.2000001, 1, math.nan, math.inf])
+def test_alpha_out_of_range_is_one_sentence(detector, photo, alpha):
+    for attempt in (lambda: detector.detect(photo, alpha), lambda: next(detector.detect_many([photo], alpha))):
+        with pytest.raises(ValueError, match="The false-alarm rate must be above 0 and at most 0.2, not "):
+            attempt()
+    assert check_alpha(0.2) == 0.2 and check_alpha(1e-9) == 1e-9
+
+
+def test_many_pictures_go_on_after_a_bad_one(detector, photo, tmp_path):
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(photo.read_bytes()[:300])
+    note = tmp_path / "note.txt"
+    note.write_text("hello")
+    sources = [photo, bad, str(note), tmp_path / "gone.jpg", tmp_path, np.zeros((10, 10, 3), np.uint8), None, photo]
+    found = list(detector.detect_many(iter(sources)))
+    assert [isinstance(each, Failure) for each in found] == [False, *[True] * 6, False]
+    assert [each.name for each in found[1:5]] == ["bad.png", "note.txt", "gone.jpg", tmp_path.name]
+    for failure in found[1:7]:
+        assert failure.error.endswith(".") and "\n" not in failure.error and str(tmp_path) not in failure.error
+    assert found[0].score == found[-1].score
+
+
+def test_many_pictures_are_analysed_as_they_come(detector, photo):
+    given = []
+
+    def endless():
+        while True:
+            given.append(1)
+            yield photo
+
+    found = detector.detect_many(endless())
+    next(found), next(found)
+    assert len(given) == 2
+
+
+def test_many_go_on_after_a_picture_that_was_read_for_smaller_patches(detector, photo):
+    small = images.read(picture(1, 40, 50), min_side=8)
+    found = list(detector.detect_many([small, photo]))
+    assert isinstance(found[0], Failure) and "at least 64 x 64" in found[0].error
+    assert isinstance(found[1], Evidence)
+    with pytest.raises(ImageError):
+        detector.detect(small)
+
+
+def test_a_failure_s_name_is_short(detector):
+    data = io.BytesIO()
+    Image.new("RGB", (20, 20)).save(data, "PNG")
+    sources = [data.getvalue(), np.zeros((30, 30, 3), np.uint8), Image.new("RGB", (20, 20)), b"not/a\npicture"]
+    for failure in detector.detect_many(sources):
+        assert failure.name == "image", failure.name
+
+
+def test_a_checkpoint_without_generated_patches_has_no_relative_mmd(others, tmp_path, photo):
+    made = others["mmd"]
+    folder = Path(shutil.copytree(made.located.folder, tmp_path / "real-only"))
+    only = reference.Reference(
+        made.reference.real,
+        None,
+        {"mmd": made.reference.nulls["mmd"]},
+        {"mmd": made.reference.patch_nulls["mmd"]},
+        {},
+    )
+    reference.save(only, folder / "reference.safetensors")
+    evidence = Detector.from_pretrained(folder).detect(photo)
+    assert evidence.relative is None and evidence.score == evidence.mmd2 == made.detect(photo).mmd2
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"statistic": "relative"}))
+    with pytest.raises(CheckpointError, match="generated.z is missing"):
+        Detector.from_pretrained(folder)
+
+
+def test_the_setting_names_the_model(checkpoint, monkeypatch, photo):
+    monkeypatch.setenv("MDMF_MODEL", str(checkpoint))
+    assert Detector.from_pretrained().detect(photo).model == "checkpoint"

@@ -1,0 +1,360 @@
+"""Strict loading of checkpoints, fingerprints, and what is said when one can't be found."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tiny import make_checkpoint
+
+from mdmf_core import hub
+from mdmf_core import model as models
+from mdmf_core.detector import Detector
+from mdmf_core.hub import CheckpointError
+
+ROOT = Path(hub.__file__).parent.parent
+
+
+@pytest.fixture
+def copy(checkpoint: Path, tmp_path: Path) -> Path:
+    """A checkpoint that a test may spoil."""
+    return Path(shutil.copytree(checkpoint, tmp_path / "copy"))
+
+
+def assert_one_sentence(text: str) -> None:
+    assert re.fullmatch(r"[^\n]{10,300}\.", text) and "Traceback" not in text, text
+
+
+def refused(folder: Path) -> str:
+    with pytest.raises(CheckpointError) as caught:
+        Detector.from_pretrained(folder)
+    assert_one_sentence(str(caught.value))
+    return str(caught.value)
+
+
+def change_tensors(folder: Path, change, name: str = "model.safetensors") -> None:
+    tensors = load_file(folder / name)
+    change(tensors)
+    save_file(tensors, folder / name)
+
+
+def change_config(folder: Path, change) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    change(config)
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_a_model_survives_storage(tmp_path, deep):
+    folder = make_checkpoint(tmp_path / "made", deep=deep)
+    loaded = models.load(folder)
+    models.save(loaded, tmp_path / "again")
+    for name in ("config.json", "model.safetensors"):
+        assert (tmp_path / "again" / name).read_bytes() == (folder / name).read_bytes()
+    assert not loaded.pfs.training and not loaded.backbone.training
+    assert not any(p.requires_grad for p in [*loaded.pfs.parameters(), *loaded.backbone.parameters()])
+    found = loaded.points(torch.randn(5, loaded.pfs.config["dim"], generator=torch.Generator().manual_seed(0)))
+    assert found.z.dtype == torch.float64 and found.z.shape == (5, 4) and (found.e is not None) == deep
+    assert all(isinstance(value, float) for value in loaded.kernel if value is not None)
+    assert (loaded.kernel.s_e is not None) == (loaded.kernel.eps is not None) == deep
+
+
+def test_a_missing_tensor_is_named(copy):
+    change_tensors(copy, lambda tensors: tensors.pop("pfs.mlp.0.weight"))
+    assert "missing: pfs.mlp.0.weight" in refused(copy)
+
+
+def test_an_unexpected_tensor_is_named(copy):
+    change_tensors(copy, lambda tensors: tensors.update(spare=torch.zeros(2)))
+    assert "unexpected: spare" in refused(copy)
+
+
+def test_a_mis_shaped_tensor_is_named(copy):
+    change_tensors(copy, lambda tensors: tensors.update({"pfs.mlp.2.bias": torch.zeros(5)}))
+    assert "wrong shape: pfs.mlp.2.bias" in refused(copy)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_tensor_that_is_not_finite_is_named(copy, bad):
+    change_tensors(copy, lambda tensors: tensors["pfs.mlp.2.bias"].__setitem__(1, bad))
+    assert "not finite: pfs.mlp.2.bias" in refused(copy)
+
+
+def test_several_faults_are_named_at_once(copy):
+    def change(tensors):
+        tensors.pop("pfs.log_s_z")
+        tensors["pfs.mlp.0.bias"] = torch.zeros(1)
+
+    change_tensors(copy, change)
+    message = refused(copy)
+    assert "pfs.log_s_z" in message and "pfs.mlp.0.bias" in message
+
+
+def test_the_reference_is_loaded_as_strictly(copy):
+    change_tensors(copy, lambda tensors: tensors.pop("real.weights"), "reference.safetensors")
+    assert "reference.safetensors can't be used: the tensor real.weights is missing" in refused(copy)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "reference.safetensors"])
+@pytest.mark.parametrize("spoil", ["empty", "cut", "text", "header"])
+def test_a_corrupted_file_is_named(copy, name, spoil):
+    data = (copy / name).read_bytes()
+    spoilt = {"empty": b"", "cut": data[: len(data) // 2], "text": b"<html>not found</html>", "header": b"\xff" * 64}
+    (copy / name).write_bytes(spoilt[spoil])
+    assert name in refused(copy)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda c: c.pop("statistic"), "missing: statistic"),
+        (lambda c: c.update(extra=1), "unknown: extra"),
+        (lambda c: c.update(format=2), "has format 2; this version reads format 1"),
+        (lambda c: c.update(statistic="median"), "'median'"),
+        (lambda c: c["pfs"].update(depth=3), "depth"),
+        (lambda c: c["pfs"].pop("dim"), "dim"),
+        (lambda c: c["pfs"].update(dim=99), "expects embeddings of 99 values"),
+        (lambda c: c["pfs"].update(signature=5), "wrong shape: pfs.mlp.2.bias"),
+        (lambda c: c["geometry"].update(overlap=3), "overlap"),
+        (lambda c: c["geometry"].pop("patch_size"), "patch_size"),
+        (lambda c: c["backbone"].update(name="resnet"), "'resnet'"),
+        (lambda c: c["backbone"].pop("name"), "backbone"),
+        (lambda c: c["backbone"].update(depth=3), "depth"),
+        (lambda c: c["pfs"].update(deep=True), "missing: pfs.log"),
+    ],
+)
+def test_config_keys_and_values_are_checked(copy, change, words):
+    change_config(copy, change)
+    assert words in refused(copy)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda c: c["geometry"].update(patch_size=0),
+        lambda c: c["geometry"].update(patch_size="32"),
+        lambda c: c["geometry"].update(max_patches=1),
+        lambda c: c["geometry"].update(resize=16),
+        lambda c: c.update(pfs=None),
+        lambda c: c.update(backbone=[]),
+        lambda c: c["backbone"].update(channels="4"),
+        lambda c: c.update(statistic=["mmd"]),
+    ],
+    ids=["no-patch", "text-patch", "one-patch", "resize-below-two-patches", "no-pfs", "list", "text", "list-statistic"],
+)
+def test_config_values_that_make_no_sense_are_one_sentence(copy, change):
+    change_config(copy, change)
+    refused(copy)
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[1]", b"null", b"\xff\xfe\x00", b'{"format": 1}'])
+def test_a_config_that_is_no_config_is_named(copy, data):
+    (copy / "config.json").write_bytes(data)
+    assert "config.json" in refused(copy)
+
+
+def test_the_fingerprint_changes_with_any_byte(copy):
+    before = hub.fingerprint(copy)
+    assert re.fullmatch("[0-9a-f]{64}", before) and before == hub.fingerprint(copy)
+    (copy / "README.md").write_text("another card")
+    assert hub.fingerprint(copy) == before, "the card changes no score"
+    for name in hub.FILES:
+        data = (copy / name).read_bytes()
+        for place in (0, len(data) // 2, len(data) - 1):
+            (copy / name).write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+            assert hub.fingerprint(copy) != before, (name, place)
+        (copy / name).write_bytes(data)
+    assert hub.fingerprint(copy) == before
+
+
+def test_bytes_moved_from_one_file_to_the_next_change_the_fingerprint(tmp_path):
+    found = set()
+    for parts in ((b"ab", b"c", b""), (b"a", b"bc", b""), (b"", b"ab", b"c")):
+        for name, data in zip(hub.FILES, parts, strict=True):
+            (tmp_path / name).write_bytes(data)
+        found.add(hub.fingerprint(tmp_path))
+    assert len(found) == 3
+
+
+def test_a_local_folder_is_located(copy, monkeypatch):
+    assert hub.locate(copy) == hub.Located(copy, "copy", "local")
+    monkeypatch.setenv("MDMF_MODEL", str(copy))
+    assert hub.locate().folder == copy and hub.locate(None).model == "copy"
+    monkeypatch.chdir(copy.parent)
+    assert hub.locate("copy").folder.resolve() == copy
+
+
+@pytest.mark.parametrize("name", hub.FILES)
+def test_a_folder_that_lacks_a_file_is_refused(copy, name):
+    (copy / name).unlink()
+    assert f"The checkpoint copy lacks {name}" in refused(copy)
+
+
+@pytest.mark.parametrize("wanted", ["./gone", "../gone", "~/gone-for-sure", "/gone/for/sure"])
+def test_a_folder_that_is_not_there_is_refused_without_the_hub(wanted):
+    with pytest.raises(CheckpointError, match="There is no folder") as caught:
+        hub.locate(wanted)
+    assert_one_sentence(str(caught.value))
+
+
+@pytest.mark.parametrize("wanted", ["a/b/c", "not a name", "https://huggingface.co/a/b", "x" * 120, "a--b/c", "-a/b"])
+def test_a_malformed_repository_is_refused_without_the_hub(wanted):
+    with pytest.raises(CheckpointError, match="neither a folder on this machine nor a Hub repository id") as caught:
+        hub.locate(wanted)
+    assert_one_sentence(str(caught.value))
+
+
+def in_fresh_process(endpoint: str, home: Path, limit: float = 20.0, **settings: str) -> str:
+    """What `locate("someone/something")` answers in a process whose Hub is `endpoint`."""
+    program = """
+from mdmf_core import hub
+try:
+    located = hub.locate("someone/something")
+    print(located.model, located.revision, sorted(path.name for path in located.folder.iterdir()))
+except hub.CheckpointError as error:
+    print(error)
+"""
+    ours = ("HF_", "MDMF_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+    environment = {k: v for k, v in os.environ.items() if not k.upper().startswith(ours)}
+    environment |= {"HF_ENDPOINT": endpoint, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1"} | settings
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, env=environment, timeout=limit
+    )
+    assert result.returncode == 0, result.stderr[-800:]
+    return result.stdout.strip()
+
+
+@contextmanager
+def raw_server(answer: bytes | None):
+    """An endpoint that sends `answer` to every request and closes; None accepts and stays silent."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    held = []
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            held.append(connection)
+            if answer is not None:
+                connection.recv(65536)
+                connection.sendall(answer)
+                connection.close()
+
+    threading.Thread(target=serve, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        listener.close()
+        for connection in held:
+            connection.close()
+
+
+def http(status: str, body: bytes = b"", *headers: str) -> bytes:
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", "Connection: close", *headers, "", ""]
+    return "\r\n".join(lines).encode() + body
+
+
+def test_an_unreachable_hub_is_one_sentence_soon(tmp_path):
+    start = time.monotonic()
+    said = in_fresh_process("http://127.0.0.1:9", tmp_path)
+    assert said.startswith("The Hub could not be reached for someone/something") and time.monotonic() - start < 10
+    assert_one_sentence(said)
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (b"", "could not be reached"),
+        (b"hello\r\n\r\n", "could not be reached"),
+        (http("200 OK", b"<html>log in</html>", "Content-Type: text/html"), "could not be reached"),
+        (http("503 Busy"), "could not be reached"),
+        (http("404 Not Found", b"", "X-Error-Code: RepoNotFound"), "There is no repository someone/something"),
+        (http("404 Not Found", b"", "X-Error-Code: RevisionNotFound"), "no such revision"),
+        (http("403 Forbidden", b"", "X-Error-Code: GatedRepo"), "is gated"),
+    ],
+    ids=["hangs-up", "no-http", "web-page", "busy", "no-repository", "no-revision", "gated"],
+)
+def test_what_the_hub_answers_becomes_one_sentence(tmp_path, answer, words):
+    with raw_server(answer) as endpoint:
+        said = in_fresh_process(endpoint, tmp_path)
+    assert words in said
+    assert_one_sentence(said)
+
+
+def test_a_silent_hub_is_given_up_on(tmp_path):
+    with raw_server(None) as endpoint:
+        start = time.monotonic()
+        said = in_fresh_process(endpoint, tmp_path)
+    assert "could not be reached" in said and time.monotonic() - start < 14
+    assert_one_sentence(said)
+
+
+@contextmanager
+def small_hub(folder: Path):
+    """A Hub with one repository, someone/something, that holds the files of `folder`."""
+    commit = "0123456789abcdef0123456789abcdef01234567"
+
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, *arguments) -> None:
+            pass
+
+        def do_HEAD(self) -> None:
+            self.do_GET()
+
+        def do_GET(self) -> None:
+            path = self.path.split("?")[0]
+            headers, body = {}, b""
+            if path.startswith("/api/models/someone/something/tree/"):
+                sizes = {path.name: path.stat().st_size for path in folder.iterdir()}
+                files = [{"type": "file", "path": name, "size": size, "oid": name} for name, size in sizes.items()]
+                body = json.dumps(files).encode()
+            elif path.startswith("/api/models/someone/something"):
+                body = json.dumps({"id": "someone/something", "sha": commit, "siblings": []}).encode()
+            else:
+                body = (folder / path.rsplit("/", 1)[1]).read_bytes()
+                headers = {"ETag": f'"{path.rsplit("/", 1)[1]}"', "X-Repo-Commit": commit}
+            self.send_response(200)
+            for key, value in (headers | {"Content-Length": str(len(body))}).items():
+                self.send_header(key, value)
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(body)
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", commit
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_repository_is_downloaded_once_and_then_works_offline(copy, tmp_path):
+    (copy / "training.log").write_text("not part of a checkpoint")
+    with small_hub(copy) as (endpoint, commit):
+        first = in_fresh_process(endpoint, tmp_path / "hub")
+    wanted = f"someone/something {commit} ['README.md', 'config.json', 'model.safetensors', 'reference.safetensors']"
+    assert first == wanted
+    assert in_fresh_process("http://127.0.0.1:9", tmp_path / "hub") == wanted
+    assert in_fresh_process(endpoint, tmp_path / "hub", HF_HUB_OFFLINE="1") == wanted
+
+
+def test_a_repository_that_lacks_a_file_is_refused(copy, tmp_path):
+    (copy / "reference.safetensors").unlink()
+    with small_hub(copy) as (endpoint, _):
+        assert "someone/something lacks reference.safetensors" in in_fresh_process(endpoint, tmp_path / "hub")
