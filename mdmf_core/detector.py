@@ -44,7 +44,9 @@ class Evidence:
     Patches, N = rows * cols of them, row by row: `boxes` (N, 4) the pixels analysed and `cells` (N, 4) the
     part of the picture each stands for (x, y, w, h); `evidence` (N,) sums to `score`; `witness` (N,);
     `patch_p_values` (N,) against patches of real calibration images; `flagged` (N,) by Benjamini-Hochberg
-    at false discovery rate `fdr`; `scale` the ends of the model's one colour scale for N * evidence.
+    at false discovery rate `fdr`; `scale` the ends of the model's one colour scale for N * evidence, and
+    `patch_null` the sorted N * evidence of patches of real calibration images. `mmd_evidence` (N,) and
+    `mmd_scale` are the same for MMD2 to the real bank, whichever statistic decides. `signatures` (N, K).
     """
 
     name: str
@@ -70,6 +72,10 @@ class Evidence:
     flagged: np.ndarray
     fdr: float
     scale: tuple[float, float]
+    patch_null: np.ndarray
+    mmd_evidence: np.ndarray
+    mmd_scale: tuple[float, float]
+    signatures: np.ndarray
     threshold: float
     null: np.ndarray
     model: str
@@ -251,6 +257,10 @@ class Detector:
             flagged=reference.flag(patch_p, FALSE_DISCOVERIES),
             fdr=FALSE_DISCOVERIES,
             scale=bank.scale(statistic),
+            patch_null=bank.patch_nulls[statistic],
+            mmd_evidence=values["mmd"][0].numpy(),
+            mmd_scale=bank.scale("mmd"),
+            signatures=points.z.numpy(),
             threshold=reference.threshold(null, alpha),
             null=null,
             model=self.located.model,

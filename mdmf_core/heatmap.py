@@ -1,37 +1,50 @@
-"""Evidence to look at: the picture under its map, and the result in plain sentences.
+"""Evidence to look at: the picture under its map, single patches, charts, and the result in plain sentences.
 
     from mdmf_core.heatmap import explain, overlay
     overlay(read("photo.jpg").pixels, evidence).save("map.png")
 
-The colour of a patch is a function of N * c_i and of the model's calibration alone, never of the other patches
+The colour of a patch is a function of its own value and of the model's calibration alone, never of the other patches
 of the picture: one scale for all pictures of a model (method.md section 3). A map stretched to its own
 maximum makes every photograph glow somewhere; this one shows a photograph as it is.
 
-Which part of the scale is coloured. `Evidence.scale` runs from the quantile 0.05 to the quantile 0.999 of patches
-of real calibration images. Its lower part, up to `NEUTRAL` of the way, is where most real patches lie (the evidence
-is bounded, and theirs crowds at the low end) and is left as it is; from there colour and opacity grow together up
-to the upper end, which one real patch in a thousand passes; what lies beyond has the colour of the end. Colour does
-not begin only at the upper end, because a picture is judged by the mean of its patches: many patches that each lie
+Which part of the scale is coloured. `Evidence.scale` runs from the quantile 0.8 to the quantile 0.999 of patches of
+real calibration images: colour begins where 4 of 5 patches of real pictures lie below, and colour and opacity grow
+together up to the end, which one real patch in a thousand passes; what lies beyond has the colour of the end. Colour
+does not begin only at the upper end, because a picture is judged by the mean of its patches: many patches that each lie
 a little high make a high score, and the map has to agree with it. The colours are matplotlib's "plasma" without its
 darkest third: their lightness grows evenly from purple to yellow, so that they keep their order for colour-blind
 readers and in grey.
+
+Charts are `matplotlib.figure.Figure`s without pyplot, with their own white background, for dark pages too.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator
 from PIL import Image, ImageDraw, ImageFont
-from scipy.ndimage import minimum_filter
+from scipy.ndimage import minimum_filter, uniform_filter
 
-from mdmf_core.detector import Evidence
+from mdmf_core.detector import INCONCLUSIVE, Evidence
 
-NEUTRAL = 0.7
+if TYPE_CHECKING:
+    from mdmf_core.stability import Variant
+
 OPACITY = 0.55
 LONGEST_SIDE = 1600
 NARROWEST_BAR = 520
+VALUES = ("share", "witness", "p_value")
+SHOWN_STATISTICS = ("deciding", "mmd")
+P_ENDS = (0.2, 0.001)  # the p-values at the two ends of every scale
+RESIDUAL_RANGE = 10.0  # grey levels to either side of the 3 x 3 mean that a residual shows
 VERDICTS = {
     "generated": "Likely generated",
     "inconclusive": "Inconclusive",
@@ -40,33 +53,91 @@ VERDICTS = {
 _COLOURS = colormaps["plasma"]
 _DARKEST = 0.3
 _PAPER, _INK, _STAND_IN = (255, 255, 255), (32, 32, 32), (158, 158, 158)
+_CHART_INK, _CHART_BARS, _CHART_MARK = "#202020", "#9fb6c9", "#6a1f8a"
+_MARKERS = {"generated": "^", "inconclusive": "D", "no_evidence": "o"}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What a map draws: `values` (N,), the `scale` that colours them, and the words of its colour bar.
+
+    `ticks` are places on the bar (0..1) with the number and the words to write there.
+    """
+
+    values: np.ndarray
+    scale: tuple[float, float]
+    title: str
+    ticks: tuple[tuple[float, str, str], ...]
+
+
+def layer(evidence: Evidence, value: str = "share", statistic: str = "deciding") -> Layer:
+    """The numbers behind a map, with their scale.
+
+    Args:
+        evidence: of one picture.
+        value: "share" is N * c_i, a patch's part of the score on a scale that does not depend on N; "witness" the
+            witness function; "p_value" -log10 of the patch's p-value, from 0.2 to 0.001.
+        statistic: "deciding" or "mmd", MMD2 to the real bank whichever statistic decides. Where another one decides,
+            its share is all that is known of "mmd".
+
+    The witness has no calibration of its own; its ends follow from those of N * c_i. Under the relative statistic
+    N * c_i = 2 * witness + a constant of the model, so the two maps are the same in other units. Under MMD the
+    two are equal, up to 1 / N, for a patch that is as common in the real bank as real patches are on average, so
+    the ends are the same; other patches differ, and that is what the witness map shows.
+
+    Raises:
+        ValueError: no such value or statistic, or one that is not known for this picture; one sentence.
+    """
+    if value not in VALUES or statistic not in SHOWN_STATISTICS:
+        raise ValueError(
+            f"A map shows one of {', '.join(VALUES)} for one of {', '.join(SHOWN_STATISTICS)}, "
+            f"not {value!r} for {statistic!r}."
+        )
+    other = statistic == "mmd" and evidence.statistic != "mmd"
+    if other and value != "share":
+        raise ValueError("For MMD to the real pictures only the share of the score can be drawn, as it does not decide.")
+    n = evidence.n_patches
+    if value == "p_value":
+        low, high = (-math.log10(p) for p in P_ENDS)
+        numbers = tuple(f"p = {p:g}" for p in P_ENDS)
+        return _layer(-np.log10(evidence.patch_p_values), (low, high), "p-value of each patch", numbers)
+    values, scale = (evidence.mmd_evidence, evidence.mmd_scale) if other else (evidence.evidence, evidence.scale)
+    values, title = n * values, "Evidence of each patch, times the number of patches"
+    if value == "witness":
+        if evidence.statistic == "relative":
+            constant = float(np.mean(values - 2 * evidence.witness))
+            scale = ((scale[0] - constant) / 2, (scale[1] - constant) / 2)
+        values, title = evidence.witness, "Witness function at each patch"
+    elif other:
+        title = "MMD to real pictures: evidence of each patch, times their number"
+    return _layer(values, scale, title, tuple(f"{end:.3g}" for end in scale))
+
+
+def _layer(values: np.ndarray, scale: tuple[float, float], title: str, numbers: tuple[str, str]) -> Layer:
+    words = [(place, text) for place, _, text in ticks(scale)]
+    return Layer(values, scale, title, tuple((p, number, w) for (p, w), number in zip(words, numbers, strict=True)))
 
 
 def colours(values: np.ndarray, scale: tuple[float, float]) -> np.ndarray:
-    """Colour and strength of values of N * c_i on a model's scale.
+    """Colour and strength of values on a scale.
 
     Args:
-        values: (N,) of N * c_i.
+        values: (N,), N * c_i for instance.
         scale: the ends of the scale.
 
     Returns:
         (N, 4): red, green, blue of 0..255 and the strength of 0..1; strength 0 leaves the picture as it is.
     """
     low, high = scale
-    share = (np.asarray(values, float) - low) / max(high - low, np.finfo(float).tiny)
-    strength = np.clip((share - NEUTRAL) / (1 - NEUTRAL), 0, 1)
+    strength = np.clip((np.asarray(values, float) - low) / max(high - low, np.finfo(float).tiny), 0, 1)
     painted = _COLOURS(_DARKEST + (1 - _DARKEST) * strength)[:, :3] * 255
     return np.column_stack([painted, strength])
 
 
 def ticks(scale: tuple[float, float]) -> list[tuple[float, float, str]]:
-    """What to write at the colour bar: place on it (0..1), value of N * c_i, words."""
+    """What to write at the colour bar: place on it (0..1), value there, words."""
     low, high = scale
-    return [
-        (0.0, low, "as most real patches"),
-        (NEUTRAL, low + NEUTRAL * (high - low), "colour begins"),
-        (1.0, high, "1 in 1,000 real patches"),
-    ]
+    return [(0.0, low, "4 in 5 real patches lie below"), (1.0, high, "1 in 1,000 real patches lies above")]
 
 
 def gradient(scale: tuple[float, float], opacity: float = OPACITY, steps: int = 21) -> str:
@@ -81,18 +152,30 @@ def _strip(scale: tuple[float, float], opacity: float, steps: int) -> np.ndarray
     return np.rint(_STAND_IN + opacity * painted[:, 3:] * (painted[:, :3] - _STAND_IN)).astype(np.uint8)
 
 
-def overlay(pixels: np.ndarray, evidence: Evidence, opacity: float = OPACITY, colorbar: bool = True) -> Image.Image:
-    """The picture with its evidence painted over it and outlines around flagged cells.
+def overlay(
+    pixels: np.ndarray,
+    evidence: Evidence,
+    opacity: float = OPACITY,
+    colorbar: bool = True,
+    value: str = "share",
+    statistic: str = "deciding",
+    doubtful: np.ndarray | None = None,
+) -> Image.Image:
+    """The picture with a map painted over it and outlines around flagged cells.
 
     Args:
         pixels: (H, W, 3) uint8, the picture that `evidence` is about.
         evidence: of that picture.
         opacity: of the strongest colour, 0..1.
         colorbar: put the scale below the picture.
+        value, statistic: what is drawn, as in `layer`. Outlines belong to the deciding statistic and are left out
+            where the map shows another.
+        doubtful: (N,) bool, patches that can't be trusted; their cells are hatched.
 
     Returns:
         RGB, the longest side of the picture at most 1,600; the picture is at the top left, the bar below it.
     """
+    shown = layer(evidence, value, statistic)
     full_height, full_width = pixels.shape[:2]
     picture = Image.fromarray(pixels)
     picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
@@ -101,14 +184,36 @@ def overlay(pixels: np.ndarray, evidence: Evidence, opacity: float = OPACITY, co
     corners[:, 2:] += corners[:, :2]
     corners = np.rint(corners * factors).astype(int)
     canvas = np.array(picture)
-    painted = colours(evidence.n_patches * evidence.evidence, evidence.scale)
-    for (left, top, right, bottom), (*colour, strength) in zip(corners, painted, strict=True):
+    for (left, top, right, bottom), (*colour, strength) in zip(corners, colours(shown.values, shown.scale), strict=True):
         if strength > 0:
             cell = canvas[top:bottom, left:right]
             cell[:] = np.rint(cell + opacity * strength * (np.array(colour) - cell))
-    _outline(canvas, corners[evidence.flagged])
+    hatched = corners[:0] if doubtful is None else corners[np.asarray(doubtful, bool)]
+    _hatch(canvas, hatched)
+    if statistic == "deciding" or evidence.statistic == statistic:
+        _outline(canvas, corners[evidence.flagged])
     picture = Image.fromarray(canvas)
-    return _with_bar(picture, evidence.scale, opacity) if colorbar else picture
+    return _with_bar(picture, shown, opacity, len(hatched) > 0) if colorbar else picture
+
+
+def _thin(canvas: np.ndarray) -> int:
+    """Pixels that a thin line needs on a picture of this size."""
+    return max(1, round(max(canvas.shape[:2]) / 500))
+
+
+def _hatch(canvas: np.ndarray, corners: np.ndarray) -> None:
+    """Draw diagonal lines into cells, black beside white, which shows on any colour.
+
+    Args:
+        canvas: (H, W, 3) uint8, changed in place.
+        corners: (F, 4) left, top, right, bottom of cells.
+    """
+    thin = _thin(canvas)
+    for left, top, right, bottom in corners:
+        rising = np.add.outer(np.arange(top, bottom), np.arange(left, right)) // thin % 10
+        cell = canvas[top:bottom, left:right]
+        cell[rising == 0] = _INK
+        cell[rising == 1] = _PAPER
 
 
 def _outline(canvas: np.ndarray, corners: np.ndarray) -> None:
@@ -123,33 +228,198 @@ def _outline(canvas: np.ndarray, corners: np.ndarray) -> None:
     area = np.zeros(canvas.shape[:2], np.uint8)
     for left, top, right, bottom in corners:
         area[top:bottom, left:right] = 1
-    thin = max(1, round(max(area.shape) / 500))
+    thin = _thin(canvas)
     depths = [minimum_filter(area, 2 * thin * k + 1, mode="constant") for k in range(4)]
     canvas[depths[0] > depths[3]] = 0
     canvas[depths[1] > depths[2]] = 255
 
 
-def _with_bar(picture: Image.Image, scale: tuple[float, float], opacity: float) -> Image.Image:
-    """The picture above a panel with the colour scale, its numbers and words."""
+def _with_bar(picture: Image.Image, shown: Layer, opacity: float, hatched: bool) -> Image.Image:
+    """The picture above a panel with the colour scale, its numbers and words, and what hatching means."""
     width = max(picture.width, NARROWEST_BAR)
     size = round(np.clip(width / 45, 12, 26))
     font = ImageFont.load_default(size)
     margin, thickness = size, round(1.2 * size)
-    panel = Image.new("RGB", (width, round(6.4 * size)), _PAPER)
+    panel = Image.new("RGB", (width, round((8.4 if hatched else 6.4) * size)), _PAPER)
     draw = ImageDraw.Draw(panel)
-    draw.text((margin, 0.5 * size), "Evidence of each patch, times the number of patches", _INK, font)
+    draw.text((margin, 0.5 * size), shown.title, _INK, font)
     length, top = width - 2 * margin, round(2.1 * size)
-    bar = np.repeat(_strip(scale, opacity, length)[None], thickness, axis=0)
+    bar = np.repeat(_strip(shown.scale, opacity, length)[None], thickness, axis=0)
     panel.paste(Image.fromarray(bar), (margin, top))
-    for (place, value, words), anchor in zip(ticks(scale), ("la", "ra", "ra"), strict=True):
+    for (place, number, words), anchor in zip(shown.ticks, ("la", "ra"), strict=True):
         x = margin + place * (length - 1)
         draw.line((x, top, x, top + thickness + 0.3 * size), _INK, max(1, size // 12))
-        draw.text((x, top + thickness + 0.4 * size), f"{value:.3g}", _INK, font, anchor)
+        draw.text((x, top + thickness + 0.4 * size), number, _INK, font, anchor)
         draw.text((x, top + thickness + 1.6 * size), words, _INK, font, anchor)
+    if hatched:
+        swatch = np.full((thickness, 2 * thickness, 3), _STAND_IN, np.uint8)
+        _hatch(swatch, np.array([[0, 0, 2 * thickness, thickness]]))
+        panel.paste(Image.fromarray(swatch), (margin, round(6.5 * size)))
+        draw.text((margin + 2.4 * thickness, 6.5 * size), "too little in the patch to be trusted", _INK, font)
     whole = Image.new("RGB", (width, picture.height + panel.height), _PAPER)
     whole.paste(picture, (0, 0))
     whole.paste(panel, (0, picture.height))
     return whole
+
+
+def patch_crop(pixels: np.ndarray, box: Sequence[int], scale: int = 6) -> Image.Image:
+    """A patch with every pixel as a square of `scale` x `scale`; box is x, y, w, h in pixels (H, W, 3) uint8."""
+    x, y, width, height = (int(side) for side in box)
+    return _magnified(pixels[y : y + height, x : x + width], scale)
+
+
+def residual_crop(pixels: np.ndarray, box: Sequence[int], scale: int = 6) -> Image.Image:
+    """What a patch adds to the mean of each pixel's 3 x 3 neighbours, magnified like `patch_crop`.
+
+    Middle grey is no difference, black and white 10 grey levels below and above in that channel: the same for every
+    patch. The neighbours are those in the picture, also across the patch's border.
+    """
+    x, y, width, height = (int(side) for side in box)
+    top, left = max(0, y - 1), max(0, x - 1)
+    around = pixels[top : y + height + 1, left : x + width + 1].astype(float)
+    residual = (around - uniform_filter(around, (3, 3, 1)))[y - top :, x - left :][:height, :width]
+    grey = np.clip(127.5 * (1 + residual / RESIDUAL_RANGE), 0, 255)
+    return _magnified(np.rint(grey).astype(np.uint8), scale)
+
+
+def _magnified(pixels: np.ndarray, scale: int) -> Image.Image:
+    return Image.fromarray(np.ascontiguousarray(pixels.repeat(scale, axis=0).repeat(scale, axis=1)))
+
+
+def nearest(evidence: Evidence, index: int, count: int = 4) -> list[int]:
+    """The patches of this picture whose signatures are closest to that of patch `index`, closest first."""
+    distances = np.linalg.norm(evidence.signatures - evidence.signatures[index], axis=1)
+    order = np.argsort(distances, kind="stable")
+    return [int(other) for other in order if other != index][:count]
+
+
+def top_patches(evidence: Evidence, count: int = 20) -> list[dict[str, Any]]:
+    """The patches with the most evidence, most first, as plain numbers.
+
+    `evidence` is c_i and `evidence_times_n` N * c_i, as the map draws it. `share_of_score` is c_i / score: None where
+    the score is not above 0, and more than 1 where other patches pull the score down.
+    """
+    order = np.argsort(-evidence.evidence, kind="stable")[:count]
+    return [
+        {
+            "rank": rank,
+            "index": int(index),
+            **dict(zip("xywh", evidence.boxes[index].tolist(), strict=True)),
+            "evidence": float(evidence.evidence[index]),
+            "evidence_times_n": float(evidence.n_patches * evidence.evidence[index]),
+            "share_of_score": float(evidence.evidence[index] / evidence.score) if evidence.score > 0 else None,
+            "p_value": float(evidence.patch_p_values[index]),
+            "flagged": bool(evidence.flagged[index]),
+        }
+        for rank, index in enumerate(order, 1)
+    ]
+
+
+def _chart(height: float) -> tuple[Figure, Axes]:
+    """A white figure, `height` inches high, whose text can be read at the width of a phone."""
+    figure = Figure((4.8, height), dpi=200, facecolor="white", layout="constrained")
+    axes = figure.add_subplot(facecolor="white")
+    for side, spine in axes.spines.items():
+        spine.set_visible(side == "bottom")
+        spine.set_color(_CHART_INK)
+    axes.tick_params(colors=_CHART_INK, labelsize=10)
+    return figure, axes
+
+
+def _histogram(figure: Figure, axes: Axes, null: np.ndarray, mark: float, words: str, marked: str, unit: str) -> None:
+    """Calibration values (M,) as bars and one value among them, with a legend below."""
+    low, high = min(null[0], mark), max(null[-1], mark)
+    room = 0.04 * max(high - low, 1e-9)
+    axes.hist(null, bins=np.linspace(null[0], max(null[-1], null[0] + room), 31), color=_CHART_BARS, label=words)
+    axes.axvline(mark, color=_CHART_MARK, linewidth=3, label=marked)
+    axes.set_xlim(low - room, high + room)
+    axes.set_yticks([])
+    axes.set_xlabel(unit, color=_CHART_INK, fontsize=11)
+    axes.spines["left"].set_visible(False)
+
+
+def _legend(figure: Figure) -> None:
+    figure.legend(
+        loc="outside upper left", fontsize=10, labelcolor=_CHART_INK, frameon=False, borderpad=0, borderaxespad=0
+    )
+
+
+def null_plot(evidence: Evidence) -> Figure:
+    """Histogram of the calibration scores with this picture's score and the threshold."""
+    figure, axes = _chart(3.3)
+    words = f"{evidence.n_calibration:,} real pictures"
+    _histogram(figure, axes, evidence.null, evidence.score, words, f"this picture: {evidence.score:.3g}", "Score")
+    if not math.isinf(evidence.threshold):
+        label = f"likely generated above {evidence.threshold:.3g}"
+        axes.axvline(evidence.threshold, color=_CHART_INK, linewidth=1.5, linestyle=(0, (4, 2)), label=label)
+    _legend(figure)
+    return figure
+
+
+def describe_null(evidence: Evidence) -> str:
+    """What `null_plot` shows, in one line."""
+    return (
+        f"Scores of {evidence.n_calibration:,} real pictures as a histogram, with this picture's score. "
+        f"{rarity(evidence)}. Score: {score_line(evidence)}."
+    )
+
+
+def patch_null_plot(evidence: Evidence, index: int) -> Figure:
+    """Where patch `index` lies among patches of real calibration images."""
+    figure, axes = _chart(3.1)
+    value = evidence.n_patches * evidence.evidence[index]
+    words = f"{len(evidence.patch_null):,} patches of real pictures"
+    marked = f"this patch: {value:.3g} (p = {evidence.patch_p_values[index]:.2g})"
+    _histogram(figure, axes, evidence.patch_null, value, words, marked, "Evidence, times the number of patches")
+    _legend(figure)
+    return figure
+
+
+def describe_patch(evidence: Evidence, index: int) -> str:
+    """Where patch `index` lies among patches of real pictures and in this picture, in one line."""
+    value, rank = evidence.n_patches * evidence.evidence[index], 1 + int(
+        (evidence.evidence > evidence.evidence[index]).sum()
+    )
+    share = float(np.mean(evidence.patch_null >= value))
+    above = f"{share:.1%} of real patches lie at least as high" if share else "no calibration patch lies as high"
+    return f"Patch {rank:,} of {evidence.n_patches:,} by evidence ({value:.3g} times the number of patches); {above}."
+
+
+def stability_plot(variants: Sequence[Variant], alpha: float) -> Figure:
+    """The p-value after each change, more evidence further right, over bands for the three decisions.
+
+    Args:
+        variants: in the order to draw, from above.
+        alpha: the false-alarm rate that "generated" allows.
+    """
+    figure, axes = _chart(1.5 + 0.33 * len(variants))
+    least = min([variant.p_value for variant in variants if variant.error is None] + [alpha / 2])
+    ends = (1.15, least / 1.5)
+    bands = {"no_evidence": (1.15, INCONCLUSIVE), "inconclusive": (INCONCLUSIVE, alpha), "generated": (alpha, ends[1])}
+    for (decision, (start, stop)), colour in zip(bands.items(), ("#eef1f4", "#fbe9c6", "#f6cfc9"), strict=True):
+        axes.axvspan(start, stop, color=colour, linewidth=0, label=VERDICTS[decision])
+    for row, variant in enumerate(variants):
+        if variant.error is None:
+            axes.plot(variant.p_value, row, _MARKERS[variant.decision], color=_CHART_MARK, markersize=8)
+        else:
+            axes.text(0.97, row, "can't be judged", color=_CHART_INK, fontsize=10, va="center")
+    axes.set_xscale("log")
+    axes.set_xlim(ends)
+    axes.set_ylim(len(variants) - 0.4, -0.6)
+    axes.set_yticks(range(len(variants)), [variant.name for variant in variants])
+    places = [p for p in (1, 0.2, 0.05, 0.01, 0.001, 0.0001) if ends[1] <= p]
+    axes.xaxis.set_major_locator(FixedLocator(places))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xticks(places, [f"{p:g}" for p in places])
+    axes.set_xlabel("p-value (further right: more evidence)", color=_CHART_INK, fontsize=11)
+    _legend(figure)
+    return figure
+
+
+def describe_stability(variants: Sequence[Variant]) -> str:
+    """What `stability_plot` shows, in one line."""
+    found = [f"{v.name} {v.p_value:.2g}" if v.error is None else f"{v.name} can't be judged" for v in variants]
+    return f"p-value of each changed copy: {', '.join(found)}."
 
 
 def rarity(evidence: Evidence) -> str:

@@ -31,8 +31,10 @@ from mdmf_core.files import write_whole
 from mdmf_core.images import read
 from mdmf_core.pfs import PFS
 
+SAVE_EVERY = 500
 DEFAULTS = {
     "channels": [32, 64, 128, 192],
+    "normalise": True,
     "patch_size": 64,
     "hidden": 96,
     "signature": 16,
@@ -95,7 +97,7 @@ class Learner(nn.Module):
 
     def __init__(self, config: dict) -> None:
         super().__init__()
-        self.encoder = Compact(tuple(config["channels"]))
+        self.encoder = Compact(tuple(config["channels"]), config["normalise"])
         self.pfs = PFS(self.encoder.dim, config["hidden"], config["signature"], dropout=config["dropout"])
         self.drop = nn.Dropout(config["dropout"])
         self.logit = nn.Linear(self.encoder.dim, 1)
@@ -208,7 +210,7 @@ def pretrain(data: str | Path, dealt: dict, config: dict, out: Path) -> Path:
                 log.write("step {} cross-entropy {:.4f} pairwise {:.4f}\n".format(step + 1, *(sums / summed)))
                 log.flush()
                 sums, summed = np.zeros(2), 0
-            if (step + 1) % 500 == 0:
+            if (step + 1) % SAVE_EVERY == 0:
                 tensors = _state(learner, average, optimizer) | {"step": torch.tensor(step + 1)}
                 write_whole(state_file, lambda path, tensors=tensors: save_file(tensors, path))
     weights = {name: value.contiguous() for name, value in average.encoder.state_dict().items()}

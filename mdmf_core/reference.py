@@ -31,7 +31,7 @@ from mdmf_core.files import write_whole
 STATISTICS = ("mmd", "relative")
 MOST_PATCH_NULLS = 20_000
 SUM_TO_ONE = 1e3  # weight of the row that makes non-negative least squares keep the sum
-SCALE_QUANTILES = (0.05, 0.999)
+SCALE_QUANTILES = (0.8, 0.999)
 
 
 @dataclass(frozen=True)

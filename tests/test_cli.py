@@ -55,7 +55,9 @@ def test_bad_files_are_sentences_and_the_others_go_on(checkpoint: Path, photo: P
     for line in lines:
         assert line.keys() == {"path", "error"} or line.keys() >= KEYS
         if "error" in line:
-            assert line["error"].endswith(".") and "Traceback" not in line["error"] and str(tmp_path) not in line["error"]
+            assert (
+                line["error"].endswith(".") and "Traceback" not in line["error"] and str(tmp_path) not in line["error"]
+            )
     assert "score" in lines[-1]
 
 

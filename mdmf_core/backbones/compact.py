@@ -3,9 +3,12 @@
 Why this shape: what a generator leaves behind lies in the finest scales, and what a picture shows does
 not. Six fixed 5 x 5 high-pass filters on each colour channel (first and second differences, a Laplacian
 and the rich-model kernel of Fridrich & Kodovsky, 2012), clipped so that edges don't outweigh noise, leave
-little of the subject. Four stages of two 3 x 3 convolutions follow, and the mean and standard deviation
-over the patch: statistics of a texture, not its layout. Strides are average pools, which alias least.
-`(N, 3, W, W) uint8 -> (N, D) float32`, every patch on its own, at the picture's own resolution.
+little of the subject. A patch's residual is divided by its own root mean square (`normalise`): smooth and
+busy pictures are then told apart by the shape of their noise and not by how much there is, which says
+more about subject and compression than about the maker. Four stages of two 3 x 3 convolutions follow,
+and the mean and standard deviation over the patch: statistics of a texture, not its layout. Strides are
+average pools, which alias least. `(N, 3, W, W) uint8 -> (N, D) float32`, every patch on its own, at the
+picture's own resolution.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from torch.nn import functional as F
 from mdmf_core.backbones.weights import load_strictly
 
 CLIP = 10.0
+QUIET = 0.5  # grey levels: residuals below this are rounding, and are not blown up
 
 
 def high_pass_filters() -> Tensor:
@@ -40,14 +44,14 @@ def _stage(inputs: int, outputs: int) -> list[nn.Module]:
 
 
 class Compact(nn.Module):
-    """The encoder's weights. `channels` are those of its stages; D is twice the last."""
+    """The encoder's weights. `channels` are those of its stages, D is twice the last; `normalise`: see above."""
 
     name = "compact"
     version = "1"
 
-    def __init__(self, channels: tuple[int, ...] = (32, 64, 128, 192)) -> None:
+    def __init__(self, channels: tuple[int, ...] = (32, 64, 128, 192), normalise: bool = True) -> None:
         super().__init__()
-        self.config = {"channels": list(channels)}
+        self.config = {"channels": list(channels), "normalise": normalise}
         self.dim = 2 * channels[-1]
         self.register_buffer("filters", high_pass_filters().repeat(3, 1, 1, 1), persistent=False)
         layers: list[nn.Module] = []
@@ -63,9 +67,21 @@ class Compact(nn.Module):
         """Load `encoder.safetensors`, strictly (`weights.load_strictly`)."""
         load_strictly(self, path)
 
+    def residual(self, patches: Tensor) -> Tensor:
+        """High-pass residuals (N, 18, W - 4, W - 4) of patches (N, 3, W, W) uint8.
+
+        Always in float32: in bfloat16 the filters no longer sum to zero, and brightness leaks through.
+        """
+        with torch.autocast(patches.device.type, enabled=False):
+            values = F.conv2d(patches.float(), self.filters, groups=3)
+        if not self.config["normalise"]:
+            return values.clamp(-CLIP, CLIP) / 4
+        level = values.square().mean((1, 2, 3), keepdim=True).sqrt()
+        return (values / (level + QUIET)).clamp(-CLIP / 2, CLIP / 2)
+
     def forward(self, patches: Tensor) -> Tensor:
         """Embeddings (N, D) float32 of patches (N, 3, W, W) uint8."""
-        residual = F.conv2d(patches.float(), self.filters, groups=3).clamp_(-CLIP, CLIP).div_(4)
+        residual = self.residual(patches)
         maps = self.layers(residual.contiguous(memory_format=torch.channels_last)).float()  # (N, D/2, h, w)
         flat = maps.flatten(2)  # (N, D/2, h * w)
         return torch.cat([flat.mean(2), flat.var(2, unbiased=False).add(1e-4).sqrt()], dim=1)
@@ -74,5 +90,4 @@ class Compact(nn.Module):
     def embed(self, patches: Tensor, batch: int = 64) -> Tensor:
         """Embeddings (N, D) float32, on the CPU, of patches (N, 3, W, W) uint8."""
         device = self.filters.device
-        parts = [self(chunk.to(device)).cpu() for chunk in patches.split(batch)]
-        return torch.cat(parts) if parts else torch.zeros(0, self.dim)
+        return torch.cat([self(chunk.to(device)).cpu() for chunk in patches.split(batch)])

@@ -84,4 +84,4 @@ class DINOv2(nn.Module):
         for chunk in patches.split(batch):
             with torch.autocast(device.type, half, enabled=device.type == "cuda"):
                 parts.append(self(chunk.to(device)).float().cpu())
-        return torch.cat(parts) if parts else torch.zeros(0, self.dim)
+        return torch.cat(parts)

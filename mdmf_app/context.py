@@ -1,0 +1,132 @@
+"""What the tabs share: loaded detectors, the one queue for the model, and a picture's evidence or one sentence.
+
+No state of a user is kept here. A session holds its choice of model in a `gr.State`: None for the model that the
+page started with, else what `Context.load` returned.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from pathlib import Path
+from typing import NamedTuple
+
+import gradio as gr
+
+from mdmf_core import hub
+from mdmf_core.detector import INCONCLUSIVE, CheckpointError, Detector, Evidence
+from mdmf_core.images import ImageError, Picture, read
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+ALPHA = 0.05
+ONE_HOUR = 3600
+MOST_MODELS = 3
+MODEL_QUEUE = {"concurrency_id": "model", "concurrency_limit": 1}
+PRIVATE = {"api_visibility": "private"}
+QUICK = {**PRIVATE, "queue": False, "show_progress": "hidden"}
+
+
+class Choice(NamedTuple):
+    """A model that a user chose: what was asked for, and the revision that it led to."""
+
+    wanted: str
+    revision: str | None
+
+
+class Context:
+    """The detectors in memory. The page's own one stays; of others, the `MOST_MODELS` used last."""
+
+    def __init__(self, detector: Detector, warning: str = "") -> None:
+        self.default = detector
+        self.warning = warning
+        self._loaded: OrderedDict[Choice, Detector] = OrderedDict()
+        self._loading = threading.Lock()
+
+    def detector(self, choice: Choice | None = None) -> Detector:
+        """The detector of a session; one that had to make room is loaded again.
+
+        Raises:
+            CheckpointError: it can't be loaded any more; one sentence.
+        """
+        if choice is None:
+            return self.default
+        choice = Choice(*choice)
+        with self._loading:
+            if choice not in self._loaded:
+                self._keep(choice, Detector.from_pretrained(choice.wanted, choice.revision))
+            self._loaded.move_to_end(choice)
+            return self._loaded[choice]
+
+    def load(self, wanted: str, revision: str | None = None) -> Choice | None:
+        """Load the model that a user asks for: a folder or a Hub repository. Nobody else's model changes.
+
+        Returns:
+            What the session keeps in its `gr.State`; None for the page's own model.
+
+        Raises:
+            CheckpointError: it can't be used; one sentence. Whatever was loaded stays loaded.
+        """
+        with self._loading:
+            detector = Detector.from_pretrained(wanted, revision or None)
+            if detector.fingerprint == self.default.fingerprint:
+                return None
+            from_hub = not Path(wanted).expanduser().is_dir()
+            choice = Choice(wanted, detector.located.revision if from_hub else None)
+            self._keep(choice, detector)
+            return choice
+
+    def _keep(self, choice: Choice, detector: Detector) -> None:
+        self._loaded[choice] = detector
+        while len(self._loaded) > MOST_MODELS:
+            self._loaded.popitem(last=False)
+
+
+def first_detector() -> tuple[Detector, str]:
+    """The detector that MDMF_MODEL names, else the bundled one; and what to tell the user about it.
+
+    Raises:
+        CheckpointError: the bundled detector can't be used either.
+    """
+    try:
+        return Detector.from_pretrained(), ""
+    except CheckpointError as error:
+        wanted = os.environ.get("MDMF_MODEL")
+        if not wanted:
+            raise
+        shown = Path(wanted).name if Path(wanted).expanduser().is_absolute() else wanted
+        reason = str(error).replace(wanted, shown)
+        warning = f"The model {shown} can't be used. {reason} The bundled detector is used instead."
+        return Detector.from_pretrained(hub.BUNDLED), warning
+
+
+def rate(alpha: float | None) -> float:
+    """The false-alarm rate that a program gave, or the usual one.
+
+    Raises:
+        gr.Error: out of range; one sentence.
+    """
+    alpha = ALPHA if alpha is None else alpha
+    if not 0 < alpha <= INCONCLUSIVE:
+        raise sentence(f"The false-alarm rate must be above 0 and at most {INCONCLUSIVE}, not {alpha}.")
+    return alpha
+
+
+def detect(detector: Detector, path: str | None, alpha: float | None) -> tuple[Picture, Evidence]:
+    """One picture and its evidence.
+
+    Raises:
+        gr.Error: the picture or the rate can't be used; one sentence.
+    """
+    if not path:
+        raise sentence("There is no picture yet; choose one first.")
+    try:
+        picture = read(path, detector.model.geometry.min_side)
+        return picture, detector.detect(picture, rate(alpha))
+    except (ImageError, ValueError) as error:
+        raise sentence(str(error)) from error
+
+
+def sentence(text: str) -> gr.Error:
+    """An error that a user or a program gets as one sentence, without a trace in the log."""
+    return gr.Error(text, print_exception=False)

@@ -1,0 +1,448 @@
+"""What is shown of one picture: card, map, patch, region, stability, origin and report, as HTML, pictures and files.
+
+These functions take evidence and give what a component shows. They know nothing of components or events
+(`one.py`) and compute nothing but places on the screen (`mdmf_core` does).
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from html import escape
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from mdmf_app import style
+from mdmf_app.context import Choice
+from mdmf_core import heatmap, stability
+from mdmf_core.detector import Detector, Evidence, decide
+from mdmf_core.images import Picture
+from mdmf_core.provenance import Provenance
+from mdmf_core.reference import threshold
+from mdmf_core.reliability import Reliability, assess
+from mdmf_core.report import html_report, json_report
+
+SMALLEST_SHOWN = 640
+TABLE = ("Rank", "Patch", "Evidence", "Share of score", "p-value", "Outlined", "Left", "Top")
+TOP = 20
+SELECTED, BOX = (0, 229, 255), (255, 255, 255)
+
+LIMITS = (
+    "It can't tell who made a picture, why, or whether what it shows is true.",
+    "A clean result clears nothing: new generators, small edits, resizing and strong compression can hide the traces.",
+    "A high score is a reason to look further: unusual cameras, filters, scans and screenshots can cause it too.",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """Evidence of a picture or of a region of it, and where it can't be trusted."""
+
+    evidence: Evidence
+    reliability: Reliability
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """One picture that was analysed, as a session keeps it. `choice` is the model that did it."""
+
+    path: str
+    picture: Picture
+    whole: View
+    choice: Choice | None
+    example: dict | None
+
+    def view(self, region: View | None) -> View:
+        """The region, if it belongs to this result, else the whole picture."""
+        whole = self.whole.evidence
+        same = region and (region.evidence.sha256, region.evidence.fingerprint) == (whole.sha256, whole.fingerprint)
+        return region if same else self.whole
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The part of the picture that the map shows, x, y, w, h in its pixels, and shown pixels per pixel."""
+
+    x: int
+    y: int
+    w: int
+    h: int
+    factor: float
+
+    def to_picture(self, point: Sequence[float]) -> tuple[int, int]:
+        """A point of the shown map as a pixel of the picture."""
+        return self.x + int(point[0] / self.factor), self.y + int(point[1] / self.factor)
+
+    def to_map(self, box: Sequence[float]) -> list[float]:
+        """x, y, w, h of the picture as left, top, right, bottom on the shown map."""
+        x, y, w, h = box
+        return [
+            (x - self.x) * self.factor,
+            (y - self.y) * self.factor,
+            (x + w - self.x) * self.factor - 1,
+            (y + h - self.y) * self.factor - 1,
+        ]
+
+
+def judge(picture: Picture, evidence: Evidence) -> View:
+    return View(evidence, assess(picture, evidence))
+
+
+def at_rate(evidence: Evidence, alpha: float) -> Evidence:
+    """The same evidence under another false-alarm rate; nothing is analysed again."""
+    return replace(
+        evidence, alpha=alpha, decision=decide(evidence.p_value, alpha), threshold=threshold(evidence.null, alpha)
+    )
+
+
+# The card
+
+
+def card(evidence: Evidence, example: dict | None, warnings: Sequence[str] = ()) -> str:
+    """The verdict in words, its figures and its limits."""
+    one_in = round(1 / evidence.alpha)
+    figures = {
+        "p-value": f"{evidence.p_value:.3g}, from {evidence.n_calibration:,} real pictures",
+        "Score": heatmap.score_line(evidence),
+        "False alarms": f"{evidence.alpha:.2g}: about 1 real picture in {one_in} would be called generated",
+        "Picture": f"{evidence.name}, {evidence.width:,} x {evidence.height:,} pixels",
+    }
+    notes = "".join(f"<p>Note: {escape(note)}</p>" for note in (*evidence.notes, *warnings))
+    return (
+        f'<div class="card {evidence.decision}" role="status">{headline(evidence)}'
+        f"<p>{escape(heatmap.explain(evidence))}</p>{style.pairs(figures)}{notes}{about(example)}"
+        f"<details><summary>What this can't tell</summary>{style.bullets(LIMITS)}</details></div>"
+    )
+
+
+def headline(evidence: Evidence) -> str:
+    icon, words = style.ICONS[evidence.decision], heatmap.VERDICTS[evidence.decision]
+    return f'<h2><span aria-hidden="true">{icon}</span> {words}</h2>'
+
+
+def about(example: dict | None) -> str:
+    """What an example is, so that the answer can be judged."""
+    if not example:
+        return ""
+    return f"<p><strong>What this example is:</strong> {escape(example['what'])} {escape(example['licence'])}.</p>"
+
+
+def null_plot(evidence: Evidence) -> str:
+    """The score among the scores of real pictures."""
+    sentences = (
+        f"{heatmap.rarity(evidence)}.",
+        "Each bar counts real pictures that were in neither training nor reference, cut to about as many patches as "
+        "this one has. The further to the right a score lies, the less the picture looks like them.",
+    )
+    alt = f"Histogram of the scores of {evidence.n_calibration:,} real pictures. This picture: {evidence.score:.4g}."
+    words = "".join(f"<p>{escape(sentence)}</p>" for sentence in sentences)
+    return f'<div class="panel">{style.plot(heatmap.null_plot(evidence), alt)}{words}</div>'
+
+
+# The map
+
+
+def frame(view: View, whole: bool) -> Frame:
+    """What the map of `view` shows: the whole picture, or just the region that was analysed."""
+    evidence = view.evidence
+    x, y, w, h = 0, 0, evidence.width, evidence.height
+    if not whole:
+        x, y = evidence.boxes[:, :2].min(axis=0).tolist()
+        right, bottom = (evidence.boxes[:, :2] + evidence.boxes[:, 2:]).max(axis=0).tolist()
+        w, h = right - x, bottom - y
+    longest = max(w, h)
+    larger = max(1, SMALLEST_SHOWN // longest)
+    return Frame(x, y, w, h, larger * min(1.0, heatmap.LONGEST_SIDE / (larger * longest)))
+
+
+def draw(result: Result, region: View | None, value: str, statistic: str, opacity: float) -> Image.Image:
+    """The map, without marks."""
+    view = result.view(region)
+    place = frame(view, view is result.whole)
+    pixels = result.picture.pixels[place.y : place.y + place.h, place.x : place.x + place.w]
+    larger = max(1, int(place.factor))
+    moved = np.array([place.x, place.y, 0, 0])
+    evidence = replace(
+        view.evidence, boxes=larger * (view.evidence.boxes - moved), cells=larger * (view.evidence.cells - moved)
+    )
+    return heatmap.overlay(
+        pixels.repeat(larger, axis=0).repeat(larger, axis=1),
+        evidence,
+        opacity,
+        colorbar=False,
+        value=value,
+        statistic=statistic,
+        doubtful=view.reliability.doubtful,
+    )
+
+
+def plain(result: Result, region: View | None) -> Image.Image:
+    """What the map covers, without the map, in the same size."""
+    return draw(result, region, "share", "deciding", 0.0)
+
+
+def mark(image: Image.Image, result: Result, region: View | None, patch: int | None, box: Sequence[int]) -> Image.Image:
+    """Frames around the selected patch and around the box of the next region, which may still be a point."""
+    view = result.view(region)
+    place = frame(view, view is result.whole)
+    pen = ImageDraw.Draw(image)
+    thin = max(2, round(max(image.size) / 300))
+    if patch is not None:
+        _ring(pen, place.to_map(view.evidence.cells[patch]), SELECTED, thin)
+    if len(box) == 4:
+        _ring(pen, place.to_map(box), BOX, thin)
+    elif len(box) == 2:
+        left, top, *_ = place.to_map([*box, 0, 0])
+        _ring(pen, [left - 3 * thin, top - 3 * thin, left + 3 * thin, top + 3 * thin], BOX, thin)
+    return image
+
+
+def _ring(pen: ImageDraw.ImageDraw, corners: list[float], colour: tuple[int, int, int], thin: int) -> None:
+    left, top, right, bottom = corners
+    if right < left or bottom < top:
+        return
+    pen.rectangle((left - thin, top - thin, right + thin, bottom + thin), outline=(0, 0, 0), width=3 * thin)
+    pen.rectangle((left, top, right, bottom), outline=colour, width=thin)
+
+
+def legend(evidence: Evidence, value: str, statistic: str) -> str:
+    """The colour bar in words and numbers."""
+    marks = heatmap.ticks(evidence.scale)
+    items = "".join(f"<li><strong>{number:.3g}</strong><br>{escape(words)}</li>" for _, number, words in marks)
+    return (
+        '<div class="legend"><p class="small"><strong>Colours:</strong> the evidence of each patch, on one scale that '
+        "is the same for every picture. No colour: as in most real pictures. Yellow: as in 1 of 1,000 patches of real "
+        "pictures, or beyond. White line: the patch stands out.</p>"
+        f'<div class="bar" role="img" aria-label="Colour scale from no colour through purple to yellow" '
+        f'style="background: {heatmap.gradient(evidence.scale)}"></div><ol>{items}</ol></div>'
+    )
+
+
+def doubts(view: View) -> str:
+    """Where the map can't be trusted; nothing where it can."""
+    reliability = view.reliability
+    count = int(reliability.doubtful.sum())
+    said = list(reliability.warnings)
+    if count:
+        reasons = sorted({reason for reason in reliability.reasons if reason})
+        said.insert(
+            0,
+            f"{count:,} of {len(reliability.doubtful):,} patches are hatched: {', '.join(reasons)}. "
+            "They hold too little detail to judge, so read nothing into their colour.",
+        )
+    if not said:
+        return ""
+    return f'<div class="card notice"><h3>Where not to trust this map</h3>{style.bullets(said)}</div>'
+
+
+# One patch
+
+
+def patch_at(view: View, point: tuple[int, int]) -> int:
+    """The patch whose cell holds a pixel of the picture, or else the one whose middle is nearest."""
+    cells = view.evidence.cells
+    offsets = np.array(point) - cells[:, :2]
+    inside = np.flatnonzero(((offsets >= 0) & (offsets < cells[:, 2:])).all(axis=1))
+    if len(inside):
+        return int(inside[0])
+    return int(np.linalg.norm(offsets - cells[:, 2:] / 2, axis=1).argmin())
+
+
+def top_rows(evidence: Evidence) -> list[list[object]]:
+    """The patches with the most evidence, as rows of `TABLE`."""
+    return [
+        [
+            row["rank"],
+            row["index"] + 1,
+            float(f"{evidence.n_patches * row['evidence']:.3g}"),
+            share(row["share_of_score"]),
+            float(f"{row['p_value']:.3g}"),
+            "yes" if row["flagged"] else "no",
+            row["x"],
+            row["y"],
+        ]
+        for row in heatmap.top_patches(evidence, TOP)
+    ]
+
+
+def share(value: float) -> float:
+    """A share of the score in per cent."""
+    return round(100 * value, 1)
+
+
+def patch_panel(result: Result, region: View | None, patch: int | None) -> str:
+    """All that is known about one patch."""
+    if patch is None:
+        return style.notice("Click the map, a row of the table, or give a patch number: its details appear here.")
+    view, pixels = result.view(region), result.picture.pixels
+    evidence = view.evidence
+    row, col = divmod(patch, evidence.cols)
+    box = evidence.boxes[patch].tolist()
+    crops = style.picture(
+        heatmap.patch_crop(pixels, box), f"Patch {patch + 1}, magnified.", "The pixels, six times their size"
+    ) + style.picture(
+        heatmap.residual_crop(pixels, box), f"Fine detail of patch {patch + 1}.", "Its fine detail (high-pass residual)"
+    )
+    return (
+        f'<div class="panel"><h3>Patch {patch + 1} (row {row + 1}, column {col + 1})</h3>'
+        f"{style.pairs(patch_figures(view, patch))}"
+        f'<div class="crops">{crops}</div>'
+        f"<h3>Among patches of real pictures</h3>{patch_null(evidence, patch)}"
+        f'<h3>Most like it in this picture</h3><div class="crops">{neighbours(pixels, evidence, patch)}</div></div>'
+    )
+
+
+def patch_figures(view: View, patch: int) -> dict[str, str]:
+    evidence = view.evidence
+    known = next(row for row in heatmap.top_patches(evidence, evidence.n_patches) if row["index"] == patch)
+    x, y, w, h = evidence.boxes[patch].tolist()
+    p = known["p_value"]
+    outlined = "yes" if known["flagged"] else "no"
+    figures = {
+        "Where": f"x {x:,}, y {y:,}, {w} x {h} pixels",
+        "Evidence": f"{evidence.n_patches * known['evidence']:.3g} (on the scale of the map)",
+        "Share of the score": f"{share(known['share_of_score'])}%",
+        "Witness value": f"{evidence.witness[patch]:.3g}",
+        "p-value": f"{p:.2g}: about 1 in {max(1, round(1 / p)):,} patches of real pictures reaches this",
+        "Rank": f"{known['rank']:,} of {evidence.n_patches:,}",
+        "Outlined": f"{outlined} (false discovery rate {evidence.fdr:.0%})",
+    }
+    if view.reliability.reasons[patch]:
+        figures["Hatched"] = f"{view.reliability.reasons[patch]}; too little detail to judge"
+    return figures
+
+
+def patch_null(evidence: Evidence, patch: int) -> str:
+    value = evidence.n_patches * evidence.evidence[patch]
+    alt = f"Histogram of the evidence of patches of real pictures. Patch {patch + 1}: {value:.3g}."
+    return style.plot(heatmap.patch_null_plot(evidence, patch), alt)
+
+
+def neighbours(pixels: np.ndarray, evidence: Evidence, patch: int) -> str:
+    return "".join(
+        style.picture(
+            heatmap.patch_crop(pixels, evidence.boxes[other].tolist()),
+            f"Patch {other + 1}, magnified.",
+            f"Patch {other + 1}, p = {evidence.patch_p_values[other]:.2g}",
+        )
+        for other in heatmap.nearest(evidence, patch)
+    )
+
+
+# A region
+
+
+def region_card(view: View) -> str:
+    """What was found in a region alone."""
+    evidence = view.evidence
+    x, y = evidence.boxes[:, :2].min(axis=0).tolist()
+    right, bottom = (evidence.boxes[:, :2] + evidence.boxes[:, 2:]).max(axis=0).tolist()
+    figures = {
+        "Region": f"x {x:,}, y {y:,}, {right - x:,} x {bottom - y:,} pixels",
+        "Patches": f"{evidence.n_patches:,}, overlapping where they are close enough",
+        "p-value": f"{evidence.p_value:.3g}. {heatmap.rarity(evidence)}.",
+        "Score": heatmap.score_line(evidence),
+    }
+    return (
+        f'<div class="card {evidence.decision}" role="status">{headline(evidence).replace("h2", "h3")}'
+        f"{style.pairs(figures)}<p>This is about the region alone. If the map led you to it, its p-value is too "
+        "small: the most unusual part of any picture looks unusual.</p></div>"
+    )
+
+
+# Does it hold?
+
+
+def stability_panel(variants: Sequence[stability.Variant], alpha: float) -> str:
+    """The score after ordinary changes to the file."""
+    rows = [
+        (v.name, v.error, "", "")
+        if v.error
+        else (v.name, f"{v.score:.4g}", f"{v.p_value:.3g}", words(v.p_value, alpha))
+        for v in variants
+    ]
+    sentence = stability.sentence(variants)
+    chart = style.plot(
+        heatmap.stability_plot(variants, alpha), "The p-value after each change; the table says the same."
+    )
+    return (
+        f'<div class="panel" role="status"><p><strong>{escape(sentence)}</strong></p>{chart}'
+        f"{style.table(('Change', 'Score', 'p-value', 'Answer'), rows)}</div>"
+    )
+
+
+def words(p_value: float, alpha: float) -> str:
+    return heatmap.VERDICTS[decide(p_value, alpha)]
+
+
+# Origin
+
+
+def origin_panel(found: Provenance) -> str:
+    """What the file says about itself, as text; none of it enters the score."""
+    parts = [
+        "<p>What the file says about itself. None of it enters the score: it can be missing, wrong or forged, and "
+        "most sites remove it.</p>",
+        "<h3>Content Credentials (C2PA)</h3>",
+        credentials(found) if found.c2pa else "<p>None in this file.</p>",
+        "<h3>Declared source (IPTC)</h3>",
+        f"<p>{escape(found.digital_source_type or 'None in this file.')}</p>",
+        "<h3>Traces of a generator</h3>",
+        "".join(f"<p>{escape(claim.tool)}</p><pre tabindex='0'>{escape(claim.text)}</pre>" for claim in found.generator)
+        or "<p>No generator left its settings in this file.</p>",
+        "<h3>Camera and software</h3>",
+    ]
+    made = dict(found.camera) | ({"Software": found.software} if found.software else {})
+    parts.append(style.pairs(made) if made else "<p>Nothing in this file.</p>")
+    return f'<div class="panel">{"".join(parts)}{style.bullets(found.notes)}</div>'
+
+
+def credentials(found: Provenance) -> str:
+    c2pa = found.c2pa
+    rows = {
+        "State": c2pa.state.replace("_", " "),
+        "Signed by": c2pa.signer or "unknown",
+        "When": c2pa.when or "unknown",
+        "Says AI was used": "yes" if c2pa.claims_ai else "no",
+        "Steps": ", ".join(c2pa.actions) or "none named",
+    }
+    return f"<p>{escape(c2pa.explanation)}</p>{style.pairs(rows)}"
+
+
+# Report
+
+
+def write_report(
+    folder: Path,
+    detector: Detector,
+    result: Result,
+    alpha: float,
+    variants: Sequence[stability.Variant],
+    found: Provenance,
+) -> tuple[str, str]:
+    """Write the report about the whole picture; paths of the HTML and the JSON file.
+
+    Args:
+        folder: Gradio's cache, whose files are deleted after an hour.
+    """
+    told = (
+        result.picture,
+        at_rate(result.whole.evidence, alpha),
+        result.whole.reliability,
+        variants,
+        found,
+        detector.reference.facts,
+        datetime.now(timezone.utc),
+    )
+    place = folder / secrets.token_hex(16)
+    place.mkdir(parents=True)
+    stem = f"mdmf-report-{result.picture.sha256[:12]}"
+    page, data = place / f"{stem}.html", place / f"{stem}.json"
+    page.write_text(html_report(*told), encoding="utf-8")
+    data.write_text(json.dumps(json_report(*told), indent=1), encoding="utf-8")
+    return str(page), str(data)

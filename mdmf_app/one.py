@@ -1,0 +1,560 @@
+"""The tab for one picture: components, and handlers that check, call and format.
+
+The detector runs once a picture, once a region and for the stability test. All else is drawn from the evidence that
+the session keeps for an hour: `Result`, the region's `View`, and the changes that the stability test tried.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from mdmf_app import evidence as shown
+from mdmf_app import style
+from mdmf_app.context import ALPHA, EXAMPLES, MODEL_QUEUE, ONE_HOUR, PRIVATE, QUICK, Choice, Context, detect
+from mdmf_app.evidence import Result, View
+from mdmf_core import heatmap, stability
+from mdmf_core.detector import INCONCLUSIVE, CheckpointError, decide
+from mdmf_core.images import ImageError
+from mdmf_core.provenance import read_provenance
+
+THUMBNAIL = 260
+WAITING = "Drop a picture, paste one with Ctrl+V, or click an example. The result appears here."
+GONE = "There is no picture here, or its hour is over; drop it again."
+CHANGES = 7
+VALUES = [("Share of the score", "share"), ("Witness value", "witness"), ("p-value", "p_value")]
+STATISTICS = [("The one that decides", "deciding"), ("Distance to real pictures (MMD)", "mmd")]
+INSPECT, CORNERS = "Shows a patch", "Sets two corners of a region"
+FIRST_CORNER = "First corner set. Click the opposite corner."
+HELD_INTRO = (
+    "Saves, shrinks and blurs copies of the picture and analyses each: an answer that flips is worth little. "
+    "Takes some seconds."
+)
+REPORT_INTRO = (
+    "One file to hand on: verdict, figures, map, top patches, this test of stability, what the file says of itself, "
+    "method, limits, and what identifies picture and model. It opens without a network and prints to a clean PDF. "
+    "The JSON file holds the same figures."
+)
+
+Held = tuple[Result, list[stability.Variant]]
+
+
+# Handlers
+
+
+def take(path: str | None) -> tuple[str | None, None, None, Any]:
+    """Keep the picture for later, empty its field for the next one, leave no example marked."""
+    return path, None, None, gr.update(selected_index=None)
+
+
+def analyse(
+    context: Context, path: str | None, alpha: float, example: dict | None, chosen: Choice | None
+) -> tuple[Result | None, str, Any, Any]:
+    """Result, card, the panels' visibility and, for a composite, its mask."""
+    if not path:
+        return None, style.notice(WAITING), gr.skip(), gr.skip()
+    hidden = gr.update(visible=False)
+    try:
+        picture, found = detect(context.detector(chosen), path, alpha)
+    except (gr.Error, CheckpointError) as error:
+        return None, style.error_card(getattr(error, "message", str(error))), hidden, hidden
+    result = Result(path, picture, shown.judge(picture, found), chosen, example)
+    mask = Image.open(EXAMPLES / example["mask"]) if example and example["mask"] else None
+    return (
+        result,
+        shown.card(found, example, result.whole.reliability.warnings),
+        gr.update(visible=True),
+        gr.update(value=mask, visible=mask is not None),
+    )
+
+
+def show_map(
+    result: Result | None,
+    region: View | None,
+    value: str,
+    statistic: str,
+    opacity: float,
+    patch: float | None,
+    corner: tuple[int, int] | None,
+    *box: float | None,
+) -> tuple[Any, Any, Any]:
+    """Map with its marks, legend, and where not to trust it."""
+    if result is None:
+        return gr.skip(), gr.skip(), gr.skip()
+    view = result.view(region)
+    image = shown.draw(result, region, value, statistic, opacity)
+    image = shown.mark(image, result, region, index_of(view, patch), whole_box(box) or corner or ())
+    return image, shown.legend(view.evidence, value, statistic), shown.doubts(view)
+
+
+def compare(
+    result: Result | None, region: View | None, value: str, statistic: str, opacity: float
+) -> tuple[Image.Image, Image.Image] | None:
+    """The picture without and with its map."""
+    if result is None:
+        return None
+    return shown.plain(result, region), shown.draw(result, region, value, statistic, opacity)
+
+
+def show_table(result: Result | None, region: View | None) -> Any:
+    return gr.skip() if result is None else shown.top_rows(result.view(region).evidence)
+
+
+def show_null(result: Result | None, alpha: float) -> Any:
+    return gr.skip() if result is None else shown.null_plot(shown.at_rate(result.whole.evidence, alpha))
+
+
+def show_patch(result: Result | None, region: View | None, patch: float | None) -> str:
+    if result is None:
+        return style.notice(GONE)
+    return shown.patch_panel(result, region, index_of(result.view(region), patch))
+
+
+def show_origin(result: Result | None) -> Any:
+    return gr.skip() if result is None else shown.origin_panel(read_provenance(Path(result.path), result.picture))
+
+
+def index_of(view: View, patch: float | None) -> int | None:
+    """The patch with the number that a person gave, counted from 1."""
+    if patch is None or not 1 <= patch <= view.evidence.n_patches:
+        return None
+    return int(patch) - 1
+
+
+def whole_box(box: Sequence[float | None]) -> tuple[int, ...] | None:
+    """The four numbers of a region, once all are given."""
+    return None if any(number is None for number in box) else tuple(int(number) for number in box)
+
+
+def click(
+    result: Result | None, region: View | None, mode: str, corner: tuple[int, int] | None, event: gr.SelectData
+) -> tuple[Any, ...]:
+    """What a click on the map does: patch number, corner kept, region's four numbers, hint."""
+    if result is None:
+        return (gr.skip(),) * 7
+    view = result.view(region)
+    point = shown.frame(view, view is result.whole).to_picture(event.index)
+    if mode == INSPECT:
+        return shown.patch_at(view, point) + 1, None, *(gr.skip(),) * 4, ""
+    if corner is None:
+        return gr.skip(), point, None, None, None, None, f"<p>{FIRST_CORNER}</p>"
+    (left, right), (top, bottom) = sorted((corner[0], point[0])), sorted((corner[1], point[1]))
+    return gr.skip(), None, left, top, right - left, bottom - top, ""
+
+
+def row_click(event: gr.SelectData) -> int:
+    """The patch of the table's row, wherever sorting put it."""
+    return int(event.row_value[shown.TABLE.index("Patch")])
+
+
+def analyse_region(
+    context: Context, result: Result | None, alpha: float, *box: float | None
+) -> tuple[Any, str, Any, Any]:
+    """The region's view, its card, the button back to the whole picture, and no patch chosen."""
+    kept = gr.skip(), gr.skip(), gr.skip()
+    if result is None:
+        return kept[0], style.error_card(GONE), *kept[1:]
+    if whole_box(box) is None:
+        sentence = "Give all four numbers, or set two corners by clicking the map."
+        return kept[0], style.error_card(sentence), *kept[1:]
+    try:
+        found = context.detector(result.choice).detect(result.picture, alpha, region=whole_box(box))
+    except (ImageError, ValueError, CheckpointError) as error:
+        return kept[0], style.error_card(str(error)), *kept[1:]
+    view = shown.judge(result.picture, found)
+    return view, shown.region_card(view), gr.update(visible=True), None
+
+
+def hold(
+    context: Context, result: Result | None, alpha: float, progress: gr.Progress | None = None
+) -> list[stability.Variant]:
+    """The stability test, with its progress.
+
+    Raises:
+        CheckpointError: the model that analysed the picture can't be loaded any more.
+    """
+    variants = []
+    for variant in stability.variants(context.detector(result.choice), result.picture, alpha):
+        variants.append(variant)
+        if progress:
+            progress((len(variants), CHANGES), desc=f"Tried: {variant.name}")
+    return variants
+
+
+def show_stability(
+    context: Context,
+    result: Result | None,
+    alpha: float,
+    progress: gr.Progress = gr.Progress(),  # noqa: B008 (Gradio's way to ask for it)
+) -> tuple[Held | None, str]:
+    """What the session keeps of the stability test, and its panel."""
+    if result is None:
+        return None, style.error_card(GONE)
+    try:
+        variants = hold(context, result, alpha, progress)
+    except CheckpointError as error:
+        return None, style.error_card(str(error))
+    return (result, variants), shown.stability_panel(variants, alpha)
+
+
+def held_at(held: Held | None, result: Result, alpha: float) -> list[stability.Variant]:
+    """The variants that were tried of this result, under a false-alarm rate; none if it wasn't tested."""
+    if held is None or held[0] is not result:
+        return []
+    return [v if v.error else replace(v, decision=decide(v.p_value, alpha)) for v in held[1]]
+
+
+def change_rate(result: Result | None, held: Held | None, alpha: float) -> tuple[Any, Any, Any]:
+    """Card, null plot and stability under another rate; nothing is analysed again."""
+    if result is None:
+        return gr.skip(), gr.skip(), gr.skip()
+    view = result.whole
+    variants = held_at(held, result, alpha)
+    return (
+        shown.card(shown.at_rate(view.evidence, alpha), result.example, view.reliability.warnings),
+        show_null(result, alpha),
+        shown.stability_panel(variants, alpha) if variants else gr.skip(),
+    )
+
+
+def make_report(
+    context: Context,
+    folder: Path,
+    result: Result | None,
+    held: Held | None,
+    alpha: float,
+    progress: gr.Progress = gr.Progress(),  # noqa: B008
+) -> tuple[Any, ...]:
+    """What is kept of the stability test, its panel, a sentence and the two files."""
+    if result is None:
+        return gr.skip(), gr.skip(), style.error_card(GONE), gr.skip(), gr.skip()
+    try:
+        variants = held_at(held, result, alpha) or hold(context, result, alpha, progress)
+        detector = context.detector(result.choice)
+    except CheckpointError as error:
+        return gr.skip(), gr.skip(), style.error_card(str(error)), gr.skip(), gr.skip()
+    found = read_provenance(Path(result.path), result.picture)
+    page, data = shown.write_report(folder, detector, result, alpha, variants, found)
+    return (
+        (result, variants),
+        shown.stability_panel(variants, alpha),
+        '<p role="status">The report is ready.</p>',
+        gr.update(value=page, visible=True),
+        gr.update(value=data, visible=True),
+    )
+
+
+def gallery_items(examples: list[dict]) -> list[tuple[Image.Image, str]]:
+    """Small copies to click, each with what it is."""
+    items = []
+    for example in examples:
+        with Image.open(EXAMPLES / example["file"]) as image:
+            small = image.convert("RGB")
+        small.thumbnail((THUMBNAIL, THUMBNAIL))
+        items.append((small, f"{example['kind'].capitalize()}: {example['title']}"))
+    return items
+
+
+# Components
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where a picture comes from, and the rate."""
+
+    drop: gr.File
+    camera: gr.Image
+    alpha: gr.Slider
+    gallery: gr.Gallery
+    examples: list[dict]
+
+
+@dataclass(frozen=True)
+class MapPanel:
+    """The map with its controls, the region's and the patch's."""
+
+    value: gr.Radio
+    statistic: gr.Radio
+    opacity: gr.Slider
+    mode: gr.Radio
+    image: gr.Image
+    legend: gr.HTML
+    doubts: gr.HTML
+    number: gr.Number
+    patch: gr.HTML
+    table: gr.Dataframe
+    box: list[gr.Number]
+    hint: gr.HTML
+    look: gr.Button
+    back: gr.Button
+    found: gr.HTML
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a session keeps."""
+
+    path: gr.State
+    example: gr.State
+    result: gr.State
+    region: gr.State
+    corner: gr.State
+    held: gr.State
+
+
+def kept() -> Kept:
+    return Kept(*(gr.State(time_to_live=ONE_HOUR) for _ in range(6)))
+
+
+def sources() -> Sources:
+    examples = json.loads((EXAMPLES / "examples.json").read_text(encoding="utf-8"))
+    drop = gr.File(label="Picture: drop, paste or choose", elem_id="picture", height=170)
+    with gr.Accordion("Take a picture with the camera", open=False):
+        camera = gr.Image(
+            label="Camera",
+            sources=["webcam"],
+            type="filepath",
+            format="png",
+            image_mode=None,
+            webcam_options=gr.WebcamOptions(mirror=False),
+            elem_id="camera",
+        )
+    alpha = gr.Slider(
+        0.01,
+        INCONCLUSIVE,
+        ALPHA,
+        step=0.01,
+        label="False alarms you accept",
+        info="0.05: 1 real picture in 20 would be called generated. Lower is stricter.",
+        elem_id="alpha",
+    )
+    gallery = gr.Gallery(
+        gallery_items(examples),
+        label="Examples: click one",
+        columns=3,
+        height="auto",
+        allow_preview=False,
+        object_fit="cover",
+        buttons=[],
+        interactive=False,
+        elem_id="examples",
+    )
+    return Sources(drop, camera, alpha, gallery, examples)
+
+
+def map_panel() -> MapPanel:
+    with gr.Row():
+        value = gr.Radio(VALUES, value="share", label="Colour shows", elem_id="value", min_width=260)
+        statistic = gr.Radio(STATISTICS, value="deciding", label="Statistic", elem_id="statistic", min_width=260)
+    with gr.Row():
+        opacity = gr.Slider(0, 1, heatmap.OPACITY, step=0.05, label="Opacity", elem_id="opacity", min_width=260)
+        mode = gr.Radio([INSPECT, CORNERS], value=INSPECT, label="A click on the map", elem_id="mode", min_width=260)
+    image = gr.Image(
+        label="Where: colour marks unusual patches",
+        format="png",
+        interactive=False,
+        buttons=["fullscreen"],
+        alt_text="The picture; patches with unusual evidence are coloured and outlined.",
+        elem_id="map",
+    )
+    hint = gr.HTML(elem_id="hint")
+    legend, doubts = gr.HTML(elem_id="legend"), gr.HTML(elem_id="doubts")
+    with gr.Accordion("Look closer at one region", open=False, elem_id="closer"):
+        gr.HTML("<p>The region alone is analysed, with overlapping patches: for large pictures and small objects.</p>")
+        with gr.Row():
+            box = [
+                gr.Number(label=label, precision=0, minimum=0, min_width=110, elem_id=f"region-{name}")
+                for label, name in (("Left", "x"), ("Top", "y"), ("Width", "w"), ("Height", "h"))
+            ]
+        with gr.Row():
+            look = gr.Button("Analyse this region", variant="primary", elem_id="look")
+            back = gr.Button("Back to the whole picture", visible=False, elem_id="back")
+        found = gr.HTML(elem_id="region")
+    number = gr.Number(
+        label="Patch number", info="Counted row by row from the top left.", precision=0, minimum=1, elem_id="number"
+    )
+    patch = gr.HTML(elem_id="patch")
+    table = gr.Dataframe(
+        headers=list(shown.TABLE),
+        datatype=["number", "number", "number", "number", "number", "str", "number", "number"],
+        type="array",
+        label=f"The {shown.TOP} patches with the most evidence: click a row, or a heading to sort",
+        interactive=False,
+        max_height=320,
+        buttons=[],
+        elem_id="table",
+    )
+    return MapPanel(
+        value, statistic, opacity, mode, image, legend, doubts, number, patch, table, box, hint, look, back, found
+    )
+
+
+def tab(context: Context, chosen: gr.State) -> None:
+    """Drop, paste, camera, pick or example; card and panels."""
+    state = kept()
+    with gr.Row():
+        with gr.Column(scale=2, min_width=300):
+            given = sources()
+        with gr.Column(scale=4, min_width=300):
+            verdict = gr.HTML(style.notice(WAITING), elem_id="verdict")
+            with gr.Column(visible=False) as panels, gr.Tabs():
+                with gr.Tab("Map"):
+                    parts = map_panel()
+                    mask = gr.Image(
+                        label="The part that is generated in this example, in white",
+                        format="png",
+                        interactive=False,
+                        visible=False,
+                        height=240,
+                        buttons=[],
+                        alt_text="Mask of the example: white is generated, black is the photograph.",
+                        elem_id="mask",
+                    )
+                with gr.Tab("Before / after") as before_after:
+                    pair = gr.ImageSlider(
+                        label="Drag the line: the picture left, its map right",
+                        format="png",
+                        interactive=False,
+                        buttons=["fullscreen"],
+                        max_height=700,
+                        elem_id="pair",
+                    )
+                with gr.Tab("How unusual"):
+                    null = gr.HTML(elem_id="null")
+                with gr.Tab("Does it hold?"):
+                    gr.HTML(f"<p>{HELD_INTRO}</p>")
+                    test = gr.Button("Does it hold?", variant="primary", elem_id="hold")
+                    steady = gr.HTML(elem_id="stability")
+                with gr.Tab("Origin"):
+                    origin = gr.HTML(elem_id="origin")
+                with gr.Tab("Report"):
+                    gr.HTML(f"<p>{REPORT_INTRO}</p>")
+                    make = gr.Button("Make the report", variant="primary", elem_id="make")
+                    ready = gr.HTML(elem_id="ready")
+                    with gr.Row():
+                        page = gr.DownloadButton("Download report (HTML)", visible=False, elem_id="report-html")
+                        data = gr.DownloadButton("Download figures (JSON)", visible=False, elem_id="report-json")
+
+    drawn = wire_map(context, state, given.alpha, parts)
+    begin = [given.drop.upload(take, given.drop, [state.path, given.drop, state.example, given.gallery], **QUICK)]
+    begin += [given.camera.input(take, given.camera, [state.path, given.camera, state.example, given.gallery], **QUICK)]
+    begin += [given.gallery.select(partial(pick, given.examples), None, [state.path, state.example], **QUICK)]
+    call = {
+        "fn": partial(analyse, context),
+        "inputs": [state.path, given.alpha, state.example, chosen],
+        "outputs": [state.result, verdict, panels, mask],
+        "show_progress_on": verdict,
+        **PRIVATE,
+        **MODEL_QUEUE,
+    }
+    emptied = [state.region, state.corner, state.held, parts.number, *parts.box]
+    blank = [parts.hint, parts.found, steady, ready]
+    hidden = [parts.back, page, data]
+
+    def fill(
+        result: Result | None, value: str, statistic: str, opacity: float, alpha: float
+    ) -> dict[gr.blocks.Block, Any]:
+        """Every panel of a new result, and nothing of the one before."""
+        if result is None:
+            return {parts.hint: ""}
+        start = show_map(result, None, value, statistic, opacity, None, None)
+        return {
+            **dict.fromkeys(emptied),
+            **dict.fromkeys(blank, ""),
+            **dict.fromkeys(hidden, gr.update(visible=False)),
+            **dict(zip((parts.image, parts.legend, parts.doubts), start, strict=True)),
+            parts.patch: show_patch(result, None, None),
+            parts.table: show_table(result, None),
+            null: show_null(result, alpha),
+        }
+
+    drawing = [state.result, parts.value, parts.statistic, parts.opacity, given.alpha]
+    filled = [*emptied, *blank, *hidden, parts.image, parts.legend, parts.doubts, parts.patch, parts.table, null]
+    found = [event.success(**call) for event in begin] + [chosen.change(**call)]
+    for event in found:
+        event.then(fill, drawing, filled, **QUICK).then(None, js=style.REVEAL, **QUICK)
+        event.then(show_origin, state.result, origin, **QUICK)
+    given.alpha.change(
+        change_rate,
+        [state.result, state.held, given.alpha],
+        [verdict, null, steady],
+        trigger_mode="always_last",
+        **QUICK,
+    )
+    before_after.select(compare, drawn, pair, **QUICK)
+    on_demand = {"show_progress": "full", **PRIVATE, **MODEL_QUEUE}
+    test.click(
+        partial(show_stability, context),
+        [state.result, given.alpha],
+        [state.held, steady],
+        show_progress_on=steady,
+        **on_demand,
+    )
+    make.click(
+        partial(make_report, context, Path(page.GRADIO_CACHE)),
+        [state.result, state.held, given.alpha],
+        [state.held, steady, ready, page, data],
+        show_progress_on=ready,
+        **on_demand,
+    )
+
+
+def pick(examples: list[dict], event: gr.SelectData) -> tuple[str, dict]:
+    """The example that was clicked."""
+    return str(EXAMPLES / examples[event.index]["file"]), examples[event.index]
+
+
+def wire_map(context: Context, state: Kept, alpha: gr.Slider, parts: MapPanel) -> list[gr.blocks.Block]:
+    """What happens around the map; gives the inputs that a drawing of it takes."""
+    drawn = [state.result, state.region, parts.value, parts.statistic, parts.opacity]
+    marks = [parts.number, state.corner, *parts.box]
+    redraw = {"fn": show_map, "inputs": [*drawn, *marks], "outputs": [parts.image, parts.legend, parts.doubts], **QUICK}
+    inspect = {
+        "fn": show_patch,
+        "inputs": [state.result, state.region, parts.number],
+        "outputs": parts.patch,
+        **QUICK,
+    }
+    for control in (parts.value, parts.statistic, parts.opacity):
+        control.change(**redraw, trigger_mode="always_last")
+    for number in parts.box:
+        number.input(**redraw, trigger_mode="always_last")
+    clicked = parts.image.select(
+        click,
+        [state.result, state.region, parts.mode, state.corner],
+        [parts.number, state.corner, *parts.box, parts.hint],
+        **QUICK,
+    )
+    for event in (
+        clicked,
+        parts.table.select(row_click, None, parts.number, **QUICK),
+        parts.number.input(None, **QUICK),
+    ):
+        event.then(**redraw)
+        event.then(**inspect)
+    looked = parts.look.click(
+        partial(analyse_region, context),
+        [state.result, alpha, *parts.box],
+        [state.region, parts.found, parts.back, parts.number],
+        show_progress_on=parts.found,
+        **PRIVATE,
+        **MODEL_QUEUE,
+    )
+    left = parts.back.click(
+        lambda: (None, "", gr.update(visible=False), None),
+        None,
+        [state.region, parts.found, parts.back, parts.number],
+        **QUICK,
+    )
+    for event in (looked, left):
+        event.then(**redraw)
+        event.then(**inspect)
+        event.then(show_table, [state.result, state.region], parts.table, **QUICK)
+    return drawn

@@ -1,0 +1,140 @@
+"""How the page looks: theme, style sheet, the two small scripts, and pieces of HTML that several tabs use.
+
+Everything that comes from a file or a user passes `html.escape` before it is put into HTML.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterable
+from html import escape
+
+import gradio as gr
+from matplotlib.figure import Figure
+from PIL import Image
+
+ICONS = {"generated": "▲", "inconclusive": "◆", "no_evidence": "○"}
+
+PASTE = """
+() => document.addEventListener("paste", (event) => {
+    const input = document.querySelector("#picture input[type=file]");
+    if (!input || !input.closest("#picture").checkVisibility() || !event.clipboardData.files.length) return;
+    event.preventDefault();
+    input.files = event.clipboardData.files;
+    input.dispatchEvent(new Event("change", {bubbles: true}));
+})
+"""
+
+REVEAL = '() => document.querySelector("#verdict").scrollIntoView({behavior: "smooth", block: "nearest"})'
+REVEAL_PATCH = '() => document.querySelector("#patch").scrollIntoView({behavior: "smooth", block: "nearest"})'
+
+CSS = """
+.gradio-container {max-width: 1280px !important; width: 100%; min-width: 0; margin: 0 auto;}
+.card {border: 1px solid var(--border-color-primary); border-left: 8px solid var(--tone); border-radius: 8px;
+  padding: 12px 16px; background: var(--background-fill-primary); color: var(--body-text-color);}
+.card h2 {margin: 0 0 6px; font-size: 1.4rem; color: var(--body-text-color);}
+.card h3, .panel h3 {margin: 10px 0 4px; font-size: 1.05rem; color: var(--body-text-color);}
+.card p, .panel p {margin: 6px 0; overflow-wrap: anywhere;}
+.card dl, .panel dl {display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: 4px 14px; margin: 10px 0;}
+.card dt, .panel dt {font-weight: 600;}
+.card dd, .panel dd {margin: 0; overflow-wrap: anywhere;}
+.panel {color: var(--body-text-color);}
+.panel ul {margin: 6px 0; padding-left: 1.2em;}
+.panel figure {margin: 0;}
+.panel figcaption {font-size: 0.9rem; margin-top: 4px;}
+.panel img {max-width: 100%; height: auto; border-radius: 4px;}
+.crops {display: grid; grid-template-columns: repeat(auto-fit, minmax(130px, 1fr)); gap: 12px; margin: 8px 0;}
+.crops img {width: 100%; image-rendering: pixelated;}
+.plot img {display: block; width: 100%; max-width: 760px;}
+.panel table {border-collapse: collapse; width: 100%; margin: 8px 0;}
+.panel th, .panel td {text-align: left; padding: 4px 8px; border-bottom: 1px solid var(--border-color-primary);
+  overflow-wrap: anywhere;}
+.panel pre {white-space: pre-wrap; overflow-wrap: anywhere; max-height: 16em; overflow: auto; padding: 8px;
+  border: 1px solid var(--border-color-primary); border-radius: 4px; font-size: 0.85rem;}
+.generated {--tone: #b3261e;}
+.inconclusive {--tone: #b26a00;}
+.no_evidence {--tone: #5f6b7a;}
+.waiting, .error, .notice {--tone: #1f6feb;}
+.error {--tone: #b3261e;}
+.small {font-size: 0.9rem; overflow-wrap: anywhere;}
+.legend .bar {height: 18px; border-radius: 4px; border: 1px solid var(--border-color-primary);}
+.legend ol {display: grid; list-style: none; padding: 0; margin: 4px 0;}
+.legend li {font-size: 0.9rem; margin: 0;}
+.legend li:not(:first-child) {text-align: right;}
+.html-container {padding: 0 !important;}
+#map img, #mask img {object-fit: contain;}
+#map img {cursor: crosshair;}
+label[data-testid="block-label"] {position: static !important; white-space: normal;}
+#examples .caption-label {position: static; display: block; max-width: 100%; white-space: normal; text-align: left;
+  border: 0; border-radius: 0; line-height: 1.25; overflow-wrap: anywhere;}
+#examples button.thumbnail-item {aspect-ratio: auto; height: auto;}
+#examples .grid-wrap {max-height: none; overflow: visible;}
+#examples .grid-container {padding-top: 0; grid-template-columns: repeat(3, minmax(0, 1fr));}
+#examples button img {aspect-ratio: 1;}
+"""
+
+
+def theme() -> gr.Theme:
+    """Fonts of the user's own system, and small print dark enough to read."""
+    chosen = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
+    readable, readable_dark = "*neutral_600", "*neutral_300"
+    return chosen.set(
+        body_text_color_subdued=readable,
+        body_text_color_subdued_dark=readable_dark,
+        block_info_text_color=readable,
+        block_info_text_color_dark=readable_dark,
+        block_label_text_color=readable,
+        block_label_text_color_dark=readable_dark,
+        block_title_text_color=readable,
+        block_title_text_color_dark=readable_dark,
+    )
+
+
+def notice(text: str) -> str:
+    """What to do next, where a result will be."""
+    return f'<div class="card waiting"><p>{escape(text)}</p></div>'
+
+
+def error_card(sentence: str) -> str:
+    """One sentence in place of a result."""
+    return f'<div class="card error" role="alert"><h2>No result</h2><p>{escape(sentence)}</p></div>'
+
+
+def pairs(rows: dict[str, str] | Iterable[tuple[str, str]]) -> str:
+    """Names and values as a list, both escaped."""
+    items = rows.items() if isinstance(rows, dict) else rows
+    return f"<dl>{''.join(f'<dt>{escape(name)}</dt><dd>{escape(text)}</dd>' for name, text in items)}</dl>"
+
+
+def bullets(sentences: Iterable[str]) -> str:
+    """Sentences as a list, escaped; nothing for none."""
+    items = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
+    return f"<ul>{items}</ul>" if items else ""
+
+
+def table(headers: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A plain table, escaped."""
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in headers)
+    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def picture(image: Image.Image, alt: str, caption: str = "") -> str:
+    """A small picture inside the page's own text."""
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return _figure("png", buffer.getvalue(), alt, caption)
+
+
+def plot(figure: Figure, alt: str, caption: str = "") -> str:
+    """A matplotlib figure as sharp lines at any size."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return f'<div class="plot">{_figure("svg+xml", buffer.getvalue(), alt, caption)}</div>'
+
+
+def _figure(kind: str, data: bytes, alt: str, caption: str) -> str:
+    source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+    below = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
+    return f'<figure><img src="{source}" alt="{escape(alt)}">{below}</figure>'

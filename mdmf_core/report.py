@@ -1,0 +1,610 @@
+"""A report to hand on: one HTML file that needs nothing else, and the same figures as JSON.
+
+    from mdmf_core.report import html_report, json_report
+    page = html_report(picture, evidence, reliability, variants, provenance, facts, datetime.now(timezone.utc))
+
+Issue 4, "Report". The page is written from the dictionary that `json_report` gives: each figure stands in a
+`<data value="full precision" data-field="its place in the JSON">`, so that page and JSON can't disagree. It has no
+script and its policy forbids every request; pictures are inside it. Whatever comes from the file (its name, EXIF,
+text chunks, manifests) is escaped, and characters that can't be printed are replaced.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import math
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timezone
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from mdmf_core import heatmap
+from mdmf_core.detector import Evidence
+from mdmf_core.images import Picture
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from mdmf_core.provenance import Provenance
+    from mdmf_core.reliability import Reliability
+    from mdmf_core.stability import Variant
+
+FORMAT = 1
+TOP = 12
+COPY_SIDE = 900
+BAR_STEPS = 512
+MIDDLE_GREY = 158
+NOT_RUN = "The stability test was not run for this report."
+METHOD = (
+    "The picture is cut into small square patches, and an encoder that never sees more than one patch turns each into "
+    "a list of numbers.",
+    "A small network, the Patch Forensic Signature, keeps of these numbers what tells how a patch was made and drops "
+    "what it shows.",
+    "The score is a two-sample statistic, the maximum mean discrepancy between the picture's signatures and those of "
+    "patches of reference pictures; the relative form takes the distance to real pictures less the distance to "
+    "generated ones.",
+    "The score is the sum of one value for each patch, its evidence, and the map draws these values on one scale that "
+    "is the same for all pictures.",
+    "The p-value is the share of real calibration pictures, in neither training nor reference, that score at least as "
+    "high; outlined patches stand out among patches of these pictures, at the false discovery rate given below.",
+)
+LIMITATIONS = (
+    "The test can't tell who made a picture, why, or whether what it shows is true.",
+    "A clean result clears nothing: new generators, small edits, resizing and strong compression can hide the traces.",
+    "A high score is a reason to look further: unusual cameras, filters, scans and screenshots can cause it too.",
+    "The p-value holds for real pictures like those of the calibration; for other kinds of picture it is a guide.",
+)
+CITATION = (
+    "Micro-Defects Expose Macro-Fakes: Detecting AI-Generated Images via Local Distributional Shifts. arXiv:2605.09296."
+)
+STATISTICS = {"mmd": "MMD to real patches", "relative": "relative MMD, real against generated patches"}
+SAID_OF = {
+    "generated": ("is likely generated", "are likely generated"),
+    "inconclusive": ("is inconclusive", "are inconclusive"),
+    "no_evidence": ("shows no evidence of generation", "show no evidence of generation"),
+}
+FACTS = {
+    "real": "Real pictures in the reference",
+    "generated": "Generated pictures in the reference",
+    "calibration": "Real pictures of the calibration",
+    "calibration_lives": "Their files",
+    "points": "Reference points kept, real and generated",
+    "points_uncompressed": "Patches they stand for",
+    "compression_error": "Change of the score by keeping fewer, in deviations of real scores",
+}
+
+_STYLE = """
+* {box-sizing: border-box;}
+body {font: 16px/1.5 system-ui, sans-serif; color: #1c1c1c; background: #fff; max-width: 62rem; margin: 0 auto;
+  padding: 1rem;}
+h1 {font-size: 1.5rem; line-height: 1.25; margin: 0 0 .25rem; overflow-wrap: anywhere;}
+h2 {font-size: 1.15rem; margin: 2rem 0 .5rem; border-bottom: 1px solid #bbb;}
+p, li, dd, td, figcaption {overflow-wrap: anywhere;}
+dl {display: grid; grid-template-columns: minmax(8rem, 14rem) minmax(0, 1fr); gap: .2rem 1rem; margin: .5rem 0;}
+dt {font-weight: 600;}
+dd {margin: 0;}
+code {font-family: ui-monospace, monospace; font-size: .9em; overflow-wrap: anywhere;}
+pre {white-space: pre-wrap; overflow-wrap: anywhere; background: #f3f3f3; border: 1px solid #ccc; padding: .5rem;
+  font-size: .85rem; margin: .25rem 0;}
+table {border-collapse: collapse; width: 100%;}
+.wide {overflow-x: auto;}
+caption {text-align: left; padding: .25rem 0;}
+th, td {text-align: left; padding: .25rem .6rem .25rem 0; border-bottom: 1px solid #ddd; vertical-align: top;}
+figure {margin: 0;}
+img {max-width: 100%; height: auto; display: block;}
+.verdict {border: 1px solid #999; border-left: 10px solid #555f6b; padding: .6rem 1rem; margin: 1rem 0;}
+.verdict.generated {border-left-color: #a3211a;}
+.verdict.inconclusive {border-left-color: #8f5500;}
+.verdict p {margin: .3rem 0;}
+.verdict .words {font-size: 1.35rem; font-weight: 700;}
+.warning {border-left: 6px solid #8f5500; padding-left: .75rem;}
+.pair {display: grid; grid-template-columns: repeat(auto-fit, minmax(17rem, 1fr)); gap: 1rem; align-items: start;}
+.bar {width: 100%; height: 1.1rem; border: 1px solid #777; margin-top: .75rem;}
+.ticks {display: grid; grid-template-columns: 35fr 35fr 30fr; list-style: none; padding: 0; margin: .2rem 0;
+  font-size: .85rem;}
+.ticks li:not(:first-child) {text-align: right;}
+.patches {display: grid; grid-template-columns: repeat(auto-fill, minmax(13rem, 1fr)); gap: 1rem; padding: 0;
+  list-style: none;}
+.patches .crops {display: grid; grid-template-columns: 1fr 1fr; gap: 4px;}
+.patches img {image-rendering: pixelated; width: 100%; border: 1px solid #777;}
+.patches figcaption {font-size: .85rem;}
+.small {font-size: .9rem;}
+@page {size: A4; margin: 15mm;}
+@media print {
+  body {font-size: 10.5pt; max-width: none; padding: 0;}
+  h2 {break-after: avoid;}
+  figure, tr, .verdict, .warning, .patches li {break-inside: avoid;}
+  .pair {grid-template-columns: 1fr 1fr;}
+  .patches {grid-template-columns: repeat(3, 1fr);}
+  .wide {overflow: visible;}
+}
+"""
+
+
+def json_report(
+    picture: Picture,
+    evidence: Evidence,
+    reliability: Reliability | None,
+    variants: Sequence[Variant] | None,
+    provenance: Provenance | None,
+    facts: dict[str, Any],
+    when: datetime,
+) -> dict[str, Any]:
+    """All figures of a report to full precision, as what `json.dumps` takes.
+
+    Args:
+        picture: what was analysed.
+        evidence: of that picture.
+        reliability: where its map can't be trusted; None where that was not looked at.
+        variants: of the stability test; None or empty where it was not run.
+        provenance: what its file says of itself; None where that was not looked at.
+        facts: what the model's reference is made of (`Detector.reference.facts`).
+        when: time of the analysis; without a time zone it is local time.
+    """
+    result = evidence.to_dict()
+    return {
+        "report": {
+            "format": FORMAT,
+            "created": when.astimezone(timezone.utc).isoformat(timespec="seconds"),
+            "method": list(METHOD),
+            "limitations": list(LIMITATIONS),
+            "citation": CITATION,
+        },
+        "picture": {
+            "name": picture.name,
+            "sha256": picture.sha256,
+            "format": picture.format,
+            "n_bytes": picture.n_bytes,
+            "width": picture.width,
+            "height": picture.height,
+            "notes": list(picture.notes),
+        },
+        "model": {
+            "model": evidence.model,
+            "revision": evidence.revision,
+            "fingerprint": evidence.fingerprint,
+            "backbone": evidence.backbone,
+            "facts": facts,
+        },
+        "settings": {
+            "alpha": evidence.alpha,
+            "fdr": evidence.fdr,
+            "statistic": evidence.statistic,
+            "area": _area(evidence),
+            "rows": evidence.rows,
+            "cols": evidence.cols,
+            "n_patches": evidence.n_patches,
+        },
+        "result": _result(evidence),
+        "calibration_scores": evidence.null.tolist(),
+        "top_patches": heatmap.top_patches(evidence, TOP),
+        "patches": _with_reasons(result["patches"], reliability),
+        "reliability": _reliability(reliability),
+        "stability": _stability(variants),
+        "provenance": provenance.to_dict() if provenance else None,
+    }
+
+
+def _area(evidence: Evidence) -> list[int]:
+    """x, y, w, h of what was analysed, in pixels of the picture."""
+    start = evidence.cells[:, :2].min(axis=0)
+    end = (evidence.cells[:, :2] + evidence.cells[:, 2:]).max(axis=0)
+    return [*start.tolist(), *(end - start).tolist()]
+
+
+def _result(evidence: Evidence) -> dict[str, Any]:
+    return {
+        "decision": evidence.decision,
+        "verdict": heatmap.VERDICTS[evidence.decision],
+        "explanation": heatmap.explain(evidence),
+        "rarity": heatmap.rarity(evidence),
+        "score": evidence.score,
+        "threshold": evidence.threshold if math.isfinite(evidence.threshold) else None,
+        "p_value": evidence.p_value,
+        "n_calibration": evidence.n_calibration,
+        "mmd2": evidence.mmd2,
+        "relative": evidence.relative,
+        "n_flagged": int(evidence.flagged.sum()),
+        "flagged_share": float(evidence.flagged.mean()),
+        "scale": list(evidence.scale),
+    }
+
+
+def _with_reasons(patches: list[dict], reliability: Reliability | None) -> list[dict]:
+    """Each patch with why its evidence can't be trusted, "" where it can."""
+    if reliability is None:
+        return patches
+    return [
+        {**patch, "doubtful": bool(doubtful), "reason": reason}
+        for patch, doubtful, reason in zip(patches, reliability.doubtful, reliability.reasons, strict=True)
+    ]
+
+
+def _reliability(reliability: Reliability | None) -> dict[str, Any] | None:
+    if reliability is None:
+        return None
+    return {
+        "n_doubtful": int(np.sum(reliability.doubtful)),
+        "patch_note": reliability.patch_note,
+        "warnings": list(reliability.warnings),
+    }
+
+
+def _stability(variants: Sequence[Variant] | None) -> dict[str, Any]:
+    if not variants:
+        return {"run": False, "sentence": NOT_RUN, "variants": []}
+    from mdmf_core import stability
+
+    rows = [
+        {"name": v.name, "score": v.score, "p_value": v.p_value, "decision": v.decision, "error": v.error}
+        for v in variants
+    ]
+    return {"run": True, "sentence": stability.sentence(variants), "variants": rows}
+
+
+def html_report(
+    picture: Picture,
+    evidence: Evidence,
+    reliability: Reliability | None,
+    variants: Sequence[Variant] | None,
+    provenance: Provenance | None,
+    facts: dict[str, Any],
+    when: datetime,
+) -> str:
+    """The report as one HTML page; the arguments are those of `json_report`."""
+    data = json_report(picture, evidence, reliability, variants, provenance, facts, when)
+    title = f"Evidence report: {_text(picture.name)}"
+    sections = (
+        _head(data, title),
+        _maps(data, picture, evidence, reliability),
+        _null(data, evidence),
+        _patches(data, picture),
+        _stability_table(data),
+        _provenance(provenance),
+        _setup(data),
+        _method(),
+    )
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta http-equiv="Content-Security-Policy" '
+        "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">\n"
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n<meta name="color-scheme" content="light">\n'
+        f"<title>{title}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n"
+        + "\n".join(sections)
+        + "\n</main>\n</body>\n</html>\n"
+    )
+
+
+def _text(value: object) -> str:
+    """Escaped text; line ends and tabs stay, other characters that can't be printed become U+FFFD."""
+    return escape("".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in str(value)))
+
+
+def _figure(data: dict, field: str, form: str = ".4g") -> str:
+    """A figure of the JSON, shown in `form`, with its full value and its place for programs."""
+    value: Any = data
+    for step in field.split("."):
+        value = value[int(step)] if isinstance(value, list) else value[step]
+    shown = "no value" if value is None else format(value, form)
+    return f'<data value="{_text(json.dumps(value))}" data-field="{field}">{_text(shown)}</data>'
+
+
+def _terms(pairs: Iterable[tuple[str, str]]) -> str:
+    """A list of names and what they stand for; both are HTML."""
+    return f"<dl>{''.join(f'<dt>{name}</dt><dd>{value}</dd>' for name, value in pairs)}</dl>"
+
+
+def _section(title: str, body: str) -> str:
+    return f"<section>\n<h2>{title}</h2>\n{body}\n</section>"
+
+
+def _data_uri(image: Image.Image, kind: str) -> str:
+    buffer = io.BytesIO()
+    options = {"quality": 90, "subsampling": 0} if kind == "JPEG" else {"optimize": True}
+    image.save(buffer, kind, **options)
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+
+
+def _img(image: Image.Image, alt: str, kind: str = "PNG") -> str:
+    size = f'width="{image.width}" height="{image.height}"'
+    return f'<img src="{_data_uri(image, kind)}" {size} alt="{_text(alt)}">'
+
+
+def _drawing(figure: Figure, alt: str) -> str:
+    """A plot as sharp lines at any size."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    width, height = np.rint(96 * figure.get_size_inches()).astype(int)
+    source = f"data:image/svg+xml;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+    return f'<img src="{source}" width="{width}" height="{height}" alt="{_text(alt)}">'
+
+
+def _head(data: dict, title: str) -> str:
+    """What was analysed, and the answer."""
+    result, shown = data["result"], data["picture"]
+    figures = _terms(
+        [
+            ("Score", f"{_figure(data, 'result.score')} ({STATISTICS[data['settings']['statistic']]})"),
+            (
+                "Likely generated above",
+                _figure(data, "result.threshold")
+                + ("" if result["threshold"] is not None else ": too few calibration pictures for this rate"),
+            ),
+            (
+                "p-value",
+                f"{_figure(data, 'result.p_value')}, from {_figure(data, 'result.n_calibration', ',')} real pictures",
+            ),
+            (
+                "False alarms accepted",
+                f"{_figure(data, 'settings.alpha', '.3g')} of real pictures would be called generated",
+            ),
+        ]
+    )
+    file = _terms(
+        [
+            ("File", _text(shown["name"])),
+            ("SHA-256", f"<code>{_text(shown['sha256'])}</code>"),
+            (
+                "Size",
+                f"{_figure(data, 'picture.width', ',')} x {_figure(data, 'picture.height', ',')} pixels, "
+                f"{_text(shown['format'])}, {_figure(data, 'picture.n_bytes', ',')} bytes",
+            ),
+            ("Analysed", _date(data["report"]["created"])),
+        ]
+    )
+    notes = "".join(f"<p>Note: {_text(note)}</p>" for note in shown["notes"])
+    return (
+        f"<header>\n<h1>{title}</h1>\n{file}{notes}\n</header>\n"
+        f'<div class="verdict {result["decision"]}"><p class="words">{_text(result["verdict"])}</p>'
+        f"<p>{_text(result['rarity'])}.</p>{figures}<p>{_text(result['explanation'])}</p></div>"
+    )
+
+
+def _date(created: str) -> str:
+    moment = datetime.fromisoformat(created)
+    return f'<time datetime="{created}">{moment.day} {moment:%B %Y, %H:%M:%S} UTC</time>'
+
+
+def _maps(data: dict, picture: Picture, evidence: Evidence, reliability: Reliability | None) -> str:
+    """A copy of the picture, the map, its scale, and where not to trust it."""
+    copy = Image.fromarray(picture.pixels)
+    copy.thumbnail((COPY_SIDE, COPY_SIDE), Image.Resampling.LANCZOS)
+    doubtful = reliability.doubtful if reliability is not None else None
+    drawn = heatmap.overlay(picture.pixels, evidence, colorbar=False, doubtful=doubtful)
+    flagged = f"{_figure(data, 'result.n_flagged', ',')} of {_figure(data, 'settings.n_patches', ',')} patches"
+    figures = (
+        f"<figure>{_img(copy, 'The picture that was analysed, as a smaller copy.', 'JPEG')}"
+        "<figcaption>The picture (a smaller copy)</figcaption></figure>"
+        f"<figure>{_img(drawn, 'The picture under its evidence map; unusual patches are coloured.', 'JPEG')}"
+        f"<figcaption>The map: {flagged} stand out and are outlined; up to "
+        f"{_figure(data, 'settings.fdr', '.0%')} of outlines are expected by chance</figcaption></figure>"
+    )
+    return _section(
+        "Where the evidence lies", f'<div class="pair">{figures}</div>{_scale(data, evidence)}{_doubts(data)}'
+    )
+
+
+def _scale(data: dict, evidence: Evidence) -> str:
+    """The colour bar in words and numbers."""
+    items = "".join(
+        f"<li><strong>{value:.3g}</strong><br>{_text(words)}</li>" for _, value, words in heatmap.ticks(evidence.scale)
+    )
+    return (
+        f'<img class="bar" src="{_data_uri(_bar(evidence.scale), "PNG")}" width="{BAR_STEPS}" height="1" '
+        f'alt="Colour scale from no colour through purple to yellow"><ol class="ticks">{items}</ol>'
+        '<p class="small">Evidence of a patch, times the number of patches, on one scale from '
+        f"{_figure(data, 'result.scale.0')} to {_figure(data, 'result.scale.1')} for every picture.</p>"
+    )
+
+
+def _bar(scale: tuple[float, float]) -> Image.Image:
+    """The scale from end to end as it looks on a middle grey; an image, for browsers don't print backgrounds."""
+    painted = heatmap.colours(np.linspace(*scale, BAR_STEPS), scale)
+    row = MIDDLE_GREY + heatmap.OPACITY * painted[:, 3:] * (painted[:, :3] - MIDDLE_GREY)
+    return Image.fromarray(np.rint(row[None]).astype(np.uint8))
+
+
+def _doubts(data: dict) -> str:
+    found = data["reliability"]
+    if found is None:
+        return "<p>Where the map can't be trusted was not looked at.</p>"
+    sentences = [*found["warnings"], found["patch_note"]]
+    return "".join(f'<p class="warning">{_text(sentence)}</p>' for sentence in sentences if sentence)
+
+
+def _null(data: dict, evidence: Evidence) -> str:
+    alt = (
+        f"Histogram of the scores of {evidence.n_calibration:,} real pictures, with this picture's score "
+        f"{evidence.score:.4g} and the threshold."
+    )
+    drawn = _drawing(heatmap.null_plot(evidence), alt)
+    other = "mmd2" if data["settings"]["statistic"] == "relative" else "relative"
+    named = "MMD to real patches" if other == "mmd2" else "Relative MMD"
+    return _section(
+        "This picture among real pictures",
+        f"<figure>{drawn}<figcaption>Scores of real calibration pictures, this picture's score and the "
+        f"threshold. The other statistic, for comparison: {named} {_figure(data, f'result.{other}')}.</figcaption>"
+        "</figure>",
+    )
+
+
+def _patches(data: dict, picture: Picture) -> str:
+    """The patches that carry most of the score, at pixel scale, with their high-pass residuals."""
+    items = []
+    for number, patch in enumerate(data["top_patches"]):
+        field = f"top_patches.{number}."
+        box = tuple(patch[side] for side in "xywh")
+        where = f"patch {patch['rank']} at {patch['x']}, {patch['y']}"
+        crops = _img(heatmap.patch_crop(picture.pixels, box, scale=1), f"Magnified {where}") + _img(
+            heatmap.residual_crop(picture.pixels, box, scale=1), f"High-pass residual of {where}"
+        )
+        place = ", ".join(_figure(data, field + side, "d") for side in "xy")
+        size = " x ".join(_figure(data, field + side, "d") for side in "wh")
+        share = patch["share_of_score"]
+        items.append(
+            f'<li><figure><div class="crops">{crops}</div><figcaption><strong>'
+            f"{_figure(data, field + 'rank', 'd')}.</strong> at {place}, {size} pixels<br>evidence "
+            f"{_figure(data, field + 'evidence')}"
+            + ("" if share is None else f", {_figure(data, field + 'share_of_score', '.1%')} of the score")
+            + f"<br>p {_figure(data, field + 'p_value', '.3g')}{', stands out' if patch['flagged'] else ''}"
+            "</figcaption></figure></li>"
+        )
+    return _section(
+        "Patches with the most evidence",
+        "<p>Left: the patch, enlarged. Right: its high-pass residual, on a fixed grey scale. Places are pixels from "
+        f'the top left corner.</p><ol class="patches">{"".join(items)}</ol>',
+    )
+
+
+def _stability_table(data: dict) -> str:
+    found = data["stability"]
+    if not found["run"]:
+        return _section("Does it hold?", f"<p>{_text(found['sentence'])}</p>")
+    rows = []
+    for number, variant in enumerate(found["variants"]):
+        if variant["error"]:
+            cells = f'<td colspan="3">{_text(variant["error"])}</td>'
+        else:
+            field = f"stability.variants.{number}."
+            cells = (
+                f"<td>{_figure(data, field + 'score')}</td><td>{_figure(data, field + 'p_value', '.3g')}</td>"
+                f"<td>{heatmap.VERDICTS[variant['decision']]}</td>"
+            )
+        rows.append(f'<tr><th scope="row">{_text(variant["name"])}</th>{cells}</tr>')
+    head = "".join(f'<th scope="col">{name}</th>' for name in ("Version", "Score", "p-value", "Decision"))
+    return _section(
+        "Does it hold?",
+        f'<p>{_text(found["sentence"])}</p><div class="wide"><table><caption>The same picture, changed and analysed '
+        f"again</caption><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>",
+    )
+
+
+def _provenance(found: Provenance | None) -> str:
+    """What the file says of itself; nothing of it is in the score."""
+    title = "What the file says of itself"
+    if found is None:
+        return _section(title, "<p>The file's own information was not read.</p>")
+    lines = list(found.camera.items())
+    lines += [("Software", found.software)] if found.software else []
+    lines += [("Digital source type (IPTC)", found.digital_source_type)] if found.digital_source_type else []
+    lines += _credentials(found)
+    claims = "".join(
+        f"<p><strong>{_text(claim.tool)}</strong>, in the field {_text(claim.field)}:</p>"
+        f"<pre>\n{_text(claim.text)}</pre>"
+        for claim in found.generator
+    )
+    notes = "".join(f"<p>{_text(note)}</p>" for note in found.notes)
+    body = _terms((_text(name), _text(value)) for name, value in lines) if lines else ""
+    return _section(
+        title,
+        '<p class="small">Anyone can write or remove this information. It is not part of the score.</p>'
+        f"{body}{claims}{notes}",
+    )
+
+
+def _credentials(found: Provenance) -> list[tuple[str, str]]:
+    """The C2PA manifest in lines."""
+    c2pa = found.c2pa
+    if c2pa is None:
+        return []
+    unchanged = {True: "yes", False: "no", None: "can't be told"}[c2pa.unchanged]
+    lines = [
+        ("Content credentials (C2PA)", c2pa.explanation),
+        ("Their state", c2pa.state.replace("_", " ")),
+        *(("Also", problem) for problem in c2pa.problems),
+        ("Picture unchanged since signing", unchanged),
+        ("Signer named", c2pa.signer),
+        ("Signed", c2pa.when),
+        ("Written by", c2pa.program),
+        ("Declared origin", ", ".join(c2pa.source_types)),
+        ("Actions", ", ".join(c2pa.actions)),
+        ("They declare generative AI", "yes" if c2pa.claims_ai else "no"),
+    ]
+    return [(name, value) for name, value in lines if value]
+
+
+def _setup(data: dict) -> str:
+    """Model and settings, enough to repeat the analysis."""
+    model, settings = data["model"], data["settings"]
+    area = ", ".join(_figure(data, f"settings.area.{side}", ",") for side in range(4))
+    lines = [
+        ("Model", _text(model["model"])),
+        ("Revision", _text(model["revision"])),
+        ("Weight fingerprint", f"<code>{_text(model['fingerprint'])}</code>"),
+        ("Encoder", _text(model["backbone"])),
+        ("Statistic that decides", _text(STATISTICS[settings["statistic"]])),
+        ("False-alarm rate", _figure(data, "settings.alpha", ".3g")),
+        ("False discovery rate of outlines", _figure(data, "settings.fdr", ".3g")),
+        ("Area analysed (x, y, width, height)", area),
+        (
+            "Patches",
+            f"{_figure(data, 'settings.n_patches', ',')}, in {_figure(data, 'settings.rows', ',')} rows of "
+            f"{_figure(data, 'settings.cols', ',')}",
+        ),
+    ]
+    lines += [(_text(FACTS.get(name, name.replace("_", " "))), _fact(value)) for name, value in model["facts"].items()]
+    return _section("Model and settings", _terms(lines))
+
+
+def _fact(value: Any) -> str:
+    """A fact of the reference in words: counts with their sum, other things as they are."""
+    if isinstance(value, dict):
+        counts = value and all(isinstance(v, int) and not isinstance(v, bool) for v in value.values())
+        total = f"{sum(value.values()):,}: " if counts else ""
+        return total + ", ".join(f"{_text(str(name).replace('_', ' '))} {_fact(v)}" for name, v in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_fact(v) for v in value)
+    return f"{value:.3g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else _text(value)
+
+
+def _method() -> str:
+    steps = "".join(f"<li>{_text(sentence)}</li>" for sentence in METHOD)
+    limits = "".join(f"<li>{_text(sentence)}</li>" for sentence in LIMITATIONS)
+    return "\n".join(
+        [
+            _section("The method in five sentences", f"<ol>{steps}</ol>"),
+            _section("What this can't tell", f"<ul>{limits}</ul>"),
+            _section(
+                "Citation",
+                f"<p>The method: {_text(CITATION)} p-values, the relative statistic and the significance of patches "
+                "are additions of this implementation. Cite a result with the picture's SHA-256, the weight "
+                "fingerprint and the date above.</p>",
+            ),
+        ]
+    )
+
+
+def compare(first: Evidence, second: Evidence) -> dict[str, Any]:
+    """Two pictures by one model: both results and what may be said of them together.
+
+    Raises:
+        ValueError: they come from different models, so that their scores have different scales.
+    """
+    if first.fingerprint != second.fingerprint:
+        raise ValueError("The two pictures were analysed with different models; their scores can't be compared.")
+    return {
+        "sentence": _together(first, second),
+        "same_file": first.sha256 == second.sha256,
+        "score_difference": first.score - second.score,
+        "first": first.to_dict(),
+        "second": second.to_dict(),
+    }
+
+
+def _together(first: Evidence, second: Evidence) -> str:
+    """What may be said of two results on one scale."""
+    if first.sha256 == second.sha256:
+        return "Both are the same file."
+    if first.decision == second.decision:
+        opening = f"Both {SAID_OF[first.decision][1]}."
+    else:
+        opening = f"The first {SAID_OF[first.decision][0]}, the second {SAID_OF[second.decision][0]}."
+    if first.p_value == second.p_value:
+        return f"{opening} Their scores are equally rare among real pictures."
+    rarer = "first" if first.p_value < second.p_value else "second"
+    return f"{opening} The score of the {rarer} is the rarer one among real pictures."

@@ -1,0 +1,269 @@
+"""The report: valid, self-contained, escaped, and with the figures of its JSON."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import math
+import re
+from datetime import datetime, timedelta, timezone
+
+import html5lib
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import sync_playwright
+from tiny import picture as scene
+
+from benchmarks.screenshot import CHROMIUM, FLAGS
+from mdmf_core import report
+from mdmf_core.detector import Detector
+from mdmf_core.images import read
+from mdmf_core.provenance import C2PA, Claim, Provenance
+from mdmf_core.reliability import Reliability
+from mdmf_core.stability import Variant
+
+WHEN = datetime(2026, 11, 24, 12, 30, tzinfo=timezone(timedelta(hours=2)))
+HOSTILE = (
+    "</style></title></pre>\"'><script>alert(1)</script><img src=http://evil.test/x onerror=alert(2)>&amp;"
+    "\x00\x1b\u202e"
+)
+LOADS = set("src srcset href poster action formaction background cite manifest ping xlink:href".split())
+
+
+@pytest.fixture(scope="module")
+def detector(checkpoint) -> Detector:
+    return Detector.from_pretrained(checkpoint)
+
+
+@pytest.fixture(scope="module")
+def parts(detector, tmp_path_factory) -> tuple:
+    """The arguments of a report with everything in it, all of the file's text hostile."""
+    path = tmp_path_factory.mktemp("report") / "photo <b>&.png"
+    Image.fromarray(scene(5)).save(path)
+    read_in = read(path, 32)
+    evidence = detector.detect(read_in, alpha=0.2)
+    hostile = type(read_in)(**{**vars(read_in), "name": HOSTILE, "notes": (HOSTILE,)})
+    doubtful = np.arange(evidence.n_patches) % 3 == 0
+    reliability = Reliability(
+        doubtful=doubtful, reasons=tuple("flat" if d else "" for d in doubtful), warnings=(HOSTILE,)
+    )
+    variants = [
+        Variant("as it is", evidence.score, evidence.p_value, evidence.decision),
+        Variant("JPEG 50", 1 / 3, 1 / 7, "inconclusive"),
+        Variant("resized to 50%", error=HOSTILE),
+    ]
+    provenance = Provenance(
+        camera={HOSTILE: HOSTILE},
+        software=HOSTILE,
+        generator=(Claim(tool=HOSTILE, field=HOSTILE, text=HOSTILE),),
+        digital_source_type=HOSTILE,
+        digital_source_code=HOSTILE,
+        c2pa=C2PA(
+            signer=HOSTILE,
+            state="untrusted_signer",
+            explanation=HOSTILE,
+            problems=(HOSTILE,),
+            claims_ai=True,
+            source_types=(HOSTILE,),
+            actions=(HOSTILE,),
+            when=HOSTILE,
+            program=HOSTILE,
+        ),
+        notes=(HOSTILE,),
+    )
+    facts = {"real": {HOSTILE: 3, "b": 4}, "compression_error": {"mean": 0.25}, HOSTILE: [1, HOSTILE]}
+    return hostile, evidence, reliability, variants, provenance, facts, WHEN
+
+
+@pytest.fixture(scope="module")
+def page(parts) -> str:
+    return report.html_report(*parts)
+
+
+@pytest.fixture(scope="module")
+def bare(parts) -> str:
+    """A report where nothing beyond the detector was run."""
+    picture, evidence = parts[:2]
+    return report.html_report(picture, evidence, None, None, None, {}, WHEN)
+
+
+def elements(page: str) -> list:
+    tree = html5lib.HTMLParser(namespaceHTMLElements=False).parse(page)
+    return [element for element in tree.iter() if isinstance(element.tag, str)]
+
+
+def words(page: str) -> str:
+    body = html5lib.HTMLParser(namespaceHTMLElements=False).parse(page).find("body")
+    return re.sub(r"\s+", " ", "".join(body.itertext()))
+
+
+def test_both_pages_are_valid_html(page, bare):
+    for text in (page, bare):
+        html5lib.HTMLParser(strict=True).parse(text)
+
+
+def test_the_checker_can_fail(page):
+    with pytest.raises(html5lib.html5parser.ParseError):
+        html5lib.HTMLParser(strict=True).parse(page.replace("</main>", "</div>"))
+
+
+def test_nothing_hostile_becomes_an_element(page, bare):
+    tags = {element.tag for element in elements(page)}
+    assert not tags & {"script", "iframe", "object", "embed", "link", "form", "base", "a", "svg", "b"}
+    assert not any(name.startswith("on") for element in elements(page) for name in element.attrib)
+    assert len(elements(bare)) < len(elements(page))
+    assert words(page).count("<script>alert(1)</script>") >= 15, "hostile text is shown as text"
+    assert not set(page) & set("\x00\x1b\u202e")
+
+
+def test_no_attribute_causes_a_request(page):
+    for element in elements(page):
+        for name, value in element.attrib.items():
+            if name in LOADS:
+                assert value.startswith("data:image/"), (element.tag, name, value[:60])
+        assert "url(" not in element.attrib.get("style", "")
+    style = next(element.text for element in elements(page) if element.tag == "style")
+    assert "url(" not in style and "@import" not in style and "@media print" in style and "@page" in style
+    policy = next(e.attrib["content"] for e in elements(page) if e.attrib.get("http-equiv"))
+    assert policy.startswith("default-src 'none'")
+
+
+def test_each_figure_is_the_one_in_the_json(parts, page):
+    data = json.loads(json.dumps(report.json_report(*parts), allow_nan=False))
+    shown = [element for element in elements(page) if element.tag == "data"]
+    fields = {element.attrib["data-field"] for element in shown}
+    for element in shown:
+        value = data
+        for step in element.attrib["data-field"].split("."):
+            value = value[int(step)] if isinstance(value, list) else value[step]
+        assert json.loads(element.attrib["value"]) == value
+        text = element.text.replace(",", "")
+        number = float(text[:-1]) / 100 if text.endswith("%") else float(text)
+        assert math.isclose(number, value, rel_tol=6e-4, abs_tol=6e-4), element.attrib
+    wanted = "score p_value n_calibration threshold n_flagged mmd2 scale.0 scale.1"
+    assert {f"result.{name}" for name in wanted.split()} <= fields
+    assert {"settings.alpha", "settings.fdr", "picture.n_bytes", "stability.variants.1.p_value"} <= fields
+    assert sum(field.startswith("top_patches.") and field.endswith(".p_value") for field in fields) == len(
+        data["top_patches"]
+    )
+
+
+def test_the_json_has_the_figures_of_the_evidence_to_full_precision(parts):
+    _, evidence, reliability, variants, provenance, facts, _ = parts
+    data = report.json_report(*parts)
+    assert data["result"]["score"] == evidence.score and data["result"]["p_value"] == evidence.p_value
+    assert data["calibration_scores"] == evidence.null.tolist()
+    assert math.isclose(sum(patch["evidence"] for patch in data["patches"]), evidence.score, rel_tol=1e-9)
+    assert [patch["doubtful"] for patch in data["patches"]] == reliability.doubtful.tolist()
+    assert data["stability"]["variants"][1]["score"] == variants[1].score
+    assert data["provenance"] == provenance.to_dict() and data["model"]["facts"] == facts
+    assert data["report"]["created"] == "2026-11-24T10:30:00+00:00"
+    x, y, width, height = data["settings"]["area"]
+    assert 0 <= x and 0 <= y and x + width <= evidence.width and y + height <= evidence.height
+
+
+def test_a_threshold_out_of_reach_is_null(parts):
+    picture, evidence = parts[:2]
+    never = type(evidence)(**{**vars(evidence), "threshold": float("inf")})
+    data = report.json_report(picture, never, None, None, None, {}, WHEN)
+    assert data["result"]["threshold"] is None
+    json.dumps(data, allow_nan=False)
+    assert "too few calibration pictures" in words(report.html_report(picture, never, None, None, None, {}, WHEN))
+
+
+def test_the_page_says_what_a_reader_needs(parts, page):
+    picture, evidence, reliability = parts[:3]
+    text = words(page)
+    for needed in (
+        picture.sha256,
+        evidence.fingerprint,
+        evidence.model,
+        evidence.revision,
+        report.heatmap.VERDICTS[evidence.decision],
+        report.heatmap.rarity(evidence),
+        "24 November 2026, 10:30:00 UTC",
+        "JPEG 50",
+        "arXiv:2605.09296",
+        reliability.patch_note,
+        "untrusted signer",
+        *report.METHOD,
+        *report.LIMITATIONS,
+    ):
+        assert needed in text, needed
+    assert len(report.METHOD) == 5
+    assert all(element.attrib.get("alt") for element in elements(page) if element.tag == "img")
+
+
+def test_what_was_not_run_is_said(bare):
+    text = words(bare)
+    assert report.NOT_RUN in text and "can't be trusted was not looked at" in text
+    assert "own information was not read" in text
+
+
+def test_crops_are_the_pixels_of_the_picture(parts, page):
+    picture, evidence = parts[:2]
+    first = report.heatmap.top_patches(evidence, 1)[0]
+    source = next(e.attrib["src"] for e in elements(page) if e.attrib.get("alt", "").startswith("Magnified patch 1 "))
+    crop = np.asarray(Image.open(io.BytesIO(base64.b64decode(source.split(",")[1]))))
+    x, y, w, h = (first[side] for side in "xywh")
+    assert np.array_equal(crop, picture.pixels[y : y + h, x : x + w])
+
+
+def test_two_pictures_are_compared_on_one_scale(detector, parts):
+    evidence = parts[1]
+    other = detector.detect(scene(8))
+    both = report.compare(evidence, other)
+    assert both["score_difference"] == evidence.score - other.score and not both["same_file"]
+    assert both["first"] == evidence.to_dict() and both["second"] == other.to_dict()
+    assert report.compare(evidence, evidence)["sentence"] == "Both are the same file."
+    stranger = type(other)(**{**vars(other), "fingerprint": "0" * 64})
+    with pytest.raises(ValueError, match=r"different models"):
+        report.compare(evidence, stranger)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        (("generated", 0.01), ("no_evidence", 0.5), "The first is likely generated, the second shows no evidence of"),
+        (("inconclusive", 0.2), ("inconclusive", 0.1), "Both are inconclusive. The score of the second is the rarer"),
+        (("no_evidence", 0.5), ("no_evidence", 0.5), "Both show no evidence of generation. Their scores are equally"),
+    ],
+)
+def test_the_comparison_in_words(parts, first, second, expected):
+    evidence = parts[1]
+    made = [
+        type(evidence)(**{**vars(evidence), "sha256": name, "decision": decision, "p_value": p})
+        for name, (decision, p) in (("a", first), ("b", second))
+    ]
+    assert report.compare(*made)["sentence"].startswith(expected)
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    if not CHROMIUM.exists():
+        pytest.fail(f"There is no {CHROMIUM}; install it with: apt-get install chromium", pytrace=False)
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        yield started
+        started.close()
+
+
+def test_it_opens_offline_without_a_request_and_prints(chromium, page, tmp_path):
+    path = tmp_path / "report.html"
+    path.write_text(page, encoding="utf-8")
+    context = chromium.new_context(offline=True, viewport={"width": 390, "height": 844})
+    tab = context.new_page()
+    requests, messages = [], []
+    tab.on("request", lambda request: requests.append(request.url))
+    tab.on("console", lambda message: messages.append(message.text))
+    tab.on("dialog", lambda dialog: messages.append(dialog.message))
+    tab.goto(path.as_uri())
+    tab.wait_for_load_state("networkidle")
+    assert [url for url in requests if not url.startswith("data:")] == [path.as_uri()]
+    assert not messages, "no script ran and the policy stopped nothing"
+    assert tab.evaluate("[...document.images].every((image) => image.complete && image.naturalWidth > 0)")
+    assert not tab.evaluate("document.documentElement.scrollWidth > window.innerWidth"), "fits a phone"
+    assert tab.pdf().startswith(b"%PDF-")
+    context.close()
