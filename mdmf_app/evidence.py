@@ -22,14 +22,26 @@ from mdmf_app.context import Choice
 from mdmf_core import heatmap, stability
 from mdmf_core.detector import Detector, Evidence, decide
 from mdmf_core.images import Picture
-from mdmf_core.provenance import Provenance
+from mdmf_core.provenance import C2PA, Provenance
 from mdmf_core.reference import threshold
 from mdmf_core.reliability import Reliability, assess
 from mdmf_core.report import html_report, json_report
 
 SMALLEST_SHOWN = 640
-TABLE = ("Rank", "Patch", "Evidence", "Share of score", "p-value", "Outlined", "Left", "Top")
+TABLE = ("Rank", "Patch", "Evidence", "Share of score (%)", "p-value", "Outlined", "Left", "Top")
 TOP = 20
+MAPS = {
+    "share": ("Share of the score", "share", "deciding"),
+    "witness": ("Witness value", "witness", "deciding"),
+    "p_value": ("p-value", "p_value", "deciding"),
+    "mmd": ("Distance to real pictures (MMD)", "share", "mmd"),
+}
+MEANINGS = {
+    "share": "The values of all patches, divided by their number, add up to the score that decides.",
+    "witness": "How much closer a patch lies to one side of the comparison than to the other.",
+    "p_value": "The share of patches of real pictures with at least as much evidence.",
+    "mmd": "How unlike real pictures a patch is, whatever else it is like. It stands beside the score that decides.",
+}
 SELECTED, BOX = (0, 229, 255), (255, 255, 255)
 
 LIMITS = (
@@ -121,8 +133,12 @@ def card(evidence: Evidence, example: dict | None, warnings: Sequence[str] = ())
 
 
 def headline(evidence: Evidence) -> str:
+    return f"<h2>{verdict(evidence)}</h2>"
+
+
+def verdict(evidence: Evidence) -> str:
     icon, words = style.ICONS[evidence.decision], heatmap.VERDICTS[evidence.decision]
-    return f'<h2><span aria-hidden="true">{icon}</span> {words}</h2>'
+    return f'<span aria-hidden="true">{icon}</span> {words}'
 
 
 def about(example: dict | None) -> str:
@@ -139,9 +155,8 @@ def null_plot(evidence: Evidence) -> str:
         "Each bar counts real pictures that were in neither training nor reference, cut to about as many patches as "
         "this one has. The further to the right a score lies, the less the picture looks like them.",
     )
-    alt = f"Histogram of the scores of {evidence.n_calibration:,} real pictures. This picture: {evidence.score:.4g}."
     words = "".join(f"<p>{escape(sentence)}</p>" for sentence in sentences)
-    return f'<div class="panel">{style.plot(heatmap.null_plot(evidence), alt)}{words}</div>'
+    return f'<div class="panel">{style.plot(heatmap.null_plot(evidence), heatmap.describe_null(evidence))}{words}</div>'
 
 
 # The map
@@ -152,26 +167,36 @@ def frame(view: View, whole: bool) -> Frame:
     evidence = view.evidence
     x, y, w, h = 0, 0, evidence.width, evidence.height
     if not whole:
-        x, y = evidence.boxes[:, :2].min(axis=0).tolist()
-        right, bottom = (evidence.boxes[:, :2] + evidence.boxes[:, 2:]).max(axis=0).tolist()
-        w, h = right - x, bottom - y
+        x, y, w, h = extent(evidence)
     longest = max(w, h)
     larger = max(1, SMALLEST_SHOWN // longest)
     return Frame(x, y, w, h, larger * min(1.0, heatmap.LONGEST_SIDE / (larger * longest)))
 
 
-def draw(result: Result, region: View | None, value: str, statistic: str, opacity: float) -> Image.Image:
-    """The map, without marks."""
+def extent(evidence: Evidence) -> tuple[int, int, int, int]:
+    """x, y, w, h of all that was analysed, in pixels of the picture."""
+    corners = evidence.boxes[:, :2], evidence.boxes[:, :2] + evidence.boxes[:, 2:]
+    (x, y), (right, bottom) = corners[0].min(axis=0).tolist(), corners[1].max(axis=0).tolist()
+    return x, y, right - x, bottom - y
+
+
+def draw(result: Result, region: View | None, colour: str, opacity: float) -> Image.Image:
+    """The map, without marks.
+
+    Args:
+        result, region: what was analysed.
+        colour: one of `MAPS`.
+        opacity: of the strongest colour, 0..1.
+    """
     view = result.view(region)
     place = frame(view, view is result.whole)
-    pixels = result.picture.pixels[place.y : place.y + place.h, place.x : place.x + place.w]
-    larger = max(1, int(place.factor))
-    moved = np.array([place.x, place.y, 0, 0])
+    larger, moved = max(1, int(place.factor)), np.array([place.x, place.y, 0, 0])
     evidence = replace(
         view.evidence, boxes=larger * (view.evidence.boxes - moved), cells=larger * (view.evidence.cells - moved)
     )
+    value, statistic = MAPS[colour][1:]
     return heatmap.overlay(
-        pixels.repeat(larger, axis=0).repeat(larger, axis=1),
+        _cropped(result.picture, place),
         evidence,
         opacity,
         colorbar=False,
@@ -183,7 +208,17 @@ def draw(result: Result, region: View | None, value: str, statistic: str, opacit
 
 def plain(result: Result, region: View | None) -> Image.Image:
     """What the map covers, without the map, in the same size."""
-    return draw(result, region, "share", "deciding", 0.0)
+    view = result.view(region)
+    image = Image.fromarray(_cropped(result.picture, frame(view, view is result.whole)))
+    image.thumbnail((heatmap.LONGEST_SIDE, heatmap.LONGEST_SIDE), Image.Resampling.LANCZOS)
+    return image
+
+
+def _cropped(picture: Picture, place: Frame) -> np.ndarray:
+    """The pixels that a map shows, small ones enlarged."""
+    larger = max(1, int(place.factor))
+    pixels = picture.pixels[place.y : place.y + place.h, place.x : place.x + place.w]
+    return pixels.repeat(larger, axis=0).repeat(larger, axis=1) if larger > 1 else pixels
 
 
 def mark(image: Image.Image, result: Result, region: View | None, patch: int | None, box: Sequence[int]) -> Image.Image:
@@ -210,34 +245,25 @@ def _ring(pen: ImageDraw.ImageDraw, corners: list[float], colour: tuple[int, int
     pen.rectangle((left, top, right, bottom), outline=colour, width=thin)
 
 
-def legend(evidence: Evidence, value: str, statistic: str) -> str:
-    """The colour bar in words and numbers."""
-    marks = heatmap.ticks(evidence.scale)
-    items = "".join(f"<li><strong>{number:.3g}</strong><br>{escape(words)}</li>" for _, number, words in marks)
+def legend(evidence: Evidence, colour: str) -> str:
+    """What the map's colours mean, in words and numbers."""
+    value, statistic = MAPS[colour][1:]
+    layer = heatmap.layer(evidence, value, statistic)
+    ends = "".join(f"<li><strong>{escape(number)}</strong><br>{escape(words)}</li>" for _, number, words in layer.ticks)
     return (
-        '<div class="legend"><p class="small"><strong>Colours:</strong> the evidence of each patch, on one scale that '
-        "is the same for every picture. No colour: as in most real pictures. Yellow: as in 1 of 1,000 patches of real "
-        "pictures, or beyond. White line: the patch stands out.</p>"
+        f'<div class="legend"><p class="small"><strong>{escape(layer.title)}.</strong> {escape(MEANINGS[colour])} '
+        "The scale is the same for every picture. White line: the patch stands out.</p>"
         f'<div class="bar" role="img" aria-label="Colour scale from no colour through purple to yellow" '
-        f'style="background: {heatmap.gradient(evidence.scale)}"></div><ol>{items}</ol></div>'
+        f'style="background: {heatmap.gradient(layer.scale)}"></div><ol>{ends}</ol></div>'
     )
 
 
 def doubts(view: View) -> str:
-    """Where the map can't be trusted; nothing where it can."""
-    reliability = view.reliability
-    count = int(reliability.doubtful.sum())
-    said = list(reliability.warnings)
-    if count:
-        reasons = sorted({reason for reason in reliability.reasons if reason})
-        said.insert(
-            0,
-            f"{count:,} of {len(reliability.doubtful):,} patches are hatched: {', '.join(reasons)}. "
-            "They hold too little detail to judge, so read nothing into their colour.",
-        )
-    if not said:
-        return ""
-    return f'<div class="card notice"><h3>Where not to trust this map</h3>{style.bullets(said)}</div>'
+    """Which patches of the map can't be trusted; nothing where all can."""
+    note = view.reliability.patch_note
+    return f'<div class="card notice"><p><strong>Where not to trust this map:</strong> {escape(note)}</p></div>' * bool(
+        note
+    )
 
 
 # One patch
@@ -259,8 +285,8 @@ def top_rows(evidence: Evidence) -> list[list[object]]:
         [
             row["rank"],
             row["index"] + 1,
-            float(f"{evidence.n_patches * row['evidence']:.3g}"),
-            share(row["share_of_score"]),
+            float(f"{row['evidence_times_n']:.3g}"),
+            None if row["share_of_score"] is None else round(100 * row["share_of_score"], 1),
             float(f"{row['p_value']:.3g}"),
             "yes" if row["flagged"] else "no",
             row["x"],
@@ -270,9 +296,8 @@ def top_rows(evidence: Evidence) -> list[list[object]]:
     ]
 
 
-def share(value: float) -> float:
-    """A share of the score in per cent."""
-    return round(100 * value, 1)
+def share(value: float | None) -> str:
+    return "none, as the score is not above 0" if value is None else f"{value:.1%}"
 
 
 def patch_panel(result: Result, region: View | None, patch: int | None) -> str:
@@ -291,7 +316,7 @@ def patch_panel(result: Result, region: View | None, patch: int | None) -> str:
     return (
         f'<div class="panel"><h3>Patch {patch + 1} (row {row + 1}, column {col + 1})</h3>'
         f"{style.pairs(patch_figures(view, patch))}"
-        f'<div class="crops">{crops}</div>'
+        f'<div class="crops pair">{crops}</div>'
         f"<h3>Among patches of real pictures</h3>{patch_null(evidence, patch)}"
         f'<h3>Most like it in this picture</h3><div class="crops">{neighbours(pixels, evidence, patch)}</div></div>'
     )
@@ -305,8 +330,8 @@ def patch_figures(view: View, patch: int) -> dict[str, str]:
     outlined = "yes" if known["flagged"] else "no"
     figures = {
         "Where": f"x {x:,}, y {y:,}, {w} x {h} pixels",
-        "Evidence": f"{evidence.n_patches * known['evidence']:.3g} (on the scale of the map)",
-        "Share of the score": f"{share(known['share_of_score'])}%",
+        "Evidence": f"{known['evidence_times_n']:.3g}, on the scale of the map",
+        "Share of the score": share(known["share_of_score"]),
         "Witness value": f"{evidence.witness[patch]:.3g}",
         "p-value": f"{p:.2g}: about 1 in {max(1, round(1 / p)):,} patches of real pictures reaches this",
         "Rank": f"{known['rank']:,} of {evidence.n_patches:,}",
@@ -318,9 +343,7 @@ def patch_figures(view: View, patch: int) -> dict[str, str]:
 
 
 def patch_null(evidence: Evidence, patch: int) -> str:
-    value = evidence.n_patches * evidence.evidence[patch]
-    alt = f"Histogram of the evidence of patches of real pictures. Patch {patch + 1}: {value:.3g}."
-    return style.plot(heatmap.patch_null_plot(evidence, patch), alt)
+    return style.plot(heatmap.patch_null_plot(evidence, patch), heatmap.describe_patch(evidence, patch))
 
 
 def neighbours(pixels: np.ndarray, evidence: Evidence, patch: int) -> str:
@@ -340,18 +363,18 @@ def neighbours(pixels: np.ndarray, evidence: Evidence, patch: int) -> str:
 def region_card(view: View) -> str:
     """What was found in a region alone."""
     evidence = view.evidence
-    x, y = evidence.boxes[:, :2].min(axis=0).tolist()
-    right, bottom = (evidence.boxes[:, :2] + evidence.boxes[:, 2:]).max(axis=0).tolist()
+    x, y, w, h = extent(evidence)
     figures = {
-        "Region": f"x {x:,}, y {y:,}, {right - x:,} x {bottom - y:,} pixels",
-        "Patches": f"{evidence.n_patches:,}, overlapping where they are close enough",
+        "Region": f"x {x:,}, y {y:,}, {w:,} x {h:,} pixels",
+        "Patches": f"{evidence.n_patches:,}",
         "p-value": f"{evidence.p_value:.3g}. {heatmap.rarity(evidence)}.",
         "Score": heatmap.score_line(evidence),
     }
+    notes = "".join(f"<p>Note: {escape(note)}</p>" for note in view.reliability.warnings)
     return (
-        f'<div class="card {evidence.decision}" role="status">{headline(evidence).replace("h2", "h3")}'
-        f"{style.pairs(figures)}<p>This is about the region alone. If the map led you to it, its p-value is too "
-        "small: the most unusual part of any picture looks unusual.</p></div>"
+        f'<div class="card {evidence.decision}" role="status"><h3>{verdict(evidence)}, in this region alone</h3>'
+        f"{style.pairs(figures)}{notes}<p>If the map led you here, this p-value is too small: the most unusual part of "
+        "any picture looks unusual.</p></div>"
     )
 
 
@@ -367,9 +390,7 @@ def stability_panel(variants: Sequence[stability.Variant], alpha: float) -> str:
         for v in variants
     ]
     sentence = stability.sentence(variants)
-    chart = style.plot(
-        heatmap.stability_plot(variants, alpha), "The p-value after each change; the table says the same."
-    )
+    chart = style.plot(heatmap.stability_plot(variants, alpha), heatmap.describe_stability(variants))
     return (
         f'<div class="panel" role="status"><p><strong>{escape(sentence)}</strong></p>{chart}'
         f"{style.table(('Change', 'Score', 'p-value', 'Answer'), rows)}</div>"
@@ -385,33 +406,38 @@ def words(p_value: float, alpha: float) -> str:
 
 def origin_panel(found: Provenance) -> str:
     """What the file says about itself, as text; none of it enters the score."""
-    parts = [
-        "<p>What the file says about itself. None of it enters the score: it can be missing, wrong or forged, and "
-        "most sites remove it.</p>",
-        "<h3>Content Credentials (C2PA)</h3>",
-        credentials(found) if found.c2pa else "<p>None in this file.</p>",
-        "<h3>Declared source (IPTC)</h3>",
-        f"<p>{escape(found.digital_source_type or 'None in this file.')}</p>",
-        "<h3>Traces of a generator</h3>",
-        "".join(f"<p>{escape(claim.tool)}</p><pre tabindex='0'>{escape(claim.text)}</pre>" for claim in found.generator)
-        or "<p>No generator left its settings in this file.</p>",
-        "<h3>Camera and software</h3>",
-    ]
+    traces = "".join(
+        f"<p>{escape(claim.tool)}, in the field {escape(claim.field)}:</p><pre tabindex='0'>{escape(claim.text)}</pre>"
+        for claim in found.generator
+    )
     made = dict(found.camera) | ({"Software": found.software} if found.software else {})
-    parts.append(style.pairs(made) if made else "<p>Nothing in this file.</p>")
-    return f'<div class="panel">{"".join(parts)}{style.bullets(found.notes)}</div>'
+    sections = {
+        "Content Credentials (C2PA)": credentials(found.c2pa) if found.c2pa else "<p>None in this file.</p>",
+        "Declared source (IPTC)": f"<p>{escape(found.digital_source_type or 'None in this file.')}</p>",
+        "Records of a generator": traces or "<p>None in this file.</p>",
+        "Camera and software": style.pairs(made) if made else "<p>Nothing in this file.</p>",
+    }
+    return (
+        '<div class="panel"><p>What the file says about itself. None of it enters the score: anybody can write it or '
+        "remove it, and most sites do remove it. Only a valid signature is more than a claim.</p>"
+        f"{''.join(f'<h3>{name}</h3>{text}' for name, text in sections.items())}{style.bullets(found.notes)}</div>"
+    )
 
 
-def credentials(found: Provenance) -> str:
-    c2pa = found.c2pa
+def credentials(c2pa: C2PA) -> str:
+    """A signed manifest: what checking it gave, and what it says."""
+    unchanged = {True: "yes", False: "no", None: "can't be told"}[c2pa.unchanged]
     rows = {
         "State": c2pa.state.replace("_", " "),
-        "Signed by": c2pa.signer or "unknown",
-        "When": c2pa.when or "unknown",
-        "Says AI was used": "yes" if c2pa.claims_ai else "no",
-        "Steps": ", ".join(c2pa.actions) or "none named",
+        "Names as signer": c2pa.signer or "nobody",
+        "Signed": c2pa.when or "at an unknown time",
+        "Picture unchanged since": unchanged,
+        "Declares generative AI": "yes" if c2pa.claims_ai else "no",
+        "Declared source": ", ".join(c2pa.source_types) or "none",
+        "Steps": ", ".join(c2pa.actions) or "none",
+        "Written by": c2pa.program or "an unknown program",
     }
-    return f"<p>{escape(c2pa.explanation)}</p>{style.pairs(rows)}"
+    return f"<p>{escape(c2pa.explanation)}</p>{style.bullets(c2pa.problems)}{style.pairs(rows)}"
 
 
 # Report

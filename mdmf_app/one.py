@@ -28,9 +28,6 @@ from mdmf_core.provenance import read_provenance
 THUMBNAIL = 260
 WAITING = "Drop a picture, paste one with Ctrl+V, or click an example. The result appears here."
 GONE = "There is no picture here, or its hour is over; drop it again."
-CHANGES = 7
-VALUES = [("Share of the score", "share"), ("Witness value", "witness"), ("p-value", "p_value")]
-STATISTICS = [("The one that decides", "deciding"), ("Distance to real pictures (MMD)", "mmd")]
 INSPECT, CORNERS = "Shows a patch", "Sets two corners of a region"
 FIRST_CORNER = "First corner set. Click the opposite corner."
 HELD_INTRO = (
@@ -78,8 +75,7 @@ def analyse(
 def show_map(
     result: Result | None,
     region: View | None,
-    value: str,
-    statistic: str,
+    colour: str,
     opacity: float,
     patch: float | None,
     corner: tuple[int, int] | None,
@@ -89,18 +85,18 @@ def show_map(
     if result is None:
         return gr.skip(), gr.skip(), gr.skip()
     view = result.view(region)
-    image = shown.draw(result, region, value, statistic, opacity)
+    image = shown.draw(result, region, colour, opacity)
     image = shown.mark(image, result, region, index_of(view, patch), whole_box(box) or corner or ())
-    return image, shown.legend(view.evidence, value, statistic), shown.doubts(view)
+    return image, shown.legend(view.evidence, colour), shown.doubts(view)
 
 
 def compare(
-    result: Result | None, region: View | None, value: str, statistic: str, opacity: float
+    result: Result | None, region: View | None, colour: str, opacity: float
 ) -> tuple[Image.Image, Image.Image] | None:
     """The picture without and with its map."""
     if result is None:
         return None
-    return shown.plain(result, region), shown.draw(result, region, value, statistic, opacity)
+    return shown.plain(result, region), shown.draw(result, region, colour, opacity)
 
 
 def show_table(result: Result | None, region: View | None) -> Any:
@@ -184,7 +180,7 @@ def hold(
     for variant in stability.variants(context.detector(result.choice), result.picture, alpha):
         variants.append(variant)
         if progress:
-            progress((len(variants), CHANGES), desc=f"Tried: {variant.name}")
+            progress((len(variants), len(stability.CHANGES)), desc=f"Tried: {variant.name}")
     return variants
 
 
@@ -280,13 +276,13 @@ class Sources:
 class MapPanel:
     """The map with its controls, the region's and the patch's."""
 
-    value: gr.Radio
-    statistic: gr.Radio
+    colour: gr.Radio
     opacity: gr.Slider
     mode: gr.Radio
     image: gr.Image
     legend: gr.HTML
     doubts: gr.HTML
+    mask: gr.Image
     number: gr.Number
     patch: gr.HTML
     table: gr.Dataframe
@@ -350,9 +346,8 @@ def sources() -> Sources:
 
 
 def map_panel() -> MapPanel:
-    with gr.Row():
-        value = gr.Radio(VALUES, value="share", label="Colour shows", elem_id="value", min_width=260)
-        statistic = gr.Radio(STATISTICS, value="deciding", label="Statistic", elem_id="statistic", min_width=260)
+    maps = [(name, key) for key, (name, *_) in shown.MAPS.items()]
+    colour = gr.Radio(maps, value="share", label="Colour shows", elem_id="colour")
     with gr.Row():
         opacity = gr.Slider(0, 1, heatmap.OPACITY, step=0.05, label="Opacity", elem_id="opacity", min_width=260)
         mode = gr.Radio([INSPECT, CORNERS], value=INSPECT, label="A click on the map", elem_id="mode", min_width=260)
@@ -366,6 +361,16 @@ def map_panel() -> MapPanel:
     )
     hint = gr.HTML(elem_id="hint")
     legend, doubts = gr.HTML(elem_id="legend"), gr.HTML(elem_id="doubts")
+    mask = gr.Image(
+        label="The part that is generated in this example, in white",
+        format="png",
+        interactive=False,
+        visible=False,
+        height=240,
+        buttons=[],
+        alt_text="Mask of the example: white is generated, black is the photograph.",
+        elem_id="mask",
+    )
     with gr.Accordion("Look closer at one region", open=False, elem_id="closer"):
         gr.HTML("<p>The region alone is analysed, with overlapping patches: for large pictures and small objects.</p>")
         with gr.Row():
@@ -392,7 +397,7 @@ def map_panel() -> MapPanel:
         elem_id="table",
     )
     return MapPanel(
-        value, statistic, opacity, mode, image, legend, doubts, number, patch, table, box, hint, look, back, found
+        colour, opacity, mode, image, legend, doubts, mask, number, patch, table, box, hint, look, back, found
     )
 
 
@@ -407,16 +412,6 @@ def tab(context: Context, chosen: gr.State) -> None:
             with gr.Column(visible=False) as panels, gr.Tabs():
                 with gr.Tab("Map"):
                     parts = map_panel()
-                    mask = gr.Image(
-                        label="The part that is generated in this example, in white",
-                        format="png",
-                        interactive=False,
-                        visible=False,
-                        height=240,
-                        buttons=[],
-                        alt_text="Mask of the example: white is generated, black is the photograph.",
-                        elem_id="mask",
-                    )
                 with gr.Tab("Before / after") as before_after:
                     pair = gr.ImageSlider(
                         label="Drag the line: the picture left, its map right",
@@ -442,14 +437,19 @@ def tab(context: Context, chosen: gr.State) -> None:
                         page = gr.DownloadButton("Download report (HTML)", visible=False, elem_id="report-html")
                         data = gr.DownloadButton("Download figures (JSON)", visible=False, elem_id="report-json")
 
+    def pick(event: gr.SelectData) -> tuple[str, dict]:
+        """The example that was clicked."""
+        example = given.examples[event.index]
+        return str(EXAMPLES / example["file"]), example
+
     drawn = wire_map(context, state, given.alpha, parts)
     begin = [given.drop.upload(take, given.drop, [state.path, given.drop, state.example, given.gallery], **QUICK)]
     begin += [given.camera.input(take, given.camera, [state.path, given.camera, state.example, given.gallery], **QUICK)]
-    begin += [given.gallery.select(partial(pick, given.examples), None, [state.path, state.example], **QUICK)]
+    begin += [given.gallery.select(pick, None, [state.path, state.example], **QUICK)]
     call = {
         "fn": partial(analyse, context),
         "inputs": [state.path, given.alpha, state.example, chosen],
-        "outputs": [state.result, verdict, panels, mask],
+        "outputs": [state.result, verdict, panels, parts.mask],
         "show_progress_on": verdict,
         **PRIVATE,
         **MODEL_QUEUE,
@@ -458,13 +458,11 @@ def tab(context: Context, chosen: gr.State) -> None:
     blank = [parts.hint, parts.found, steady, ready]
     hidden = [parts.back, page, data]
 
-    def fill(
-        result: Result | None, value: str, statistic: str, opacity: float, alpha: float
-    ) -> dict[gr.blocks.Block, Any]:
+    def fill(result: Result | None, colour: str, opacity: float, alpha: float) -> dict[gr.blocks.Block, Any]:
         """Every panel of a new result, and nothing of the one before."""
         if result is None:
             return {parts.hint: ""}
-        start = show_map(result, None, value, statistic, opacity, None, None)
+        start = show_map(result, None, colour, opacity, None, None)
         return {
             **dict.fromkeys(emptied),
             **dict.fromkeys(blank, ""),
@@ -475,7 +473,7 @@ def tab(context: Context, chosen: gr.State) -> None:
             null: show_null(result, alpha),
         }
 
-    drawing = [state.result, parts.value, parts.statistic, parts.opacity, given.alpha]
+    drawing = [state.result, parts.colour, parts.opacity, given.alpha]
     filled = [*emptied, *blank, *hidden, parts.image, parts.legend, parts.doubts, parts.patch, parts.table, null]
     found = [event.success(**call) for event in begin] + [chosen.change(**call)]
     for event in found:
@@ -506,14 +504,9 @@ def tab(context: Context, chosen: gr.State) -> None:
     )
 
 
-def pick(examples: list[dict], event: gr.SelectData) -> tuple[str, dict]:
-    """The example that was clicked."""
-    return str(EXAMPLES / examples[event.index]["file"]), examples[event.index]
-
-
 def wire_map(context: Context, state: Kept, alpha: gr.Slider, parts: MapPanel) -> list[gr.blocks.Block]:
     """What happens around the map; gives the inputs that a drawing of it takes."""
-    drawn = [state.result, state.region, parts.value, parts.statistic, parts.opacity]
+    drawn = [state.result, state.region, parts.colour, parts.opacity]
     marks = [parts.number, state.corner, *parts.box]
     redraw = {"fn": show_map, "inputs": [*drawn, *marks], "outputs": [parts.image, parts.legend, parts.doubts], **QUICK}
     inspect = {
@@ -522,7 +515,7 @@ def wire_map(context: Context, state: Kept, alpha: gr.Slider, parts: MapPanel) -
         "outputs": parts.patch,
         **QUICK,
     }
-    for control in (parts.value, parts.statistic, parts.opacity):
+    for control in (parts.colour, parts.opacity):
         control.change(**redraw, trigger_mode="always_last")
     for number in parts.box:
         number.input(**redraw, trigger_mode="always_last")

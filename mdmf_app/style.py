@@ -33,8 +33,9 @@ CSS = """
 .gradio-container {max-width: 1280px !important; width: 100%; min-width: 0; margin: 0 auto;}
 .card {border: 1px solid var(--border-color-primary); border-left: 8px solid var(--tone); border-radius: 8px;
   padding: 12px 16px; background: var(--background-fill-primary); color: var(--body-text-color);}
+.card h3:first-child {margin-top: 0;}
 .card h2 {margin: 0 0 6px; font-size: 1.4rem; color: var(--body-text-color);}
-.card h3, .panel h3 {margin: 10px 0 4px; font-size: 1.05rem; color: var(--body-text-color);}
+.card h3, .panel h3 {margin: 18px 0 4px; font-size: 1.05rem; color: var(--body-text-color);}
 .card p, .panel p {margin: 6px 0; overflow-wrap: anywhere;}
 .card dl, .panel dl {display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: 4px 14px; margin: 10px 0;}
 .card dt, .panel dt {font-weight: 600;}
@@ -44,9 +45,11 @@ CSS = """
 .panel figure {margin: 0;}
 .panel figcaption {font-size: 0.9rem; margin-top: 4px;}
 .panel img {max-width: 100%; height: auto; border-radius: 4px;}
-.crops {display: grid; grid-template-columns: repeat(auto-fit, minmax(130px, 1fr)); gap: 12px; margin: 8px 0;}
+.crops {display: grid; grid-template-columns: repeat(auto-fill, minmax(130px, 1fr)); gap: 12px; margin: 8px 0;
+  max-width: 640px;}
+.crops.pair {grid-template-columns: 1fr 1fr; max-width: 560px;}
 .crops img {width: 100%; image-rendering: pixelated;}
-.plot img {display: block; width: 100%; max-width: 760px;}
+.plot img {display: block; width: 100%; max-width: 560px;}
 .panel table {border-collapse: collapse; width: 100%; margin: 8px 0;}
 .panel th, .panel td {text-align: left; padding: 4px 8px; border-bottom: 1px solid var(--border-color-primary);
   overflow-wrap: anywhere;}
@@ -59,7 +62,7 @@ CSS = """
 .error {--tone: #b3261e;}
 .small {font-size: 0.9rem; overflow-wrap: anywhere;}
 .legend .bar {height: 18px; border-radius: 4px; border: 1px solid var(--border-color-primary);}
-.legend ol {display: grid; list-style: none; padding: 0; margin: 4px 0;}
+.legend ol {display: grid; grid-template-columns: 1fr 1fr; gap: 12px; list-style: none; padding: 0; margin: 4px 0;}
 .legend li {font-size: 0.9rem; margin: 0;}
 .legend li:not(:first-child) {text-align: right;}
 .html-container {padding: 0 !important;}

@@ -68,6 +68,7 @@ def _encoder(recipe: dict[str, Any], run: Path) -> tuple[Any, dict, Any]:
             raise Stop("The compact encoder is not trained yet; run `pretrain` first.")
         encoder = model.build_backbone({**settings, "weights": str(run / "encoder.safetensors")})
     else:
+        settings = model.pinned(settings)
         encoder = model.build_backbone(settings)
     geometry = Geometry(**recipe.get("geometry", {"patch_size": 64, "max_patches": 144}))
     return encoder, settings, geometry
@@ -219,13 +220,15 @@ def detect(
     heatmap: Annotated[Path | None, typer.Option(help="Folder for an overlay PNG of each picture.")] = None,
 ) -> None:
     """Score pictures. Exit status 1 if one of them could not be used."""
+    from tqdm import tqdm
+
     from mdmf_core.detector import Detector, check_alpha
     from mdmf_core.images import ImageError, read
 
     check_alpha(alpha)
     detector = Detector.from_pretrained(model)
     failed = False
-    for path in _paths(paths):
+    for path in tqdm(_paths(paths), desc="detect", disable=None, leave=False):
         try:
             picture = read(path, detector.model.geometry.min_side)
             evidence = detector.detect(picture, alpha)

@@ -113,18 +113,24 @@ def embed(
         raise DatasetError(f"{out.name} holds embeddings of other images or settings; name another folder.")
     write_whole(path, lambda temporary: temporary.write_text(json.dumps(manifest, indent=2) + "\n", "utf-8"))
     failures: list[dict] = []
-    for shard in tqdm(range(manifest["shards"]), desc="embed", unit="shard"):
+    progress = tqdm(total=len(jobs), desc="embed", unit="picture")
+    for shard in range(manifest["shards"]):
         target = out / f"{shard:05d}.safetensors"
-        if not target.exists():
+        mine = jobs[shard * SHARD : (shard + 1) * SHARD]
+        if target.exists():
+            progress.update(len(mine))
+        else:
             pictures, failed = [], []
-            for entry, life in jobs[shard * SHARD : (shard + 1) * SHARD]:
+            for entry, life in mine:
                 try:
                     pictures.append(embed_one(entry, life, encoder, geometry, seed))
                 except ImageError as error:
                     failed.append({"key": entry.key, "life": life, "error": str(error)})
+                progress.update()
             _write_shard(target, pictures, failed)
         with safe_open(target, framework="pt") as file:
             failures += json.loads(file.metadata()["content"])["failures"]
+    progress.close()
     return failures
 
 

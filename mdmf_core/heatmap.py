@@ -8,12 +8,12 @@ of the picture: one scale for all pictures of a model (method.md section 3). A m
 maximum makes every photograph glow somewhere; this one shows a photograph as it is.
 
 Which part of the scale is coloured. `Evidence.scale` runs from the quantile 0.8 to the quantile 0.999 of patches of
-real calibration images: colour begins where 4 of 5 patches of real pictures lie below, and colour and opacity grow
-together up to the end, which one real patch in a thousand passes; what lies beyond has the colour of the end. Colour
-does not begin only at the upper end, because a picture is judged by the mean of its patches: many patches that each lie
-a little high make a high score, and the map has to agree with it. The colours are matplotlib's "plasma" without its
-darkest third: their lightness grows evenly from purple to yellow, so that they keep their order for colour-blind
-readers and in grey.
+real calibration images: colour begins where 4 of 5 patches of real pictures lie below and ends where one real patch in
+a thousand lies above; what lies beyond has the colour of the end. It does not begin only at the upper end, because
+a picture is judged by the mean of its patches: many patches that each lie a little high make a high score, and the map
+has to agree with it. Hue follows the value, opacity its square, so that the few patches of every photograph that
+lie a little high stay faint. The colours are matplotlib's "plasma" without its darkest third: their lightness grows
+evenly from purple to yellow, so that they keep their order for colour-blind readers and in grey.
 
 Charts are `matplotlib.figure.Figure`s without pyplot, with their own white background, for dark pages too.
 """
@@ -29,7 +29,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import minimum_filter, uniform_filter
 
@@ -95,7 +95,7 @@ def layer(evidence: Evidence, value: str = "share", statistic: str = "deciding")
         )
     other = statistic == "mmd" and evidence.statistic != "mmd"
     if other and value != "share":
-        raise ValueError("For MMD to the real pictures only the share of the score can be drawn, as it does not decide.")
+        raise ValueError("MMD to real pictures does not decide here, so only its share of the score can be drawn.")
     n = evidence.n_patches
     if value == "p_value":
         low, high = (-math.log10(p) for p in P_ENDS)
@@ -129,9 +129,9 @@ def colours(values: np.ndarray, scale: tuple[float, float]) -> np.ndarray:
         (N, 4): red, green, blue of 0..255 and the strength of 0..1; strength 0 leaves the picture as it is.
     """
     low, high = scale
-    strength = np.clip((np.asarray(values, float) - low) / max(high - low, np.finfo(float).tiny), 0, 1)
-    painted = _COLOURS(_DARKEST + (1 - _DARKEST) * strength)[:, :3] * 255
-    return np.column_stack([painted, strength])
+    place = np.clip((np.asarray(values, float) - low) / max(high - low, np.finfo(float).tiny), 0, 1)
+    painted = _COLOURS(_DARKEST + (1 - _DARKEST) * place)[:, :3] * 255
+    return np.column_stack([painted, place**2])
 
 
 def ticks(scale: tuple[float, float]) -> list[tuple[float, float, str]]:
@@ -184,7 +184,8 @@ def overlay(
     corners[:, 2:] += corners[:, :2]
     corners = np.rint(corners * factors).astype(int)
     canvas = np.array(picture)
-    for (left, top, right, bottom), (*colour, strength) in zip(corners, colours(shown.values, shown.scale), strict=True):
+    painted = colours(shown.values, shown.scale)
+    for (left, top, right, bottom), (*colour, strength) in zip(corners, painted, strict=True):
         if strength > 0:
             cell = canvas[top:bottom, left:right]
             cell[:] = np.rint(cell + opacity * strength * (np.array(colour) - cell))
@@ -326,7 +327,7 @@ def _chart(height: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _histogram(figure: Figure, axes: Axes, null: np.ndarray, mark: float, words: str, marked: str, unit: str) -> None:
+def _histogram(axes: Axes, null: np.ndarray, mark: float, words: str, marked: str, unit: str) -> None:
     """Calibration values (M,) as bars and one value among them, with a legend below."""
     low, high = min(null[0], mark), max(null[-1], mark)
     room = 0.04 * max(high - low, 1e-9)
@@ -334,21 +335,19 @@ def _histogram(figure: Figure, axes: Axes, null: np.ndarray, mark: float, words:
     axes.axvline(mark, color=_CHART_MARK, linewidth=3, label=marked)
     axes.set_xlim(low - room, high + room)
     axes.set_yticks([])
+    axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
     axes.set_xlabel(unit, color=_CHART_INK, fontsize=11)
-    axes.spines["left"].set_visible(False)
 
 
 def _legend(figure: Figure) -> None:
-    figure.legend(
-        loc="outside upper left", fontsize=10, labelcolor=_CHART_INK, frameon=False, borderpad=0, borderaxespad=0
-    )
+    figure.legend(loc="outside upper left", fontsize=10, labelcolor=_CHART_INK, frameon=False, borderaxespad=0.2)
 
 
 def null_plot(evidence: Evidence) -> Figure:
     """Histogram of the calibration scores with this picture's score and the threshold."""
     figure, axes = _chart(3.3)
     words = f"{evidence.n_calibration:,} real pictures"
-    _histogram(figure, axes, evidence.null, evidence.score, words, f"this picture: {evidence.score:.3g}", "Score")
+    _histogram(axes, evidence.null, evidence.score, words, f"this picture: {evidence.score:.3g}", "Score")
     if not math.isinf(evidence.threshold):
         label = f"likely generated above {evidence.threshold:.3g}"
         axes.axvline(evidence.threshold, color=_CHART_INK, linewidth=1.5, linestyle=(0, (4, 2)), label=label)
@@ -370,16 +369,15 @@ def patch_null_plot(evidence: Evidence, index: int) -> Figure:
     value = evidence.n_patches * evidence.evidence[index]
     words = f"{len(evidence.patch_null):,} patches of real pictures"
     marked = f"this patch: {value:.3g} (p = {evidence.patch_p_values[index]:.2g})"
-    _histogram(figure, axes, evidence.patch_null, value, words, marked, "Evidence, times the number of patches")
+    _histogram(axes, evidence.patch_null, value, words, marked, "Evidence, times the number of patches")
     _legend(figure)
     return figure
 
 
 def describe_patch(evidence: Evidence, index: int) -> str:
     """Where patch `index` lies among patches of real pictures and in this picture, in one line."""
-    value, rank = evidence.n_patches * evidence.evidence[index], 1 + int(
-        (evidence.evidence > evidence.evidence[index]).sum()
-    )
+    value = evidence.n_patches * evidence.evidence[index]
+    rank = 1 + int((evidence.evidence > evidence.evidence[index]).sum())
     share = float(np.mean(evidence.patch_null >= value))
     above = f"{share:.1%} of real patches lie at least as high" if share else "no calibration patch lies as high"
     return f"Patch {rank:,} of {evidence.n_patches:,} by evidence ({value:.3g} times the number of patches); {above}."

@@ -23,6 +23,7 @@ from mdmf_core.pfs import PFS
 from mdmf_core.reference import STATISTICS
 
 FORMAT = 1
+WEIGHTS = ("model.safetensors", "config.json")
 KEYS = {"format", "name", "backbone", "geometry", "pfs", "statistic"}
 
 
@@ -91,11 +92,18 @@ def build_backbone(settings: dict) -> nn.Module:
 
 def _weights_file(weights: str, revision: str | None) -> Path:
     path = Path(weights).expanduser()
-    if path.is_dir():
-        return path / "model.safetensors"
     if path.is_file():
         return path
-    return hub.download(weights, ("model.safetensors", "config.json"), revision).folder / "model.safetensors"
+    folder = path if path.is_dir() else hub.download(weights, WEIGHTS, revision).folder
+    return folder / "model.safetensors"
+
+
+def pinned(settings: dict) -> dict:
+    """The backbone's settings with the commit that its Hub weights are at now, so that they never change."""
+    weights = settings.get("weights")
+    if not weights or Path(weights).expanduser().exists():
+        return settings
+    return {**settings, "revision": hub.download(weights, WEIGHTS, settings.get("revision")).revision}
 
 
 def load(folder: Path) -> Model:

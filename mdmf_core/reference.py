@@ -24,6 +24,7 @@ from safetensors.torch import save_file
 from scipy.optimize import nnls
 from scipy.stats import false_discovery_control
 from torch import Tensor
+from tqdm import tqdm
 
 from mdmf_core import mmd
 from mdmf_core.files import write_whole
@@ -113,7 +114,7 @@ def compress(full: mmd.Bank, size: int, kernel: mmd.Kernel, candidates: int = 81
     target = mmd.mean_kernel(pool, *full[:2], kernel)
     picked: list[int] = []
     total = torch.zeros_like(target)
-    for count in range(size):
+    for count in tqdm(range(size), desc="compress"):
         gain = target - total / (count + 1)
         gain[picked] = -torch.inf
         best = int(gain.argmax())
@@ -169,7 +170,7 @@ def calibrate(
         for k in sizes:
             scores = [
                 float(evidence_of(picture.block(k), statistic, real, generated, kernel)[0].sum())
-                for picture in pictures
+                for picture in tqdm(pictures, desc=f"calibrate {statistic} {k} x {k}")
                 if min(picture.rows, picture.cols) >= k
             ]
             nulls[statistic][k] = np.sort(np.array(scores))

@@ -4,8 +4,8 @@ Sources: issue 4, "Where the map can't be trusted". The rules look at the pixels
 neither. The thresholds were set on real photographs and on the same photographs enlarged, blurred and recompressed.
 
 Patches. What the detector reads is the faint noise that a camera or a generator leaves between neighbouring
-pixels. Nothing of it is left where values are clipped ("saturated"), where the light is too low ("very dark"), and where
-smoothing or compression has wiped it out ("flat": less is left than rounding to whole grey levels makes).
+pixels. Little of it is left where values are clipped ("saturated"), where the light is low ("very dark"), and where
+smoothing or compression has wiped it out ("flat": no more is left than rounding to whole grey levels makes).
 
 Whole picture. Enlarging and blur empty the highest frequencies: `fine_detail` compares them with middle ones. JPEG
 rounds its frequencies to multiples of a step, and the step can be read off the pixels (Fan & de Queiroz, 2003), also of
@@ -177,7 +177,7 @@ def _step_of_blocks(luma: np.ndarray) -> float:
 
 
 def _step(values: np.ndarray) -> float:
-    """The largest step that magnitudes (M,) of one frequency are multiples of, among those that enough of them reach."""
+    """The largest step that the magnitudes (M,) of one frequency are multiples of; 0 where there is none."""
     found = 0
     for step in range(3, LARGEST_STEP):
         reaching = values[values > step / 2]

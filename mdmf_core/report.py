@@ -105,20 +105,26 @@ img {max-width: 100%; height: auto; display: block;}
 .warning {border-left: 6px solid #8f5500; padding-left: .75rem;}
 .pair {display: grid; grid-template-columns: repeat(auto-fit, minmax(17rem, 1fr)); gap: 1rem; align-items: start;}
 .bar {width: 100%; height: 1.1rem; border: 1px solid #777; margin-top: .75rem;}
-.ticks {display: grid; grid-template-columns: 35fr 35fr 30fr; list-style: none; padding: 0; margin: .2rem 0;
+.ticks {display: grid; grid-template-columns: 1fr 1fr; list-style: none; padding: 0; margin: .2rem 0;
   font-size: .85rem;}
-.ticks li:not(:first-child) {text-align: right;}
+.ticks li:last-child {text-align: right;}
 .patches {display: grid; grid-template-columns: repeat(auto-fill, minmax(13rem, 1fr)); gap: 1rem; padding: 0;
   list-style: none;}
 .patches .crops {display: grid; grid-template-columns: 1fr 1fr; gap: 4px;}
 .patches img {image-rendering: pixelated; width: 100%; border: 1px solid #777;}
 .patches figcaption {font-size: .85rem;}
 .small {font-size: .9rem;}
+@media (max-width: 36rem) {
+  dl {grid-template-columns: minmax(0, 1fr);}
+  dd {margin-bottom: .4rem;}
+  .patches {grid-template-columns: repeat(auto-fill, minmax(9rem, 1fr));}
+}
 @page {size: A4; margin: 15mm;}
 @media print {
   body {font-size: 10.5pt; max-width: none; padding: 0;}
   h2 {break-after: avoid;}
   figure, tr, .verdict, .warning, .patches li {break-inside: avoid;}
+  dl {grid-template-columns: 12rem minmax(0, 1fr);}
   .pair {grid-template-columns: 1fr 1fr;}
   .patches {grid-template-columns: repeat(3, 1fr);}
   .wide {overflow: visible;}
@@ -264,7 +270,7 @@ def html_report(
         _maps(data, picture, evidence, reliability),
         _null(data, evidence),
         _patches(data, picture),
-        _stability_table(data),
+        _stability_section(data, variants),
         _provenance(provenance),
         _setup(data),
         _method(),
@@ -273,7 +279,8 @@ def html_report(
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta http-equiv="Content-Security-Policy" '
         "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">\n"
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n<meta name="color-scheme" content="light">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="color-scheme" content="light">\n'
         f"<title>{title}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n"
         + "\n".join(sections)
         + "\n</main>\n</body>\n</html>\n"
@@ -341,7 +348,7 @@ def _head(data: dict, title: str) -> str:
             ),
             (
                 "False alarms accepted",
-                f"{_figure(data, 'settings.alpha', '.3g')} of real pictures would be called generated",
+                f"{_figure(data, 'settings.alpha', '.1%')} of real pictures would be called generated",
             ),
         ]
     )
@@ -361,7 +368,7 @@ def _head(data: dict, title: str) -> str:
     return (
         f"<header>\n<h1>{title}</h1>\n{file}{notes}\n</header>\n"
         f'<div class="verdict {result["decision"]}"><p class="words">{_text(result["verdict"])}</p>'
-        f"<p>{_text(result['rarity'])}.</p>{figures}<p>{_text(result['explanation'])}</p></div>"
+        f"<p>{_text(result['explanation'])}</p>{figures}</div>"
     )
 
 
@@ -418,11 +425,7 @@ def _doubts(data: dict) -> str:
 
 
 def _null(data: dict, evidence: Evidence) -> str:
-    alt = (
-        f"Histogram of the scores of {evidence.n_calibration:,} real pictures, with this picture's score "
-        f"{evidence.score:.4g} and the threshold."
-    )
-    drawn = _drawing(heatmap.null_plot(evidence), alt)
+    drawn = _drawing(heatmap.null_plot(evidence), heatmap.describe_null(evidence))
     other = "mmd2" if data["settings"]["statistic"] == "relative" else "relative"
     named = "MMD to real patches" if other == "mmd2" else "Relative MMD"
     return _section(
@@ -449,7 +452,7 @@ def _patches(data: dict, picture: Picture) -> str:
         items.append(
             f'<li><figure><div class="crops">{crops}</div><figcaption><strong>'
             f"{_figure(data, field + 'rank', 'd')}.</strong> at {place}, {size} pixels<br>evidence "
-            f"{_figure(data, field + 'evidence')}"
+            f"{_figure(data, field + 'evidence_times_n', '.3g')}"
             + ("" if share is None else f", {_figure(data, field + 'share_of_score', '.1%')} of the score")
             + f"<br>p {_figure(data, field + 'p_value', '.3g')}{', stands out' if patch['flagged'] else ''}"
             "</figcaption></figure></li>"
@@ -457,13 +460,14 @@ def _patches(data: dict, picture: Picture) -> str:
     return _section(
         "Patches with the most evidence",
         "<p>Left: the patch, enlarged. Right: its high-pass residual, on a fixed grey scale. Places are pixels from "
-        f'the top left corner.</p><ol class="patches">{"".join(items)}</ol>',
+        "the top left corner; evidence is on the scale of the map.</p>"
+        f'<ol class="patches">{"".join(items)}</ol>',
     )
 
 
-def _stability_table(data: dict) -> str:
+def _stability_section(data: dict, variants: Sequence[Variant] | None) -> str:
     found = data["stability"]
-    if not found["run"]:
+    if not variants:
         return _section("Does it hold?", f"<p>{_text(found['sentence'])}</p>")
     rows = []
     for number, variant in enumerate(found["variants"]):
@@ -476,11 +480,13 @@ def _stability_table(data: dict) -> str:
                 f"<td>{heatmap.VERDICTS[variant['decision']]}</td>"
             )
         rows.append(f'<tr><th scope="row">{_text(variant["name"])}</th>{cells}</tr>')
+    chart = _drawing(heatmap.stability_plot(variants, data["settings"]["alpha"]), heatmap.describe_stability(variants))
     head = "".join(f'<th scope="col">{name}</th>' for name in ("Version", "Score", "p-value", "Decision"))
     return _section(
         "Does it hold?",
-        f'<p>{_text(found["sentence"])}</p><div class="wide"><table><caption>The same picture, changed and analysed '
-        f"again</caption><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>",
+        f'<p>{_text(found["sentence"])}</p><figure>{chart}</figure><div class="wide"><table>'
+        f"<caption>The same picture, changed and analysed again</caption>"
+        f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>",
     )
 
 
@@ -571,8 +577,8 @@ def _method() -> str:
             _section("What this can't tell", f"<ul>{limits}</ul>"),
             _section(
                 "Citation",
-                f"<p>The method: {_text(CITATION)} p-values, the relative statistic and the significance of patches "
-                "are additions of this implementation. Cite a result with the picture's SHA-256, the weight "
+                f"<p>The method: {_text(CITATION)} The p-values, the relative statistic and the significance of "
+                "patches are additions of this implementation. Cite a result with the picture's SHA-256, the weight "
                 "fingerprint and the date above.</p>",
             ),
         ]

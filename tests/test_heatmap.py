@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from tiny import picture
+import torch
+from PIL import Image
+from tiny import make_checkpoint, picture
 
+from mdmf_core import heatmap, mmd, reference
 from mdmf_core.detector import Detector, Evidence, decide
-from mdmf_core.heatmap import LONGEST_SIDE, NEUTRAL, VERDICTS, colours, explain, overlay, score_line, ticks
+from mdmf_core.heatmap import LONGEST_SIDE, VERDICTS, colours, explain, layer, overlay, score_line, ticks
+from mdmf_core.stability import Variant
 
-SCALE = (-0.2, 0.4)
+SCALE = (0.1, 0.4)
 ROWS, COLS, SIDE = 3, 4, 32
 
 
@@ -46,6 +51,10 @@ def made(values: np.ndarray, flagged: tuple[int, ...] = (), scale=SCALE, size=(1
         flagged=marks,
         fdr=0.1,
         scale=scale,
+        patch_null=np.linspace(-0.2, 0.45, 999),
+        mmd_evidence=np.linspace(0, 1, n) / n,
+        mmd_scale=(0.2, 0.9),
+        signatures=np.arange(n, dtype=float)[:, None] ** 2,
         threshold=0.08,
         null=null,
         model="tiny",
@@ -82,17 +91,23 @@ def test_one_value_has_one_colour_in_every_picture():
     assert np.array_equal(first[:32], grey[:32])
 
 
-def test_colour_begins_at_the_neutral_end_grows_and_stops_at_the_end_of_the_scale():
+def test_colour_begins_at_the_lower_end_grows_and_stops_at_the_upper():
     low, high = SCALE
-    begins = low + NEUTRAL * (high - low)
-    values = np.array([-9.0, low, begins, begins + 0.01, (begins + high) / 2, high, 9.0])
-    painted = colours(values, SCALE)
+    painted = colours(np.array([-9.0, low, low + 0.01, (low + high) / 2, high, 9.0]), SCALE)
     strength = painted[:, 3]
-    assert np.allclose(strength[:3], 0) and np.allclose(strength[5:], 1)
-    assert (np.diff(strength[2:6]) > 0).all()
-    assert np.array_equal(painted[5], painted[6])
-    lightness = colours(np.linspace(begins, high, 30), SCALE)[:, :3] @ [0.2126, 0.7152, 0.0722]
+    assert np.allclose(strength[:2], 0) and np.allclose(strength[4:], 1)
+    assert (np.diff(strength[1:5]) > 0).all() and strength[3] == pytest.approx(0.25)
+    assert np.array_equal(painted[4], painted[5])
+    lightness = colours(np.linspace(low, high, 30), SCALE)[:, :3] @ [0.2126, 0.7152, 0.0722]
     assert (np.diff(lightness) > 0).all()
+
+
+def test_four_of_five_real_patches_are_left_as_they_are(checkpoint):
+    bank = Detector.from_pretrained(checkpoint).reference
+    for statistic, null in bank.patch_nulls.items():
+        strength = colours(null, bank.scale(statistic))[:, 3]
+        assert (strength == 0).mean() == pytest.approx(0.8, abs=0.01) and (strength == 1).mean() <= 0.01
+    assert reference.SCALE_QUANTILES == pytest.approx([1 - p for p in heatmap.P_ENDS])
 
 
 def test_flagged_cells_are_outlined_inside_their_area_only():
@@ -123,9 +138,176 @@ def test_a_large_picture_is_shrunk_and_its_cells_with_it():
 
 
 def test_the_bar_names_the_ends_of_the_scale():
-    (start, low, words), (_, begins, _), (end, high, _) = ticks(SCALE)
-    assert (start, end, low, high) == (0, 1, *SCALE) and words
-    assert begins == pytest.approx(low + NEUTRAL * (high - low))
+    (start, low, first), (end, high, last) = ticks(SCALE)
+    assert (start, end, low, high) == (0, 1, *SCALE)
+    assert "4 in 5" in first and "1 in 1,000" in last
+
+
+def test_the_share_is_n_times_the_evidence():
+    values = np.linspace(-1, 1, 12)
+    shown = layer(made(values))
+    assert np.allclose(shown.values, values) and shown.scale == SCALE
+    assert [number for _, number, _ in shown.ticks] == ["0.1", "0.4"]
+
+
+def test_the_witness_map_of_the_relative_statistic_is_the_share_in_other_units():
+    values = np.linspace(-1, 1, 12)
+    evidence = made(values, witness=(values - 0.3) / 2)
+    shown = layer(evidence, "witness")
+    assert shown.scale == pytest.approx((-0.1, 0.05)) and np.array_equal(shown.values, evidence.witness)
+    assert np.allclose(colours(shown.values, shown.scale), colours(values, SCALE))
+
+
+def test_the_witness_of_mmd_has_the_ends_of_its_evidence(tmp_path):
+    """N c_i = witness - (r_i - C_R) + (a_i - 1) / n: equal, up to 1 / n, where r_i is the bank's own average."""
+    evidence = made(np.zeros(12), statistic="mmd")
+    assert layer(evidence, "witness").scale == SCALE == layer(evidence, "witness", "mmd").scale
+    detector = Detector.from_pretrained(make_checkpoint(tmp_path / "mmd", "mmd"))
+    found = detector.detect(picture(3))
+    points, bank = mmd.Points(torch.from_numpy(found.signatures)), detector.reference.real
+    similarity = mmd.mean_kernel(points, bank.points, bank.weights, detector.model.kernel).numpy()
+    gap = found.n_patches * found.evidence - found.witness + (similarity - float(bank.self_term))
+    assert np.abs(gap).max() <= 1 / found.n_patches
+
+
+def test_the_p_value_map_has_fixed_ends():
+    p = np.array([1.0, 0.2, 0.05, 0.001, 0.0001] + [1.0] * 7)
+    evidence = made(np.zeros(12), patch_p_values=p)
+    shown = layer(evidence, "p_value")
+    strength = colours(shown.values, shown.scale)[:, 3]
+    assert strength[:2] == pytest.approx([0, 0]) and 0 < strength[2] < 1 and strength[3:5] == pytest.approx([1, 1])
+    assert [number for _, number, _ in shown.ticks] == ["p = 0.2", "p = 0.001"]
+    assert layer(made(np.ones(12), patch_p_values=p, scale=(0, 9)), "p_value").scale == shown.scale
+
+
+def test_mmd_can_be_drawn_where_it_does_not_decide():
+    evidence = made(np.zeros(12), flagged=(0,))
+    shown = layer(evidence, statistic="mmd")
+    assert np.allclose(shown.values, np.linspace(0, 1, 12)) and shown.scale == (0.2, 0.9) and "MMD" in shown.title
+    drawn = np.asarray(overlay(picture(1), evidence, colorbar=False, statistic="mmd"))
+    assert np.array_equal(drawn[:32, :32], picture(1)[:32, :32]), "outlines belong to the deciding statistic"
+    for value in ("witness", "p_value"):
+        with pytest.raises(ValueError, match="only its share"):
+            layer(evidence, value, "mmd")
+        decides = made(np.zeros(12), statistic="mmd")
+        assert layer(decides, value, "mmd").title == layer(decides, value).title
+
+
+@pytest.mark.parametrize("asked", [("score", "deciding"), ("share", "relative"), ("", "")])
+def test_an_unknown_map_is_one_sentence(asked):
+    with pytest.raises(ValueError, match="A map shows one of"):
+        overlay(picture(1), made(np.zeros(12)), value=asked[0], statistic=asked[1])
+
+
+@pytest.mark.parametrize("level", [0, 120, 255])
+def test_doubtful_cells_are_hatched_on_dark_and_light(level):
+    pixels = np.full((96, 128, 3), level, np.uint8)
+    doubtful = np.isin(np.arange(12), (5, 11))
+    drawn = np.asarray(overlay(pixels, made(np.zeros(12)), colorbar=False, doubtful=doubtful)).astype(int)
+    changed = (np.abs(drawn - level) > 60).all(2)
+    inside = np.zeros((96, 128), bool)
+    inside[32:64, 32:64] = inside[64:, 96:] = True
+    assert 0.05 < changed[inside].mean() < 0.3 and not changed[~inside].any()
+    assert changed[32, 32:64].any() and np.array_equal(changed[33, 32:63], changed[32, 33:64]), "diagonal"
+
+
+def test_the_bar_explains_hatching_only_where_there_is_some():
+    evidence, none = made(np.zeros(12)), np.zeros(12, bool)
+    plain, hatched = overlay(picture(1), evidence, doubtful=none), overlay(picture(1), evidence, doubtful=~none)
+    assert plain.size == overlay(picture(1), evidence).size and hatched.height > plain.height
+
+
+def test_a_crop_shows_the_pixels_and_nothing_else():
+    pixels = picture(4)
+    crop = np.asarray(heatmap.patch_crop(pixels, (32, 64, 32, 16), scale=3))
+    assert crop.shape == (48, 96, 3) and np.array_equal(crop[1::3, 1::3], pixels[64:80, 32:64])
+    assert np.array_equal(crop[::3], crop[2::3])
+
+
+def test_a_residual_is_on_one_scale_and_knows_its_neighbours():
+    ramp = np.broadcast_to(np.arange(128, dtype=np.uint8)[None, :, None], (96, 128, 3)).copy()
+    flat = np.asarray(heatmap.residual_crop(ramp, np.array([32, 32, 32, 32]), scale=1))
+    assert flat.shape == (32, 32, 3) and (np.abs(flat.astype(int) - 128) <= 1).all(), "a ramp leaves nothing"
+    ramp[40, 40] += 9
+    spot = np.asarray(heatmap.residual_crop(ramp, (32, 32, 32, 32), scale=1)).astype(int)
+    assert (spot[8, 8] == round(127.5 * 1.8)).all() and (spot[8, 9] < 127).all() and abs(spot[20, 20, 0] - 128) <= 1
+    assert heatmap.residual_crop(ramp, (0, 0, 16, 16)).size == (96, 96)
+    assert heatmap.residual_crop(ramp, (112, 80, 16, 16)).size == (96, 96)
+
+
+def test_nearest_patches_by_signature():
+    evidence = made(np.zeros(12))
+    assert heatmap.nearest(evidence, 5) == [4, 6, 3, 7] and heatmap.nearest(evidence, 0, 2) == [1, 2]
+    assert len(heatmap.nearest(evidence, 3, 50)) == 11
+
+
+def test_top_patches_carry_the_score():
+    values = np.array([0.1, -0.5, 0.9, 0.4, 0.0, 0.2, 0.3, -0.1, 0.05, 0.15, 0.25, 0.35])
+    evidence = made(values, flagged=(2,))
+    rows = heatmap.top_patches(evidence, 12)
+    assert [row["index"] for row in rows][:3] == [2, 3, 11] and [row["rank"] for row in rows] == list(range(1, 13))
+    assert (rows[0]["x"], rows[0]["y"], rows[0]["w"], rows[0]["h"], rows[0]["flagged"]) == (64, 0, 32, 32, True)
+    assert sum(row["share_of_score"] for row in rows) == pytest.approx(1)
+    assert rows[0]["evidence_times_n"] == pytest.approx(0.9) == pytest.approx(12 * rows[0]["evidence"])
+    assert len(heatmap.top_patches(evidence, 5)) == 5
+    assert heatmap.top_patches(made(-np.ones(12)))[0]["share_of_score"] is None
+    assert type(rows[0]["x"]) is int and type(rows[0]["flagged"]) is bool
+
+
+def rendered(figure) -> np.ndarray:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return np.asarray(Image.open(buffer).convert("RGB")).astype(int)
+
+
+def purple(image: np.ndarray) -> np.ndarray:
+    """Where the mark of this picture is, (H, W) bool."""
+    return np.abs(image - [106, 31, 138]).sum(2) < 30
+
+
+@pytest.mark.parametrize(("score", "threshold"), [(0.0, 0.08), (5.0, 0.08), (-5.0, float("inf"))])
+def test_the_null_plot_shows_this_picture_wherever_it_lies(score, threshold):
+    figure = heatmap.null_plot(made(np.zeros(12), score=score, threshold=threshold))
+    image = rendered(figure)
+    columns = np.flatnonzero(purple(image)[-300:-120].mean(0) > 0.9)
+    assert 3 <= len(columns) <= 16 and (image[:3] == 255).all()
+    words = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert "99 real pictures" in words and any(f"{score:.3g}" in each for each in words)
+    assert any("0.08" in each for each in words) == (threshold == 0.08)
+
+
+def test_a_null_without_spread_can_be_drawn():
+    rendered(heatmap.null_plot(made(np.zeros(12), null=np.zeros(5), score=0.0)))
+
+
+def test_a_patch_among_real_patches():
+    evidence = made(np.linspace(0, 1, 12))
+    assert purple(rendered(heatmap.patch_null_plot(evidence, 3))).any()
+    low, high = heatmap.describe_patch(evidence, 0), heatmap.describe_patch(evidence, 11)
+    assert low.startswith("Patch 12 of 12") and "69.2% of real patches" in low
+    assert high.startswith("Patch 1 of 12") and "no calibration patch" in high
+
+
+def test_the_stability_plot_has_a_row_for_each_variant():
+    variants = [
+        Variant("as it is", 0.3, 0.01, "generated"),
+        Variant("JPEG 50", 0.1, 0.1, "inconclusive"),
+        Variant("resized to 50%", error="Too small."),
+        Variant("slight blur", 0.0, 0.9, "no_evidence"),
+    ]
+    figure = heatmap.stability_plot(variants, 0.05)
+    (axes,) = figure.axes
+    assert [text.get_text() for text in axes.get_yticklabels()] == [variant.name for variant in variants]
+    assert [line.get_xdata()[0] for line in axes.lines] == [0.01, 0.1, 0.9]
+    assert len({line.get_marker() for line in axes.lines}) == 3
+    assert axes.get_xlim()[0] > axes.get_xlim()[1], "more evidence further right"
+    assert purple(rendered(figure)).any() and "can't be judged" in [text.get_text() for text in axes.texts]
+    assert "JPEG 50 0.1" in heatmap.describe_stability(variants)
+    rendered(heatmap.stability_plot([Variant("as it is", error="Too small.")], 0.05))
+
+
+def test_the_null_in_words():
+    assert "99 real pictures" in heatmap.describe_null(made(np.zeros(12)))
 
 
 def test_the_map_adds_up_to_the_score(checkpoint):

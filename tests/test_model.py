@@ -358,3 +358,40 @@ def test_a_repository_that_lacks_a_file_is_refused(copy, tmp_path):
     (copy / "reference.safetensors").unlink()
     with small_hub(copy) as (endpoint, _):
         assert "someone/something lacks reference.safetensors" in in_fresh_process(endpoint, tmp_path / "hub")
+
+
+def test_hub_weights_are_pinned_to_a_commit_and_local_ones_left_alone(tmp_path, monkeypatch):
+    asked = []
+
+    def download(repo, files, revision=None):
+        asked.append((repo, revision))
+        return hub.Located(tmp_path, repo, "c0ffee")
+
+    monkeypatch.setattr(hub, "download", download)
+    settings = {"name": "dinov2", "size": "small", "weights": "timm/some-model", "revision": "main"}
+    assert models.pinned(settings) == settings | {"revision": "c0ffee"}
+    assert asked == [("timm/some-model", "main")]
+    local = settings | {"weights": str(tmp_path)}
+    assert models.pinned(local) == local
+
+
+def test_push_sends_the_four_files_and_refuses_a_folder_that_lacks_one(copy, monkeypatch):
+    import huggingface_hub
+
+    sent = {}
+
+    class Api:
+        def create_repo(self, repo, private, exist_ok):
+            sent["repo"] = (repo, private)
+
+        def upload_folder(self, repo_id, folder_path, allow_patterns):
+            sent["files"] = sorted(p.name for p in Path(folder_path).iterdir() if p.name in allow_patterns)
+            return type("Commit", (), {"commit_url": "https://hub.example/commit/1"})
+
+    monkeypatch.setattr(huggingface_hub, "HfApi", Api)
+    (copy / "notes.txt").write_text("stays here")
+    assert hub.push(copy, "owner/name", private=True) == "https://hub.example/commit/1"
+    assert sent == {"repo": ("owner/name", True), "files": sorted([*hub.FILES, hub.CARD])}
+    (copy / "README.md").unlink()
+    with pytest.raises(CheckpointError, match="lacks README.md; nothing was pushed"):
+        hub.push(copy, "owner/name")

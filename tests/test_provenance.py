@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from PIL import Image, PngImagePlugin
+from PIL.TiffImagePlugin import IFDRational
 
 from mdmf_core.images import read
 from mdmf_core.provenance import MAX_TEXT, read_provenance
@@ -71,7 +72,8 @@ def authority(start: datetime.datetime, end: datetime.datetime) -> tuple[bytes, 
             return x509.Name([organisation, x509.NameAttribute(NameOID.COMMON_NAME, f"{text} unit")])
 
         usage = [not is_authority] + 4 * [False] + 2 * [is_authority] + 2 * [False]
-        builder = x509.CertificateBuilder(named(issuer), named(subject), public, x509.random_serial_number(), start, end)
+        number = x509.random_serial_number()
+        builder = x509.CertificateBuilder(named(issuer), named(subject), public, number, start, end)
         builder = builder.add_extension(x509.BasicConstraints(is_authority, None), critical=True)
         builder = builder.add_extension(x509.KeyUsage(*usage), critical=True)
         builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
@@ -95,8 +97,16 @@ def authority(start: datetime.datetime, end: datetime.datetime) -> tuple[bytes, 
     return leaf_pem + root_pem, private, root_pem
 
 
-def signed(data: bytes, mime: str, certificates: bytes, key: bytes, source_type: str, elsewhere: str = "") -> bytes:
-    action = {"action": "c2pa.created", "softwareAgent": {"name": "Model 3"}, "digitalSourceType": IPTC + source_type}
+def signed(
+    data: bytes,
+    mime: str,
+    certificates: bytes,
+    key: bytes,
+    source_type: str,
+    elsewhere: str = "",
+    agent: str = "Model 3",
+) -> bytes:
+    action = {"action": "c2pa.created", "softwareAgent": {"name": agent}, "digitalSourceType": IPTC + source_type}
     manifest = {
         "claim_generator_info": [{"name": "mdmf tests"}],
         "assertions": [{"label": "c2pa.actions", "data": {"actions": [action]}}],
@@ -137,7 +147,8 @@ def trust(signer, tmp_path_factory):
 def test_camera_fields_and_software():
     exif = Image.Exif()
     exif[0x010F], exif[0x0110], exif[0x0131] = "Nikon", "Z 9", "Firmware 1.0"
-    exif.get_ifd(0x8769).update({0x829A: (10, 800), 0x829D: 4.0, 0x8827: 100, 0xA434: "50 mm", 0xA431: "serial 7"})
+    details = {0x829A: IFDRational(10, 800), 0x829D: 4.0, 0x8827: 100, 0xA434: "50 mm", 0xA431: "serial 7"}
+    exif.get_ifd(0x8769).update(details)
     found = looked_at(jpeg(exif))
     assert found.camera == {
         "Make": "Nikon",
@@ -258,6 +269,15 @@ def test_hostile_text_is_capped_and_printable():
     assert len(found.software) <= 200
     everything = json.dumps(found.to_dict(), ensure_ascii=False)
     assert everything.isprintable()
+
+
+def test_hostile_xmp_and_manifest_are_printable(signer):
+    fields = f'xmp:CreatorTool="{BIDI}{"z" * 3000}" x:DigitalSourceType="a/{BIDI}b">'
+    data = signed(png(), "image/png", *signer[:2], f"x{BIDI}", agent=f"<i>{BIDI}" + "w" * 5_000)
+    for found in (looked_at(jpeg(xmp=packet(fields))), looked_at(data)):
+        assert json.dumps(found.to_dict(), ensure_ascii=False).isprintable()
+        assert max(len(text) for text in (found.software or "", *(found.c2pa.actions if found.c2pa else ()))) <= 300
+    assert found.c2pa.actions[0].startswith("created with <i>")
 
 
 def test_a_signer_on_no_list(ai_png):

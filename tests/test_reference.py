@@ -211,7 +211,8 @@ def test_blocks_fit_the_picture():
     made = reference.Reference(bank, None, {"mmd": null}, {"mmd": np.arange(1001.0)}, {})
     for n_patches, wanted in ((1, 1.0), (4, 1.0), (8, 1.0), (9, 2.0), (24, 2.0), (25, 3.0), (900, 3.0)):
         assert made.null("mmd", n_patches).tolist() == [wanted]
-    assert made.scale("mmd") == (50.0, 999.0)
+    low, high = reference.SCALE_QUANTILES
+    assert made.scale("mmd") == (1000 * low, 1000 * high)
 
 
 @pytest.mark.parametrize(("deep", "relative"), [(False, True), (True, True), (False, False)])

@@ -1,0 +1,144 @@
+"""Each rule finds what it names and leaves ordinary photographs alone."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from skimage import data
+
+from mdmf_core import degrade, reliability
+from mdmf_core.images import read
+from mdmf_core.patches import Geometry, cut
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+PHOTOS = ("china.jpg", "flower.jpg", "rocket.jpg", "grace_hopper.jpg", "coffee.png", "cat_resynthesised.jpg")
+CAMERA_LIKE = (*PHOTOS, "astronaut", "chelsea", "coffee", "camera", "coins")
+SMOOTHED = "The finest detail is missing"
+COMPRESSED = "heavily compressed"
+
+
+def opened(name: str) -> np.ndarray:
+    """(H, W, 3) uint8 of an example or of scikit-image's data."""
+    return read(EXAMPLES / name if "." in name else getattr(data, name)()).pixels
+
+
+def assess(pixels: np.ndarray, size: int = 64) -> reliability.Reliability:
+    picture = read(pixels, 2 * size)
+    _, grid = cut(picture.pixels, Geometry(size, 144))
+    return reliability.assess(picture, SimpleNamespace(boxes=grid.boxes, n_patches=len(grid.boxes)))
+
+
+def noisy(level: float, sigma: float, seed: int = 0, shape=(256, 320, 3)) -> np.ndarray:
+    values = level + np.random.default_rng(seed).normal(0, sigma, shape)
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("patch", "why"),
+    [
+        (noisy(128, 3), ""),
+        (noisy(128, 0), "flat"),
+        (noisy(254, 8), "saturated"),
+        (noisy(255, 0), "saturated"),
+        (noisy(0, 0), "saturated"),
+        (noisy(9, 2), "very dark"),
+        (noisy(9, 0), "very dark"),
+        (noisy(30, 3), ""),
+    ],
+)
+def test_why_a_patch_is_doubtful(patch, why):
+    assert reliability.reason(patch) == why
+
+
+def test_a_smooth_ramp_is_flat_and_a_grainy_one_is_not():
+    ramp = np.repeat(np.linspace(40, 200, 64)[None, :, None], 64, axis=0).repeat(3, axis=2)
+    assert reliability.reason(np.rint(ramp).astype(np.uint8)) == "flat"
+    assert reliability.reason(noisy(0, 1, shape=ramp.shape) + np.rint(ramp).astype(np.uint8)) == ""
+
+
+def test_the_doubtful_patches_are_those_at_that_place():
+    pixels = noisy(120, 4)
+    pixels[64:128, 128:192] = 255
+    pixels[192:, :64] = 90
+    found = assess(pixels)
+    assert np.flatnonzero(found.doubtful).tolist() == [7, 15]
+    assert found.reasons[7] == "saturated" and found.reasons[15] == "flat" and found.reasons[0] == ""
+    assert found.patch_note.startswith("2 of 20 patches are hatched (1 saturated, 1 flat)") and not found.warnings
+    assert assess(noisy(120, 4)).patch_note == ""
+
+
+def test_a_picture_that_is_mostly_doubtful_is_warned_of():
+    pixels = noisy(120, 4)
+    pixels[:192] = 255
+    (warning,) = assess(pixels).warnings
+    assert "More than half" in warning and warning.endswith(".")
+    pixels[:192] = noisy(120, 4)[:192]
+    assert assess(pixels).warnings == ()
+
+
+@pytest.mark.parametrize("name", CAMERA_LIKE)
+def test_ordinary_photographs_have_few_doubtful_patches_and_no_warning(name):
+    found = assess(opened(name))
+    assert found.doubtful.mean() <= 0.1 and found.warnings == ()
+
+
+@pytest.mark.parametrize("name", CAMERA_LIKE)
+@pytest.mark.parametrize("quality", [60, 45, 30])
+def test_heavy_compression_is_found_in_the_pixels(name, quality):
+    pixels = degrade.jpeg(opened(name), quality)
+    assert any(COMPRESSED in warning for warning in assess(pixels).warnings)
+
+
+@pytest.mark.parametrize("name", CAMERA_LIKE)
+@pytest.mark.parametrize("quality", [75, 90])
+def test_ordinary_compression_is_not_held_against_a_picture(name, quality):
+    assert not any(COMPRESSED in warning for warning in assess(degrade.jpeg(opened(name), quality)).warnings)
+
+
+@pytest.mark.parametrize(("quality", "step"), [(75, 6), (60, 10), (50, 12)])
+def test_the_step_is_that_of_the_table(quality, step):
+    luma = degrade.jpeg(opened("flower.jpg"), quality) @ reliability.LUMA
+    assert reliability.jpeg_step(luma) == step
+    assert reliability.jpeg_step(np.ascontiguousarray(luma[3:, 5:])) == 0, "off the grid it can't be read"
+
+
+@pytest.mark.parametrize(
+    "turn", [lambda p: p[::-1], lambda p: p[:, ::-1], lambda p: np.rot90(p), lambda p: np.rot90(p, 3)]
+)
+def test_a_turned_jpeg_is_recognised(turn):
+    pixels = degrade.jpeg(opened("china.jpg")[:421, :637], 50)
+    assert reliability.jpeg_step(np.ascontiguousarray(turn(pixels)) @ reliability.LUMA) == 12
+
+
+def test_a_large_picture_keeps_its_grid_where_only_its_middle_is_looked_at():
+    large = degrade.jpeg(np.tile(opened("china.jpg"), (3, 3, 1))[:1237, :1903], 50)
+    middle = reliability._middle(large)
+    assert max(middle.shape) <= reliability.LONGEST_SIDE + 16
+    assert reliability.jpeg_step(middle @ reliability.LUMA) == 12
+
+
+@pytest.mark.parametrize("name", ("china.jpg", "rocket.jpg", "chelsea", "camera", "coffee"))
+@pytest.mark.parametrize("change", ["enlarged", "blurred"])
+def test_lost_detail_is_found(name, change):
+    pixels = opened(name)
+    worse = degrade.resize(pixels, 2) if change == "enlarged" else degrade.blur(pixels, 1.5)
+    assert reliability.lacks_fine_detail(worse) and not reliability.lacks_fine_detail(pixels)
+    assert any(SMOOTHED in warning for warning in assess(worse).warnings)
+
+
+def test_a_small_picture_rests_on_little():
+    assert any("Only 9 patches" in warning for warning in assess(noisy(120, 4)[:192, :192]).warnings)
+    assert assess(noisy(120, 4)[:, :256]).warnings == ()
+
+
+@pytest.mark.parametrize("pixels", [np.full((128, 128, 3), 90, np.uint8), np.zeros((50, 60, 3), np.uint8)])
+def test_a_picture_without_anything_in_it_breaks_nothing(pixels):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = assess(pixels, 16)
+    assert found.doubtful.all() and not any(SMOOTHED in each or COMPRESSED in each for each in found.warnings)
+    assert reliability.jpeg_step(np.zeros((5, 9))) == 0
