@@ -1,6 +1,7 @@
-"""Take the README's picture of the page: start the app, click an example, wait for its result.
+"""Pictures of every tab, desktop and phone, light and dark: start the app, use it as a person would, photograph it.
 
-    python benchmarks/screenshot.py --out assets/screenshot.png
+    python benchmarks/screenshot.py --out runs/screens        # all of them
+    python benchmarks/screenshot.py --best assets             # the ones that the README shows
 
 Needs `playwright` (requirements-dev.txt) and Debian's chromium (`apt-get install chromium`). The browser tests
 start the app and the browser with the same functions.
@@ -10,18 +11,29 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
 from playwright.sync_api import Browser, Page, sync_playwright
+
+LAYOUTS = {"desktop": 1280, "phone": 390}
+SCHEMES = ("light", "dark")
+BEST = {
+    "map": ("desktop", "light"),
+    "patch": ("desktop", "light"),
+    "unusual": ("phone", "dark"),
+    "many": ("desktop", "light"),
+}
+SLOW = 120_000  # milliseconds; a busy machine
 
 ROOT = Path(__file__).resolve().parent.parent
 CHROMIUM = Path("/usr/bin/chromium")
@@ -90,28 +102,124 @@ def open_page(chromium: Browser, address: str, width: int = 1280, height: int = 
 def click_example(page: Page, title: str) -> None:
     """Click the first example whose title begins so, and wait for its map."""
     page.locator("#examples button", has_text=f": {title}").first.click()
-    page.locator("#verdict h2").wait_for()
-    page.locator("#map img").wait_for()
+    page.locator("#verdict h2").wait_for(timeout=SLOW)
+    page.locator("#map img").wait_for(timeout=SLOW)
     page.wait_for_function("document.querySelector('#map img').complete")
+
+
+def open_tab(page: Page, name: str) -> None:
+    """Go to a tab; on a phone it may be in the menu of those that don't fit."""
+    tab = page.get_by_role("tab", name=name, exact=True)
+    if not tab.is_visible():
+        menu = page.locator(".overflow-menu", has=page.get_by_text(name, exact=True))
+        menu.get_by_label("More tabs").click()
+        menu.locator(".overflow-dropdown").get_by_text(name, exact=True).click()
+    else:
+        tab.click()
+    page.get_by_role("tab", name=name, exact=True, selected=True).wait_for()
+
+
+def click_map(page: Page, across: float, down: float) -> None:
+    """Click the map at shares of its width and height."""
+    image = page.locator("#map img")
+    image.scroll_into_view_if_needed()
+    size = image.bounding_box()
+    image.click(position={"x": across * size["width"], "y": down * size["height"]})
+
+
+def look_at_patch(page: Page) -> None:
+    open_tab(page, "Map")
+    click_map(page, 0.45, 0.7)
+    page.locator("#patch h3").first.wait_for(timeout=SLOW)
+
+
+def look_at_region(page: Page) -> None:
+    page.locator("#mode label").nth(1).click()
+    click_map(page, 0.25, 0.55)
+    page.get_by_text("First corner set").wait_for()
+    click_map(page, 0.65, 0.95)
+    page.get_by_text("Region set").wait_for()
+    page.locator("#look").click()
+    page.locator("#region .card").wait_for(timeout=SLOW)
+
+
+def hold(page: Page) -> None:
+    open_tab(page, "Does it hold?")
+    page.locator("#hold").click()
+    page.locator("#stability img").wait_for(timeout=SLOW)
+
+
+def make_report(page: Page) -> None:
+    open_tab(page, "Report")
+    page.locator("#make").click()
+    page.locator("#report-html").wait_for(timeout=SLOW)
+
+
+def run_batch(page: Page) -> None:
+    open_tab(page, "Many pictures")
+    files = [ROOT / "examples" / name for name in ("china.jpg", "flower.jpg", "cat_resynthesised.jpg", "README.md")]
+    page.locator("#many-files input[type=file]").set_input_files(files)
+    page.locator("#many-begin").click()
+    page.locator("#many-csv").wait_for(timeout=SLOW)
+
+
+def compare_two(page: Page) -> None:
+    open_tab(page, "Two pictures")
+    for place, name in (("first", "china.jpg"), ("second", "china_composite.jpg")):
+        page.locator(f"#compare-{place} input[type=file]").set_input_files(ROOT / "examples" / name)
+        page.locator(f"#compare-{place}-card h2").wait_for(timeout=SLOW)
+
+
+def steps(example: str) -> dict[str, Callable[[Page], None]]:
+    """What to do before each picture, in this order."""
+    return {
+        "start": lambda page: None,
+        "map": lambda page: click_example(page, example),
+        "before-after": lambda page: open_tab(page, "Before / after"),
+        "unusual": lambda page: open_tab(page, "How unusual"),
+        "stability": hold,
+        "origin": lambda page: open_tab(page, "Origin"),
+        "report": make_report,
+        "patch": look_at_patch,
+        "region": look_at_region,
+        "many": run_batch,
+        "compare": compare_two,
+        "model": lambda page: open_tab(page, "Model"),
+    }
+
+
+def take_all(chromium: Browser, address: str, folder: Path, example: str) -> Iterator[Path]:
+    """Photograph every step in every layout and scheme."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for layout, width in LAYOUTS.items():
+        for scheme in SCHEMES:
+            page = open_page(chromium, address, width, scheme=scheme)
+            for name, step in steps(example).items():
+                step(page)
+                page.mouse.move(0, 0)
+                page.wait_for_timeout(1500)
+                path = folder / f"{name}-{layout}-{scheme}.png"
+                page.screenshot(path=path, full_page=True)
+                yield path
+            page.context.close()
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=ROOT / "assets" / "screenshot.png")
+    parser.add_argument("--out", type=Path, default=ROOT / "runs" / "screens", help="folder for all pictures")
+    parser.add_argument("--best", type=Path, help="folder for copies of those that the README shows")
     parser.add_argument("--example", default="Astronaut", help="beginning of its title")
-    parser.add_argument("--width", type=int, default=1280)
-    parser.add_argument("--scheme", choices=["light", "dark"], default="light")
     options = parser.parse_args()
     if not CHROMIUM.exists():
         print(f"There is no {CHROMIUM}; install it with: apt-get install chromium", file=sys.stderr)
         return 1
-    options.out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, serve(Path(folder)) as address, browser() as chromium:
-        page = open_page(chromium, address, options.width, scheme=options.scheme)
-        click_example(page, options.example)
-        page.wait_for_timeout(1000)
-        page.screenshot(path=options.out, full_page=True)
-    print(options.out)
+        for path in take_all(chromium, address, options.out, options.example):
+            print(path)
+    if options.best:
+        options.best.mkdir(parents=True, exist_ok=True)
+        for name, (layout, scheme) in BEST.items():
+            shutil.copy(options.out / f"{name}-{layout}-{scheme}.png", options.best / f"screenshot_{name}.png")
     return 0
 
 

@@ -120,10 +120,11 @@ def detect(detector: Detector, path: str | None, alpha: float | None) -> tuple[P
     """
     if not path:
         raise sentence("There is no picture yet; choose one first.")
+    alpha = rate(alpha)
     try:
         picture = read(path, detector.model.geometry.min_side)
-        return picture, detector.detect(picture, rate(alpha))
-    except (ImageError, ValueError) as error:
+        return picture, detector.detect(picture, alpha)
+    except ImageError as error:
         raise sentence(str(error)) from error
 
 

@@ -22,6 +22,7 @@ from mdmf_app.context import Choice
 from mdmf_core import heatmap, stability
 from mdmf_core.detector import Detector, Evidence, decide
 from mdmf_core.images import Picture
+from mdmf_core.patches import ALIGN
 from mdmf_core.provenance import C2PA, Provenance
 from mdmf_core.reference import threshold
 from mdmf_core.reliability import Reliability, assess
@@ -85,6 +86,16 @@ class Frame:
     w: int
     h: int
     factor: float
+
+    def lies_in(self, box: Sequence[float]) -> bool:
+        """Whether a box of the picture, x, y, w, h, is all that is shown or more, up to where patches start and end."""
+        x, y, w, h = box
+        return (
+            x - ALIGN < self.x
+            and y - ALIGN < self.y
+            and self.x + self.w < x + w + ALIGN
+            and self.y + self.h < y + h + ALIGN
+        )
 
     def to_picture(self, point: Sequence[float]) -> tuple[int, int]:
         """A point of the shown map as a pixel of the picture."""
@@ -229,7 +240,7 @@ def mark(image: Image.Image, result: Result, region: View | None, patch: int | N
     thin = max(2, round(max(image.size) / 300))
     if patch is not None:
         _ring(pen, place.to_map(view.evidence.cells[patch]), SELECTED, thin)
-    if len(box) == 4:
+    if len(box) == 4 and not place.lies_in(box):
         _ring(pen, place.to_map(box), BOX, thin)
     elif len(box) == 2:
         left, top, *_ = place.to_map([*box, 0, 0])

@@ -147,7 +147,8 @@ def work(
             yield style.error_card(str(error)), *hidden()
             return
     rows = batch.adjust(rows)
-    yield status_of(rows, len(items), alpha), *shown(rows, batch.facts(detector, alpha), cache)
+    results = shown(rows, batch.facts(detector, alpha), cache) if rows else hidden()
+    yield status_of(rows, len(items), alpha), *results
 
 
 def hidden() -> tuple[Any, ...]:
@@ -191,7 +192,7 @@ def shown(rows: Sequence[Row], made_with: dict[str, Any], cache: str) -> tuple[A
     """Table, gallery, CSV and JSON."""
     pictures = [(row.thumbnail, caption(row)) for row in rows if row.thumbnail is not None]
     return (
-        gr.update(value=[cells(row) for row in rows], visible=bool(rows)),
+        gr.update(value=[cells(row) for row in rows], visible=True),
         gr.update(value=pictures, visible=bool(pictures)),
         file_of("mdmf-batch.csv", batch.to_csv(rows), cache),
         file_of("mdmf-batch.json", batch.to_json(rows, made_with), cache),

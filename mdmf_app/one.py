@@ -30,6 +30,7 @@ WAITING = "Drop a picture, paste one with Ctrl+V, or click an example. The resul
 GONE = "There is no picture here, or its hour is over; drop it again."
 INSPECT, CORNERS = "Shows a patch", "Sets two corners of a region"
 FIRST_CORNER = "First corner set. Click the opposite corner."
+REGION_SET = "Region set. Analyse it with the button below."
 HELD_INTRO = (
     "Saves, shrinks and blurs copies of the picture and analyses each: an answer that flips is worth little. "
     "Takes some seconds."
@@ -90,7 +91,7 @@ def show_map(
     return image, shown.legend(view.evidence, colour), shown.doubts(view)
 
 
-def compare(
+def pair_of(
     result: Result | None, region: View | None, colour: str, opacity: float
 ) -> tuple[Image.Image, Image.Image] | None:
     """The picture without and with its map."""
@@ -142,7 +143,7 @@ def click(
     if corner is None:
         return gr.skip(), point, None, None, None, None, f"<p>{FIRST_CORNER}</p>"
     (left, right), (top, bottom) = sorted((corner[0], point[0])), sorted((corner[1], point[1]))
-    return gr.skip(), None, left, top, right - left, bottom - top, ""
+    return gr.skip(), None, left, top, right - left, bottom - top, f"<p>{REGION_SET}</p>"
 
 
 def row_click(event: gr.SelectData) -> int:
@@ -279,6 +280,7 @@ class MapPanel:
     colour: gr.Radio
     opacity: gr.Slider
     mode: gr.Radio
+    closer: gr.Accordion
     image: gr.Image
     legend: gr.HTML
     doubts: gr.HTML
@@ -371,7 +373,7 @@ def map_panel() -> MapPanel:
         alt_text="Mask of the example: white is generated, black is the photograph.",
         elem_id="mask",
     )
-    with gr.Accordion("Look closer at one region", open=False, elem_id="closer"):
+    with gr.Accordion("Look closer at one region", open=False, elem_id="closer") as closer:
         gr.HTML("<p>The region alone is analysed, with overlapping patches: for large pictures and small objects.</p>")
         with gr.Row():
             box = [
@@ -390,14 +392,14 @@ def map_panel() -> MapPanel:
         headers=list(shown.TABLE),
         datatype=["number", "number", "number", "number", "number", "str", "number", "number"],
         type="array",
-        label=f"The {shown.TOP} patches with the most evidence: click a row, or a heading to sort",
+        label=f"The {shown.TOP} patches with the most evidence: choose a row; a heading's menu sorts",
         interactive=False,
         max_height=320,
         buttons=[],
         elem_id="table",
     )
     return MapPanel(
-        colour, opacity, mode, image, legend, doubts, mask, number, patch, table, box, hint, look, back, found
+        colour, opacity, mode, closer, image, legend, doubts, mask, number, patch, table, box, hint, look, back, found
     )
 
 
@@ -486,7 +488,7 @@ def tab(context: Context, chosen: gr.State) -> None:
         trigger_mode="always_last",
         **QUICK,
     )
-    before_after.select(compare, drawn, pair, **QUICK)
+    before_after.select(pair_of, drawn, pair, **QUICK)
     on_demand = {"show_progress": "full", **PRIVATE, **MODEL_QUEUE}
     test.click(
         partial(show_stability, context),
@@ -517,6 +519,7 @@ def wire_map(context: Context, state: Kept, alpha: gr.Slider, parts: MapPanel) -
     }
     for control in (parts.colour, parts.opacity):
         control.change(**redraw, trigger_mode="always_last")
+    parts.mode.change(lambda mode: gr.update(open=mode == CORNERS), parts.mode, parts.closer, **QUICK)
     for number in parts.box:
         number.input(**redraw, trigger_mode="always_last")
     clicked = parts.image.select(
@@ -536,7 +539,7 @@ def wire_map(context: Context, state: Kept, alpha: gr.Slider, parts: MapPanel) -
         partial(analyse_region, context),
         [state.result, alpha, *parts.box],
         [state.region, parts.found, parts.back, parts.number],
-        show_progress_on=parts.found,
+        show_progress_on=parts.image,
         **PRIVATE,
         **MODEL_QUEUE,
     )
@@ -547,6 +550,7 @@ def wire_map(context: Context, state: Kept, alpha: gr.Slider, parts: MapPanel) -
         **QUICK,
     )
     for event in (looked, left):
+        event.then(lambda: (None, ""), None, [state.corner, parts.hint], **QUICK)
         event.then(**redraw)
         event.then(**inspect)
         event.then(show_table, [state.result, state.region], parts.table, **QUICK)

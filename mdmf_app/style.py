@@ -31,13 +31,21 @@ REVEAL_PATCH = '() => document.querySelector("#patch").scrollIntoView({behavior:
 
 CSS = """
 .gradio-container {max-width: 1280px !important; width: 100%; min-width: 0; margin: 0 auto;}
+.dark {--color-accent: #60a5fa;}
+:is(#hint, #doubts):not(:has(p)) {display: none;}
+#stability, #ready {min-height: 60px;}
+@media (max-width: 500px) {
+  .gradio-container main {padding: 12px !important;}
+  .tab-container button {padding-inline: 8px !important;}
+}
 .card {border: 1px solid var(--border-color-primary); border-left: 8px solid var(--tone); border-radius: 8px;
   padding: 12px 16px; background: var(--background-fill-primary); color: var(--body-text-color);}
 .card h3:first-child {margin-top: 0;}
 .card h2 {margin: 0 0 6px; font-size: 1.4rem; color: var(--body-text-color);}
 .card h3, .panel h3 {margin: 18px 0 4px; font-size: 1.05rem; color: var(--body-text-color);}
 .card p, .panel p {margin: 6px 0; overflow-wrap: anywhere;}
-.card dl, .panel dl {display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: 4px 14px; margin: 10px 0;}
+.card dl, .panel dl {display: grid; grid-template-columns: fit-content(45%) minmax(0, 1fr); gap: 4px 14px;
+  margin: 10px 0;}
 .card dt, .panel dt {font-weight: 600;}
 .card dd, .panel dd {margin: 0; overflow-wrap: anywhere;}
 .panel {color: var(--body-text-color);}
@@ -69,8 +77,11 @@ CSS = """
 #map img, #mask img {object-fit: contain;}
 #map img {cursor: crosshair;}
 label[data-testid="block-label"] {position: static !important; white-space: normal;}
-#examples .caption-label {position: static; display: block; max-width: 100%; white-space: normal; text-align: left;
-  border: 0; border-radius: 0; line-height: 1.25; overflow-wrap: anywhere;}
+#examples .caption-label, #many-gallery .caption-label {position: static; display: block; max-width: 100%;
+  white-space: normal; text-align: left; border: 0; border-radius: 0; line-height: 1.25; overflow-wrap: anywhere;}
+#many-gallery .grid-container {grid-template-columns: repeat(auto-fill, minmax(140px, 1fr));
+  grid-auto-rows: max-content; align-content: start;}
+#many-gallery button.thumbnail-item {aspect-ratio: auto; height: auto;}
 #examples button.thumbnail-item {aspect-ratio: auto; height: auto;}
 #examples .grid-wrap {max-height: none; overflow: visible;}
 #examples .grid-container {padding-top: 0; grid-template-columns: repeat(3, minmax(0, 1fr));}
@@ -79,19 +90,15 @@ label[data-testid="block-label"] {position: static !important; white-space: norm
 
 
 def theme() -> gr.Theme:
-    """Fonts of the user's own system, and small print dark enough to read."""
-    chosen = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
-    readable, readable_dark = "*neutral_600", "*neutral_300"
-    return chosen.set(
-        body_text_color_subdued=readable,
-        body_text_color_subdued_dark=readable_dark,
-        block_info_text_color=readable,
-        block_info_text_color_dark=readable_dark,
-        block_label_text_color=readable,
-        block_label_text_color_dark=readable_dark,
-        block_title_text_color=readable,
-        block_title_text_color_dark=readable_dark,
+    """Fonts of the user's own system, blue as the one accent, and contrasts of 4.5 to 1 or more."""
+    chosen = gr.themes.Default(
+        primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
     )
+    parts = ("body_text_color_subdued", "block_info_text_color", "block_label_text_color", "block_title_text_color")
+    small_print = {part: "*neutral_600" for part in parts} | {f"{part}_dark": "*neutral_300" for part in parts}
+    button = {f"button_primary_background_fill{state}": "*primary_600" for state in ("", "_dark")}
+    hovered = {f"button_primary_background_fill_hover{state}": "*primary_700" for state in ("", "_dark")}
+    return chosen.set(color_accent="*primary_600", **small_print, **button, **hovered)
 
 
 def notice(text: str) -> str:

@@ -34,7 +34,6 @@ from mdmf_core.pfs import PFS
 SAVE_EVERY = 500
 DEFAULTS = {
     "channels": [32, 64, 128, 192],
-    "normalise": True,
     "patch_size": 64,
     "hidden": 96,
     "signature": 16,
@@ -97,7 +96,7 @@ class Learner(nn.Module):
 
     def __init__(self, config: dict) -> None:
         super().__init__()
-        self.encoder = Compact(tuple(config["channels"]), config["normalise"])
+        self.encoder = Compact(tuple(config["channels"]))
         self.pfs = PFS(self.encoder.dim, config["hidden"], config["signature"], dropout=config["dropout"])
         self.drop = nn.Dropout(config["dropout"])
         self.logit = nn.Linear(self.encoder.dim, 1)

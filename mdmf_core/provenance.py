@@ -52,7 +52,7 @@ SOURCE_TYPES = {
     "trainedAlgorithmicMedia": "made by generative AI",
     "trainedAlgorithmicData": "made by generative AI",
     "compositeWithTrainedAlgorithmicMedia": "edited with generative AI",
-    "compositeSynthetic": "put together from parts, at least one of them synthetic",
+    "compositeSynthetic": "put together from parts, some of them made by generative AI",
 }
 AI_SOURCE_TYPES = frozenset(
     "trainedAlgorithmicMedia trainedAlgorithmicData compositeWithTrainedAlgorithmicMedia compositeSynthetic".split()

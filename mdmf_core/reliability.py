@@ -7,10 +7,10 @@ Patches. What the detector reads is the faint noise that a camera or a generator
 pixels. Little of it is left where values are clipped ("saturated"), where the light is low ("very dark"), and where
 smoothing or compression has wiped it out ("flat": no more is left than rounding to whole grey levels makes).
 
-Whole picture. Enlarging and blur empty the highest frequencies: `fine_detail` compares them with middle ones. JPEG
-rounds its frequencies to multiples of a step, and the step can be read off the pixels (Fan & de Queiroz, 2003), also of
-a PNG made from a JPEG: `jpeg_step`. It sees neither a JPEG that was cropped off its 8 x 8 grid or resized
-later, nor WebP, HEIC and AVIF, which have no such grid.
+Whole picture. Enlarging and blur empty the highest frequencies: `spectrum` measures them. JPEG rounds its frequencies
+to multiples of a step, and the step can be read off the pixels (Fan & de Queiroz, 2003), also of a PNG made from a
+JPEG: `jpeg_step`. It sees neither a JPEG that was cropped off its 8 x 8 grid or resized later, nor WebP, HEIC
+and AVIF, which have no such grid.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ SATURATED_SHARE = 0.5  # of a patch's channel values that are 0 or 255
 DARK_LEVEL = 16.0  # mean luma of a patch, 0..255
 FLAT_RESIDUAL = 0.3  # standard deviation, in grey levels, of luma minus its 3 x 3 mean
 
-LEAST_EDGE_DB = -17.0  # power at 0.40-0.48 cycles a pixel along either axis, over that at 0.2-0.3
-LEAST_CORNER_DB = -26.0  # the same for power above 0.35 cycles along both axes at once
+LEAST_FINE_DB = -6.0  # power of fine detail, where 0 dB is that of noise of one grey level
+LEAST_COARSE_DB = 8.0  # power of coarse detail, below which a picture has too little in it to miss the fine
+LEAST_CORNER_DB = -26.0  # power of the finest diagonals over that of medium detail
 HEAVY_STEP = 10.0  # quantisation step of JPEG's low frequencies; 10 is quality 60 of the standard's table
 FEW_PATCHES = 16
 MOSTLY = 0.5  # share of doubtful patches from which the score itself is in doubt
@@ -117,21 +118,25 @@ def reason(patch: np.ndarray) -> str:
 
 
 def lacks_fine_detail(pixels: np.ndarray) -> bool:
-    """Whether the highest frequencies of a picture (H, W, 3) are as empty as after enlarging or blur."""
-    edge, corner = fine_detail(pixels)
-    return edge < LEAST_EDGE_DB or corner < LEAST_CORNER_DB
+    """Whether the highest frequencies of a picture (H, W, 3) are as empty as after enlarging or blur.
+
+    Below 64 pixels on a side nothing can be said.
+    """
+    if min(pixels.shape[:2]) < TILE:
+        return False
+    power = spectrum(pixels)
+    empty = power["fine"] < LEAST_FINE_DB and power["coarse"] > LEAST_COARSE_DB
+    return empty or power["corner"] - power["medium"] < LEAST_CORNER_DB
 
 
-def fine_detail(pixels: np.ndarray) -> tuple[float, float]:
-    """Power of the highest frequencies over that of middle ones, in dB: along an axis, and along both at once.
+def spectrum(pixels: np.ndarray) -> dict[str, float]:
+    """Mean power of the luma of a picture (H, W, 3), at least 64 pixels each way, in four bands, in dB.
 
-    Args:
-        pixels: (H, W, 3) uint8. Below 64 pixels on a side nothing can be said, and both are 0.
+    The bands are in cycles a pixel along whichever axis has more: "coarse" 0.06-0.13, "medium" 0.2-0.3, "fine"
+    0.4-0.485, below the harmonic of JPEG's blocks, and "corner" what lies above 0.35 along both axes.
     """
     height, width = pixels.shape[:2]
     corners = [(y, x) for y in range(0, height - TILE + 1, TILE) for x in range(0, width - TILE + 1, TILE)]
-    if not corners:
-        return 0.0, 0.0
     chosen = np.linspace(0, len(corners) - 1, min(len(corners), MOST_TILES)).round().astype(int)
     tiles = np.stack([pixels[y : y + TILE, x : x + TILE] @ LUMA for y, x in (corners[i] for i in chosen)])
     window = np.outer(np.hanning(TILE), np.hanning(TILE))
@@ -140,11 +145,13 @@ def fine_detail(pixels: np.ndarray) -> tuple[float, float]:
     frequency = np.abs(np.fft.fftfreq(TILE))
     larger = np.maximum(frequency[:, None], frequency)
     smaller = np.minimum(frequency[:, None], frequency)
-    top = larger < 0.485  # beyond it lies the harmonic of JPEG's blocks
-    middle = power[(larger >= 0.2) & (larger < 0.3)].mean()
-    edge = power[(larger >= 0.4) & top].mean() / middle
-    corner = power[(smaller >= 0.35) & top].mean() / middle
-    return float(10 * np.log10(edge)), float(10 * np.log10(corner))
+    bands = {
+        "coarse": (larger >= 0.06) & (larger < 0.13),
+        "medium": (larger >= 0.2) & (larger < 0.3),
+        "fine": (larger >= 0.4) & (larger < 0.485),
+        "corner": (smaller >= 0.35) & (larger < 0.485),
+    }
+    return {name: float(10 * np.log10(power[band].mean())) for name, band in bands.items()}
 
 
 def _middle(pixels: np.ndarray) -> np.ndarray:

@@ -1,8 +1,11 @@
-"""The page's handlers, and the server as a program sees it through gradio_client."""
+"""The one-picture tab's handlers, what the page shows of evidence, and the server as a program sees it."""
 
 from __future__ import annotations
 
+import json
 import socket
+from dataclasses import replace
+from pathlib import Path
 
 import gradio as gr
 import httpx
@@ -12,11 +15,20 @@ import pytest
 from bad_files import write_bad_files
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
-from PIL import Image
-from tiny import picture
+from PIL import Image, PngImagePlugin
+from tiny import make_checkpoint, picture
 
 import app
+from mdmf_app import context as contexts
+from mdmf_app import evidence as shown
+from mdmf_app import one, style
+from mdmf_app.context import ALPHA, EXAMPLES, ONE_HOUR, Context
+from mdmf_core import heatmap, hub, stability
 from mdmf_core.detector import CheckpointError, Detector
+from mdmf_core.images import read
+from mdmf_core.provenance import read_provenance
+
+BOX = (0, 0, 96, 72)
 
 
 def free_port() -> int:
@@ -28,6 +40,27 @@ def free_port() -> int:
 @pytest.fixture(scope="module")
 def detector(checkpoint) -> Detector:
     return Detector.from_pretrained(checkpoint)
+
+
+@pytest.fixture(scope="module")
+def context(detector) -> Context:
+    return Context(detector)
+
+
+@pytest.fixture
+def result(context, photo) -> shown.Result:
+    return one.analyse(context, str(photo), ALPHA, None, None)[0]
+
+
+@pytest.fixture(scope="module")
+def made(detector):
+    """Makes the result of any pixels (H, W, 3)."""
+
+    def make(pixels: np.ndarray) -> shown.Result:
+        seen = read(pixels, detector.model.geometry.min_side)
+        return shown.Result("", seen, shown.judge(seen, detector.detect(seen)), None, None)
+
+    return make
 
 
 @pytest.fixture(scope="module")
@@ -49,16 +82,19 @@ def bad(tmp_path_factory) -> dict:
     return {path.name: path for path in write_bad_files(tmp_path_factory.mktemp("bad"))}
 
 
+# The server
+
+
 def test_the_endpoint_gives_overlay_and_contract_in_this_order(client, detector, photo):
     overlay, data = client.predict(handle_file(photo), api_name="/analyze")
-    expected = detector.detect(photo).to_dict()
-    assert data == {**expected, "path": None, "name": photo.name}
+    evidence = detector.detect(photo)
+    assert data == {**evidence.to_dict(), "path": None, "name": photo.name}
     assert abs(sum(patch["evidence"] for patch in data["patches"]) - data["score"]) <= 1e-5 * max(1, abs(data["score"]))
     with Image.open(overlay) as image:
         assert image.format == "PNG"
         drawn = np.asarray(image)
-    again = app.analyze(detector, str(photo), None)[0]
-    assert np.array_equal(drawn, np.asarray(again)), "the map arrives without loss"
+    expected = heatmap.overlay(read(photo, 64).pixels, evidence)
+    assert np.array_equal(drawn, np.asarray(expected)), "the map arrives without loss"
 
 
 def test_alpha_is_an_argument(client, photo):
@@ -94,17 +130,14 @@ def test_no_file_is_a_sentence(client):
         client.predict(None, api_name="/analyze")
 
 
-def test_only_analyze_is_public_and_its_arguments_are_documented(client):
+def test_handlers_of_the_page_are_not_public(client):
     endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
-    assert list(endpoints) == ["/analyze"]
-    file, alpha = endpoints["/analyze"]["parameters"]
-    assert (file["parameter_name"], alpha["parameter_name"]) == ("file", "alpha")
-    assert not file["parameter_has_default"] and alpha["parameter_default"] == app.ALPHA
+    assert set(endpoints) == {"/analyze", "/describe", "/batch", "/compare"}
     assert [value["component"] for value in endpoints["/analyze"]["returns"]] == ["Image", "Json"]
 
 
 def test_files_of_the_server_are_not_served(address, photo):
-    for path in (photo, app.EXAMPLES.parent / "app.py", "/etc/passwd"):
+    for path in (photo, EXAMPLES.parent / "app.py", "/etc/passwd"):
         assert httpx.get(f"{address}gradio_api/file={path}").status_code in (403, 404)
 
 
@@ -113,35 +146,17 @@ def test_no_page_source_names_another_host(address):
     assert "googleapis" not in page and "<script>alert(1)" not in page
 
 
-def test_the_card_says_what_was_found_and_escapes_names(detector, tmp_path):
-    path = tmp_path / "<img src=x onerror=alert(1)>.png"
-    Image.fromarray(picture(5)).save(path)
-    card, image, legend, mask = app.show(detector, str(path), 0.05, None)
-    evidence = detector.detect(path)
-    assert app.heatmap.VERDICTS[evidence.decision] in card and f"{evidence.p_value:.3g}" in card
-    assert "<img" not in card and "&lt;img" in card
-    assert image["visible"] and image["value"].size == (128, 96)
-    assert "gradient" in legend and not mask["visible"]
+def test_the_queue_is_bounded_the_model_has_one_place_in_it_and_nothing_is_kept_beyond_an_hour(detector):
+    demo = app.build(detector)
+    assert demo._queue.max_size and demo.delete_cache == (ONE_HOUR, ONE_HOUR)
+    model = [fn for fn in demo.fns.values() if fn.concurrency_id == "model"]
+    assert len(model) >= 8 and {fn.concurrency_limit for fn in model} == {1}
+    states = [block for block in demo.blocks.values() if isinstance(block, gr.State)]
+    assert states and {state.time_to_live for state in states} == {ONE_HOUR}
+    assert all(state.value is None for state in states)
 
 
-def test_a_bad_file_on_the_page_is_a_sentence_in_place_of_the_result(detector, bad):
-    card, image, legend, _ = app.show(detector, str(bad["bad_text.jpg"]), 0.05, None)
-    assert "No result" in card and "looks like text" in card
-    assert not image["visible"] and image["value"] is None and legend == ""
-
-
-def test_the_page_waits_without_a_picture(detector):
-    assert app.WAITING in app.show(detector, None, 0.05, None)[0]
-
-
-def test_a_composite_is_shown_with_its_mask_and_what_it_is(detector):
-    example = {"what": "A & B.", "licence": "CC0", "mask": "china_composite_mask.png"}
-    card, _, _, mask = app.show(detector, str(app.EXAMPLES / "china_composite.jpg"), 0.05, example)
-    assert mask["visible"] and "A &amp; B. CC0." in card
-
-
-def test_the_model_is_named(detector):
-    assert detector.fingerprint[:16] in app.footer(detector) and detector.located.model in app.footer(detector)
+# Loading
 
 
 def test_an_unreachable_repository_falls_back_to_the_bundled_detector(monkeypatch, checkpoint):
@@ -149,37 +164,269 @@ def test_an_unreachable_repository_falls_back_to_the_bundled_detector(monkeypatc
         raise httpx.ConnectError("no network")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", unreachable)
-    monkeypatch.setattr(app, "BUNDLED", checkpoint)
+    monkeypatch.setattr(huggingface_hub.HfApi, "repo_info", unreachable)
+    monkeypatch.setattr(hub, "BUNDLED", checkpoint)
     monkeypatch.setenv("MDMF_MODEL", "someone/some-model")
-    detector, warning = app.load()
+    detector, warning = contexts.first_detector()
     assert detector.located.folder == checkpoint
     assert "someone/some-model" in warning and "could not be reached" in warning and "bundled" in warning
 
 
 def test_a_missing_folder_falls_back_and_its_path_stays_private(monkeypatch, checkpoint, tmp_path):
-    monkeypatch.setattr(app, "BUNDLED", checkpoint)
+    monkeypatch.setattr(hub, "BUNDLED", checkpoint)
     monkeypatch.setenv("MDMF_MODEL", str(tmp_path / "nowhere"))
-    _, warning = app.load()
+    _, warning = contexts.first_detector()
     assert "nowhere" in warning and str(tmp_path) not in warning
 
 
 def test_without_any_detector_the_program_ends_with_a_sentence(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(app, "BUNDLED", tmp_path / "gone")
+    monkeypatch.setattr(hub, "BUNDLED", tmp_path / "gone")
     monkeypatch.setenv("MDMF_MODEL", str(tmp_path / "nowhere"))
     assert app.main() == 1
     assert "There is no folder" in capsys.readouterr().err
     with pytest.raises(CheckpointError):
-        app.load()
+        contexts.first_detector()
 
 
-def test_the_queue_is_bounded_and_the_cache_expires(detector):
-    demo = app.build(detector)
-    assert demo._queue.max_size and demo.delete_cache == (app.ONE_HOUR, app.ONE_HOUR)
-    model = [fn for fn in demo.fns.values() if fn.concurrency_id == "model"]
-    assert len(model) == 4 and {fn.concurrency_limit for fn in model} == {1}
+def test_a_session_has_its_own_model_and_a_failure_changes_nothing(checkpoint, tmp_path):
+    context = Context(Detector.from_pretrained(checkpoint))
+    other = make_checkpoint(tmp_path / "other", statistic="mmd", images=18)
+    choice = context.load(str(other))
+    with pytest.raises(CheckpointError):
+        context.load(str(tmp_path / "nowhere"))
+    assert context.detector(None) is context.default, "nobody else's model changes"
+    assert context.detector(choice).located.folder == other
+    assert context.detector(choice) is context.detector(choice)
+    assert context.load(str(checkpoint)) is None, "the page's own model is not loaded twice"
+
+
+def test_models_make_room_and_come_back(checkpoint, tmp_path, monkeypatch):
+    monkeypatch.setattr(contexts, "MOST_MODELS", 1)
+    context = Context(Detector.from_pretrained(checkpoint))
+    first = context.load(str(make_checkpoint(tmp_path / "first", images=18)))
+    loaded = context.detector(first)
+    context.load(str(make_checkpoint(tmp_path / "second", statistic="mmd", images=18)))
+    assert context.detector(first) is not loaded
+    assert context.detector(first).fingerprint == loaded.fingerprint
 
 
 def test_errors_carry_no_trace(detector, bad):
     with pytest.raises(gr.Error) as caught:
-        app.detect(detector, str(bad["bad_empty.jpg"]), None)
+        contexts.detect(detector, str(bad["bad_empty.jpg"]), None)
     assert caught.value.print_exception is False
+
+
+# Card
+
+
+def test_the_card_says_what_was_found_and_escapes_names(context, detector, tmp_path):
+    path = tmp_path / "<img src=x onerror=alert(1)>.png"
+    Image.fromarray(picture(5)).save(path)
+    result, card, panels, mask = one.analyse(context, str(path), 0.05, None, None)
+    evidence = detector.detect(path)
+    assert heatmap.VERDICTS[evidence.decision] in card and f"{evidence.p_value:.3g}" in card
+    assert "1 real picture in 20" in card and "What this can't tell" in card
+    assert "<img" not in card and "&lt;img" in card
+    assert panels["visible"] and not mask["visible"] and result.whole.evidence.sha256 == evidence.sha256
+
+
+@pytest.mark.parametrize("p_value", [1 / 25, 0.15, 1.0])
+def test_no_card_promises_certainty(result, p_value):
+    evidence = shown.at_rate(replace(result.whole.evidence, p_value=p_value), 0.05)
+    card = shown.card(evidence, None)
+    assert "100%" not in card and " 0%" not in card and "is real" not in card
+    assert card.count("<h2>") == 1 and heatmap.VERDICTS[evidence.decision] in card
+
+
+def test_another_rate_gives_what_the_detector_would_say_at_that_rate(detector, photo, result):
+    for alpha in (0.01, 0.1, 0.2):
+        direct = detector.detect(photo, alpha)
+        asked = shown.at_rate(result.whole.evidence, alpha)
+        assert (asked.decision, asked.threshold, asked.alpha) == (direct.decision, direct.threshold, direct.alpha)
+
+
+def test_a_bad_file_is_a_sentence_in_place_of_the_result(context, bad):
+    result, card, panels, mask = one.analyse(context, str(bad["bad_text.jpg"]), 0.05, None, None)
+    assert result is None and "No result" in card and "looks like text" in card
+    assert not panels["visible"] and not mask["visible"]
+
+
+def test_the_page_waits_without_a_picture(context):
+    assert one.WAITING in one.analyse(context, None, 0.05, None, None)[1]
+
+
+def test_a_composite_is_shown_with_its_mask_and_what_it_is(context):
+    example = {"what": "A & B.", "licence": "CC0", "mask": "china_composite_mask.png"}
+    path = str(EXAMPLES / "china_composite.jpg")
+    _, card, _, mask = one.analyse(context, path, 0.05, example, None)
+    assert mask["visible"] and "A &amp; B. CC0." in card
+
+
+def test_the_model_is_named(detector):
+    assert detector.fingerprint[:16] in app.footer(detector) and detector.located.model in app.footer(detector)
+
+
+# Map
+
+
+def test_nothing_but_a_picture_a_region_and_the_stability_test_runs_the_detector(result, monkeypatch):
+    monkeypatch.setattr(Detector, "detect", None)
+    for colour in shown.MAPS:
+        image, legend, _ = one.show_map(result, None, colour, 0.3, 2, None, *BOX)
+        assert image.width >= shown.SMALLEST_SHOWN and "gradient" in legend
+    assert "Patch 2 " in one.show_patch(result, None, 2)
+    assert "1 real picture in 10" in one.change_rate(result, None, 0.1)[0]
+    assert len(one.show_table(result, None)) == result.whole.evidence.n_patches
+    assert len(one.pair_of(result, None, "share", 0.5)) == 2
+    assert "svg" in one.show_null(result, 0.05)
+
+
+def test_the_map_is_the_detectors_overlay_and_opacity_0_leaves_the_colours_away(result):
+    evidence = result.whole.evidence
+    larger = shown.SMALLEST_SHOWN // evidence.width
+    scaled = replace(evidence, cells=larger * evidence.cells)
+    pixels = result.picture.pixels.repeat(larger, axis=0).repeat(larger, axis=1)
+    doubtful = result.whole.reliability.doubtful
+    expected = heatmap.overlay(pixels, scaled, 0.4, colorbar=False, doubtful=doubtful)
+    assert np.array_equal(np.asarray(shown.draw(result, None, "share", 0.4)), np.asarray(expected))
+    assert np.array_equal(np.asarray(shown.plain(result, None)), pixels)
+
+
+@pytest.mark.parametrize("size", [(128, 96), (640, 480), (3000, 2000)])
+def test_a_click_finds_the_patch_that_is_shown_there(made, size):
+    width, height = size
+    result = made(picture(3, height, width))
+    place = shown.frame(result.whole, True)
+    assert abs(shown.draw(result, None, "share", 0.5).width - width * place.factor) <= 1
+    for patch in (0, 5, result.whole.evidence.n_patches - 1):
+        left, top, right, bottom = place.to_map(result.whole.evidence.cells[patch])
+        middle = place.to_picture(((left + right) / 2, (top + bottom) / 2))
+        assert shown.patch_at(result.whole, middle) == patch
+
+
+def test_a_click_beside_all_patches_finds_the_nearest(result):
+    assert shown.patch_at(result.whole, (10_000, 10_000)) == result.whole.evidence.n_patches - 1
+
+
+def test_the_selected_patch_is_framed_where_it_lies(result):
+    place = shown.frame(result.whole, True)
+    plain = np.asarray(shown.plain(result, None)).astype(int)
+    marked = np.asarray(shown.mark(shown.plain(result, None), result, None, 5, ()))
+    changed = np.argwhere((marked != plain).any(axis=2))
+    left, top, right, bottom = place.to_map(result.whole.evidence.cells[5])
+    assert np.allclose(changed.min(axis=0), (top, left), atol=8)
+    assert np.allclose(changed.max(axis=0), (bottom, right), atol=8)
+
+
+def test_doubtful_patches_are_said(made):
+    pixels = picture(4)
+    pixels[:, 64:] = 255
+    view = made(pixels).whole
+    assert view.reliability.doubtful.any()
+    assert "saturated" in shown.doubts(view)
+    assert shown.doubts(made(picture(4)).whole) == ""
+
+
+def test_two_clicks_set_a_region_in_any_order(result):
+    def at(x, y):
+        factor = shown.frame(result.whole, True).factor
+        return gr.SelectData(None, {"index": [x * factor, y * factor], "value": None})
+
+    corner = one.click(result, None, one.CORNERS, None, at(100, 80))[1]
+    assert corner == (100, 80)
+    assert one.click(result, None, one.CORNERS, corner, at(20, 10))[1:6] == (None, 20, 10, 80, 70)
+    number = one.click(result, None, one.INSPECT, None, at(100, 80))[0]
+    x, y, w, h = result.whole.evidence.cells[number - 1]
+    assert x <= 100 < x + w and y <= 80 < y + h
+
+
+def test_patch_numbers_out_of_range_select_nothing(result):
+    assert [one.index_of(result.whole, number) for number in (None, 0, -3, 1000, 1)] == [None, None, None, None, 0]
+
+
+def test_a_row_click_selects_its_patch_however_it_is_sorted():
+    event = gr.SelectData(None, {"index": [0, 3], "value": "x", "row_value": ["7", "12", "0.3"]})
+    assert one.row_click(event) == 12
+
+
+def test_a_patch_is_shown_with_its_figures(result):
+    evidence = result.whole.evidence
+    best = heatmap.top_patches(evidence, 1)[0]
+    panel = one.show_patch(result, None, best["index"] + 1)
+    assert f"1 of {evidence.n_patches}" in panel and f"{best['evidence_times_n']:.3g}" in panel
+    assert panel.count("<img") == 2 + 1 + 4 and panel.count("alt=") == panel.count("<img")
+    below = replace(evidence, score=-1.0)
+    assert "not above 0" in shown.patch_figures(replace(result.whole, evidence=below), 0)["Share of the score"]
+
+
+# Region
+
+
+def test_a_region_is_analysed_densely_and_shown_alone(context, result):
+    region, card, back, patch = one.analyse_region(context, result, 0.05, *BOX)
+    assert back["visible"] and patch is None
+    assert region.evidence.n_patches > 6 and "in this region alone" in card and "96 x 64 pixels" in card
+    place = shown.frame(region, False)
+    assert (place.x, place.y) == (0, 0) and (place.w, place.h) == (96, 64)
+    assert shown.draw(result, region, "share", 0.5).size != shown.draw(result, None, "share", 0.5).size
+    number = one.click(result, region, one.INSPECT, None, gr.SelectData(None, {"index": [0, 0], "value": None}))[0]
+    assert number == 1
+
+
+@pytest.mark.parametrize(
+    ("box", "words"),
+    [((0, 0, 20, 20), "at least 64 x 64"), ((0, 0, None, 20), "all four numbers"), ((900, 900, 90, 90), "at least")],
+)
+def test_a_region_that_cannot_be_used_is_a_sentence(context, result, box, words):
+    _, card, _, _ = one.analyse_region(context, result, 0.05, *box)
+    assert "No result" in card and words in card
+
+
+def test_a_region_of_another_picture_is_not_shown(context, result, made):
+    region = one.analyse_region(context, made(picture(9)), 0.05, *BOX)[0]
+    assert result.view(region) is result.whole
+
+
+def test_without_a_result_every_panel_says_so(context, tmp_path):
+    assert one.GONE in one.analyse_region(context, None, 0.05, *BOX)[1]
+    assert one.GONE in one.show_stability(context, None, 0.05)[1]
+    assert one.GONE in one.make_report(context, tmp_path, None, None, 0.05)[2]
+    assert one.GONE in one.show_patch(None, None, 1)
+
+
+# Stability, origin, report
+
+
+def test_stability_follows_the_rate_and_belongs_to_one_result(context, result, made):
+    held, panel = one.show_stability(context, result, 0.05, None)
+    assert all(name in panel for name in stability.CHANGES)
+    assert [v.decision for v in one.held_at(held, result, 0.2)] == [
+        v.decision for v in stability.variants(context.default, result.picture, 0.2)
+    ]
+    assert one.held_at(held, made(picture(9)), 0.05) == []
+
+
+def test_origin_shows_hostile_text_as_text(tmp_path):
+    text = PngImagePlugin.PngInfo()
+    text.add_text("parameters", "<script>alert(1)</script> Steps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1")
+    text.add_text("Software", "<img src=x onerror=alert(2)>")
+    Image.fromarray(picture(8)).save(tmp_path / "x.png", pnginfo=text)
+    panel = shown.origin_panel(read_provenance(tmp_path / "x.png", read(tmp_path / "x.png", 64)))
+    assert "&lt;script&gt;" in panel and "Steps: 20" in panel
+    assert "<script" not in panel and "<img" not in panel
+
+
+def test_the_report_has_the_figures_of_the_page(context, result, tmp_path):
+    held, _, said, page, data = one.make_report(context, tmp_path, result, None, 0.1, None)
+    html, figures = Path(page["value"]).read_text("utf-8"), json.loads(Path(data["value"]).read_text("utf-8"))
+    evidence = result.whole.evidence
+    assert "ready" in said and page["visible"] and data["visible"]
+    assert evidence.sha256 in html and evidence.fingerprint in html and heatmap.VERDICTS[evidence.decision] in html
+    assert figures["result"]["score"] == evidence.score and figures["settings"]["alpha"] == 0.1
+    assert held[0] is result and len(held[1]) == len(stability.CHANGES)
+    assert all(tmp_path in Path(file["value"]).parents for file in (page, data)), "where Gradio deletes them"
+
+
+def test_a_plot_has_a_text_alternative(result):
+    panel = style.plot(heatmap.null_plot(result.whole.evidence), 'About "it" & more')
+    assert 'alt="About &quot;it&quot; &amp; more"' in panel

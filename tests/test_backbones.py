@@ -75,21 +75,10 @@ def test_high_pass_filters_see_no_constant_and_no_slope() -> None:
 
 
 def test_brightness_does_not_leak_into_residuals_in_half_precision() -> None:
-    encoder = Compact((4, 8), normalise=False)
+    encoder = Compact((4, 8))
     bright = torch.full((1, 3, 32, 32), 250, dtype=torch.uint8)
     with torch.autocast("cpu", torch.bfloat16):
         assert encoder.residual(bright).abs().max() < 1e-3
-
-
-def test_normalised_residuals_ignore_how_much_noise_there_is() -> None:
-    noise = np.random.default_rng(0).normal(0, 1, (3, 32, 32))
-    weak, strong = (torch.from_numpy(np.rint(128 + gain * noise).astype(np.uint8))[None] for gain in (2, 4))
-    growth = [
-        (encoder.residual(strong).square().mean() / encoder.residual(weak).square().mean()).item()
-        for encoder in (Compact((4, 8), normalise=False), Compact((4, 8), normalise=True))
-    ]
-    assert growth[0] > 1.5
-    assert 0.8 < growth[1] < 1.25
 
 
 @pytest.mark.parametrize("pooling", ["class", "mean"])

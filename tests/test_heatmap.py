@@ -106,7 +106,9 @@ def test_four_of_five_real_patches_are_left_as_they_are(checkpoint):
     bank = Detector.from_pretrained(checkpoint).reference
     for statistic, null in bank.patch_nulls.items():
         strength = colours(null, bank.scale(statistic))[:, 3]
-        assert (strength == 0).mean() == pytest.approx(0.8, abs=0.01) and (strength == 1).mean() <= 0.01
+        assert (strength == 0).mean() == pytest.approx(0.8, abs=0.01) and (strength == 1).sum() <= max(
+            1, 0.001 * len(null)
+        )
     assert reference.SCALE_QUANTILES == pytest.approx([1 - p for p in heatmap.P_ENDS])
 
 
@@ -237,7 +239,7 @@ def test_a_residual_is_on_one_scale_and_knows_its_neighbours():
 
 def test_nearest_patches_by_signature():
     evidence = made(np.zeros(12))
-    assert heatmap.nearest(evidence, 5) == [4, 6, 3, 7] and heatmap.nearest(evidence, 0, 2) == [1, 2]
+    assert heatmap.nearest(evidence, 5) == [4, 6, 3, 2] and heatmap.nearest(evidence, 0, 2) == [1, 2]
     assert len(heatmap.nearest(evidence, 3, 50)) == 11
 
 

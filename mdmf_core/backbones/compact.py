@@ -3,12 +3,9 @@
 Why this shape: what a generator leaves behind lies in the finest scales, and what a picture shows does
 not. Six fixed 5 x 5 high-pass filters on each colour channel (first and second differences, a Laplacian
 and the rich-model kernel of Fridrich & Kodovsky, 2012), clipped so that edges don't outweigh noise, leave
-little of the subject. A patch's residual is divided by its own root mean square (`normalise`): smooth and
-busy pictures are then told apart by the shape of their noise and not by how much there is, which says
-more about subject and compression than about the maker. Four stages of two 3 x 3 convolutions follow,
-and the mean and standard deviation over the patch: statistics of a texture, not its layout. Strides are
-average pools, which alias least. `(N, 3, W, W) uint8 -> (N, D) float32`, every patch on its own, at the
-picture's own resolution.
+little of the subject. Four stages of two 3 x 3 convolutions follow, and the mean and standard deviation
+over the patch: statistics of a texture, not its layout. Strides are average pools, which alias least.
+`(N, 3, W, W) uint8 -> (N, D) float32`, every patch on its own, at the picture's own resolution.
 """
 
 from __future__ import annotations
@@ -22,7 +19,6 @@ from torch.nn import functional as F
 from mdmf_core.backbones.weights import load_strictly
 
 CLIP = 10.0
-QUIET = 0.5  # grey levels: residuals below this are rounding, and are not blown up
 
 
 def high_pass_filters() -> Tensor:
@@ -44,14 +40,14 @@ def _stage(inputs: int, outputs: int) -> list[nn.Module]:
 
 
 class Compact(nn.Module):
-    """The encoder's weights. `channels` are those of its stages, D is twice the last; `normalise`: see above."""
+    """The encoder's weights. `channels` are those of its stages; D is twice the last."""
 
     name = "compact"
     version = "1"
 
-    def __init__(self, channels: tuple[int, ...] = (32, 64, 128, 192), normalise: bool = True) -> None:
+    def __init__(self, channels: tuple[int, ...] = (32, 64, 128, 192)) -> None:
         super().__init__()
-        self.config = {"channels": list(channels), "normalise": normalise}
+        self.config = {"channels": list(channels)}
         self.dim = 2 * channels[-1]
         self.register_buffer("filters", high_pass_filters().repeat(3, 1, 1, 1), persistent=False)
         layers: list[nn.Module] = []
@@ -74,10 +70,7 @@ class Compact(nn.Module):
         """
         with torch.autocast(patches.device.type, enabled=False):
             values = F.conv2d(patches.float(), self.filters, groups=3)
-        if not self.config["normalise"]:
-            return values.clamp(-CLIP, CLIP) / 4
-        level = values.square().mean((1, 2, 3), keepdim=True).sqrt()
-        return (values / (level + QUIET)).clamp(-CLIP / 2, CLIP / 2)
+        return values.clamp(-CLIP, CLIP) / 4
 
     def forward(self, patches: Tensor) -> Tensor:
         """Embeddings (N, D) float32 of patches (N, 3, W, W) uint8."""

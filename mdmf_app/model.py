@@ -1,0 +1,263 @@
+"""The tab for the model: which one this session uses, what it is, its card and figures; load another one.
+
+A choice is the session's own, kept in its `gr.State`; nobody else's model changes. On a Space (SPACE_ID is set) only
+Hub repositories can be named, for a folder of the server is nobody's business there.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import partial
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from huggingface_hub import HfApi
+from huggingface_hub.constants import HF_HUB_CACHE
+from huggingface_hub.file_download import repo_folder_name
+from huggingface_hub.utils import HFValidationError, validate_repo_id
+from markdown_it import MarkdownIt
+
+from mdmf_app import style
+from mdmf_app.context import MODEL_QUEUE, QUICK, Choice, Context
+from mdmf_core.detector import CheckpointError, Detector
+from mdmf_core.hub import CARD, FILES, TIMEOUT
+from mdmf_core.report import FACTS, STATISTICS
+
+LONGEST_CARD = 200_000
+MOST_BYTES = 8 * 10**9
+EVERY = 0.5  # seconds between two reports of progress
+NO_CARD = "This model has no card."
+ONLY_HUB = "Only models on the Hub can be loaded here; give a repository as owner/name."
+
+
+def tab(context: Context, chosen: gr.State) -> None:
+    """Components and events of the tab."""
+    local = local_allowed()
+    first = context.default
+    gr.HTML(
+        "<p>The model decides what a score means: its reference pictures, its scale and its false alarms. "
+        "A model that you load here is used in this browser tab only, in all parts of the page.</p>",
+        padding=False,
+    )
+    with gr.Row():
+        wanted = gr.Textbox(
+            label="Hub repository or folder" if local else "Hub repository",
+            placeholder="owner/name" + (" or /path/to/checkpoint" if local else ""),
+            max_lines=1,
+            max_length=500,
+            elem_id="model-wanted",
+            min_width=260,
+        )
+        revision = gr.Textbox(
+            label="Revision (optional)",
+            placeholder="branch, tag or commit",
+            max_lines=1,
+            max_length=200,
+            elem_id="model-revision",
+            min_width=200,
+        )
+    with gr.Row():
+        load_it = gr.Button("Load", variant="primary", elem_id="model-load", min_width=120)
+        reset = gr.Button("Back to the page's own model", elem_id="model-reset", min_width=220)
+    status = gr.HTML(style.notice("The page's own model is in use."), elem_id="model-status", padding=False)
+    about = gr.HTML(about_model(first), elem_id="model-about", padding=False)
+    with gr.Accordion("Model card", open=True):
+        card = gr.HTML(card_of(first), elem_id="model-card", padding=False)
+    outputs = [chosen, status, about, card]
+    load = {
+        "fn": partial(change, context),
+        "inputs": [wanted, revision, chosen],
+        "outputs": outputs,
+        "api_visibility": "private",
+        "show_progress": "hidden",
+        **MODEL_QUEUE,
+    }
+    gr.on([load_it.click, wanted.submit, revision.submit], **load)
+    reset.click(partial(go_back, context), None, outputs, **QUICK)
+
+
+def local_allowed() -> bool:
+    """Whether a folder of this machine may be named: never on a Space, where strangers use the page."""
+    return not os.environ.get("SPACE_ID")
+
+
+def check_name(wanted: str) -> str:
+    """What the user asks for, if it may be asked for.
+
+    Raises:
+        CheckpointError: empty, a folder where none may be named, or no repository id; one sentence.
+    """
+    wanted = wanted.strip()
+    if not wanted:
+        raise CheckpointError("Give a repository as owner/name.")
+    if local_allowed():
+        return wanted
+    folder = Path(wanted).expanduser()
+    if folder.is_absolute() or folder.exists() or wanted.count("/") != 1 or not is_repo(wanted):
+        raise CheckpointError(ONLY_HUB)
+    return wanted
+
+
+def is_repo(wanted: str) -> bool:
+    """Whether it has the form of a repository id."""
+    try:
+        validate_repo_id(wanted)
+    except HFValidationError:
+        return False
+    return True
+
+
+def change(context: Context, wanted: str, revision: str, choice: Choice | None) -> Iterator[tuple[Any, str, Any, Any]]:
+    """Load a model for this session and tell how far it is; on failure one sentence, and the current model stays."""
+    kept = gr.skip(), gr.skip()
+    yield gr.skip(), bar("Looking for the model ..."), *kept
+    try:
+        wanted, revision = check_name(wanted), revision.strip()
+        download = Download(wanted, revision)
+        with ThreadPoolExecutor(max_workers=1) as worker:
+            task = worker.submit(context.load, wanted, revision or None)
+            while not wait([task], timeout=EVERY).done:
+                yield gr.skip(), download.bar(), *kept
+        choice = task.result()
+        detector = context.detector(choice)
+    except CheckpointError as error:
+        yield choice, failed(str(error)), *kept
+        return
+    words = f"{detector.located.model} is in use in this browser tab."
+    yield choice, style.notice(words), about_model(detector), card_of(detector)
+
+
+class Download:
+    """How much of a Hub repository has arrived, seen from the cache; nothing where a folder is loaded.
+
+    Raises:
+        CheckpointError: it is larger than `MOST_BYTES`, when it is made.
+    """
+
+    def __init__(self, wanted: str, revision: str) -> None:
+        self._blobs, self._total = None, 0
+        if is_repo(wanted) and not Path(wanted).is_dir():
+            self._blobs = Path(HF_HUB_CACHE) / repo_folder_name(repo_id=wanted, repo_type="model") / "blobs"
+            self._total = size_on_hub(wanted, revision)
+        self._before = self._there()
+        if self._total > MOST_BYTES:
+            raise CheckpointError(f"The model is larger than {MOST_BYTES // 10**9} GB, the most that is loaded here.")
+
+    def _there(self) -> int:
+        if self._blobs is None:
+            return 0
+        return sum(path.stat().st_size for path in self._blobs.glob("*") if path.is_file())
+
+    def bar(self) -> str:
+        if self._before >= self._total:
+            return bar("Loading the model ...")
+        arrived = min(self._there() - self._before, self._total)
+        return bar(f"Downloading: {arrived / 1e6:.1f} of {self._total / 1e6:.1f} MB", arrived / self._total)
+
+
+def size_on_hub(repo: str, revision: str) -> int:
+    """Bytes of a checkpoint's files on the Hub; 0 where that can't be told."""
+    try:
+        info = HfApi().repo_info(repo, revision=revision or None, files_metadata=True, timeout=TIMEOUT)
+    except Exception:  # whatever it is, loading meets it again and says it
+        return 0
+    return sum(file.size or 0 for file in info.siblings or () if file.rfilename in (*FILES, CARD))
+
+
+def bar(words: str, share: float | None = None) -> str:
+    """Progress in words and as a bar; without a share it only moves."""
+    value = "" if share is None else f'value="{share:.3f}" max="1"'
+    return (
+        f'<div class="card waiting"><p id="model-words" role="status">{escape(words)}</p>'
+        f'<progress {value} aria-labelledby="model-words" style="width: 100%"></progress></div>'
+    )
+
+
+def failed(sentence: str) -> str:
+    return (
+        '<div class="card error" role="alert"><h2>Not loaded</h2>'
+        f"<p>{escape(sentence)} The model in use stays.</p></div>"
+    )
+
+
+def go_back(context: Context) -> tuple[None, str, str, str]:
+    """The page's own model again."""
+    own = context.default
+    return None, style.notice("The page's own model is in use."), about_model(own), card_of(own)
+
+
+def about_model(detector: Detector) -> str:
+    """What the model is and where it runs."""
+    model, geometry = detector.model, detector.model.geometry
+    resized = f", after a resize to {geometry.resize} x {geometry.resize} pixels" if geometry.resize else ""
+    rows = {
+        "Model": detector.located.model,
+        "Revision": detector.located.revision,
+        "Fingerprint": detector.fingerprint,
+        "Runs on": {"cpu": "the processor (CPU)", "cuda": "the graphics card (CUDA)"}.get(
+            detector.device, detector.device
+        ),
+        "Encoder": model.backbone.name,
+        "Statistic that decides": STATISTICS[model.statistic],
+        "Patches": f"{geometry.patch_size} x {geometry.patch_size} pixels, at most {geometry.max_patches}{resized}",
+        "Smallest picture": f"{geometry.min_side} pixels a side",
+        **figures(detector.reference.facts),
+    }
+    return f'<div class="panel">{style.pairs(rows)}</div>'
+
+
+def figures(facts: dict[str, Any]) -> dict[str, str]:
+    """What the reference is made of, by source."""
+    return {
+        FACTS[name]: f"{sum(facts[name].values()):,}: "
+        + ", ".join(f"{source.replace('_', ' ')} {count:,}" for source, count in facts[name].items())
+        for name in ("real", "generated", "calibration")
+        if facts.get(name)
+    }
+
+
+def card_of(detector: Detector) -> str:
+    """The model card as HTML that holds nothing but text, tables and links."""
+    path = detector.located.folder / CARD
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            text = file.read(LONGEST_CARD)
+    except OSError:
+        return f"<p>{NO_CARD}</p>"
+    return f'<div class="panel">{safe_markdown(text)}</div>'
+
+
+def safe_markdown(text: str) -> str:
+    """Markdown as HTML: raw HTML is shown as text, pictures become their descriptions, front matter goes.
+
+    A card comes from whoever published the model. Links keep only http, https and mailto, and open elsewhere.
+    """
+    text = re.sub(r"\A---\n.*?\n---\s*?(\n|\Z)", "", text.replace("\r\n", "\n"), count=1, flags=re.DOTALL)
+    parser = MarkdownIt("commonmark", {"html": False}).enable("table")
+    parser.validateLink = lambda url: url.lower().startswith(("https://", "http://", "mailto:", "#"))
+    parser.add_render_rule("image", _described)
+    parser.add_render_rule("link_open", _link)
+    parser.add_render_rule("heading_open", _heading)
+    parser.add_render_rule("heading_close", _heading)
+    return parser.render(text)
+
+
+def _described(_: Any, tokens: Any, index: int, *__: Any) -> str:
+    """A picture's words; fetching it would tell its owner who reads the card."""
+    return f"[picture: {escape(tokens[index].content)}]"
+
+
+def _link(_: Any, tokens: Any, index: int, *__: Any) -> str:
+    address = escape(str(tokens[index].attrs.get("href", "")))
+    return f'<a href="{address}" target="_blank" rel="noopener noreferrer nofollow">'
+
+
+def _heading(_: Any, tokens: Any, index: int, *__: Any) -> str:
+    """Headings of the card stand below those of the page."""
+    slash = "/" if tokens[index].nesting < 0 else ""
+    return f"<{slash}h{min(6, int(tokens[index].tag[1]) + 2)}>"

@@ -1,0 +1,324 @@
+"""The handlers of the tabs for many pictures, two pictures and the model."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import threading
+from pathlib import Path
+
+import gradio as gr
+import huggingface_hub
+import numpy as np
+import pytest
+from PIL import Image
+from tiny import make_checkpoint, picture
+
+from mdmf_app import compare, many, model
+from mdmf_app.context import Choice, Context
+from mdmf_core import batch, heatmap, report
+from mdmf_core.detector import Detector
+from mdmf_core.images import read
+
+HOSTILE = "<img src=x onerror=alert(1)>.png"
+
+
+@pytest.fixture(scope="module")
+def detector(checkpoint) -> Detector:
+    return Detector.from_pretrained(checkpoint)
+
+
+@pytest.fixture(scope="module")
+def context(detector) -> Context:
+    return Context(detector)
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory) -> Path:
+    """Another checkpoint, with a card."""
+    folder = make_checkpoint(tmp_path_factory.mktemp("other") / "other", statistic="mmd")
+    (folder / "README.md").write_text("# A card\n\n<b>bold</b>\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory) -> list[str]:
+    """Two pictures, a letter, and a picture with a hostile name."""
+    folder = tmp_path_factory.mktemp("files")
+    names = ["a.png", "b.png", "letter.jpg", HOSTILE]
+    for seed, name in enumerate(names):
+        if name == "letter.jpg":
+            (folder / name).write_text("This is a letter and not a picture.\n" * 20)
+        else:
+            Image.fromarray(picture(seed + 60)).save(folder / name)
+    return [str(folder / name) for name in names]
+
+
+@pytest.fixture
+def work(context, tmp_path, monkeypatch):
+    """Runs the batch and gives all that it yields; reports after each picture."""
+    monkeypatch.setattr(many, "EVERY", 0)
+
+    def run(paths, stop=None, alpha=0.1, choice=None) -> list:
+        return list(many.work(context, str(tmp_path), stop, paths, alpha, choice))
+
+    return run
+
+
+# Many pictures
+
+
+def test_a_batch_gives_table_maps_and_files(work, detector, files):
+    status, table, gallery, csv_file, json_file = work(files)[-1]
+    assert "could not be analysed" in status and "Cancelled" not in status
+    rows = table["value"]
+    assert [row[0] for row in rows] == ["a.png", "b.png", "letter.jpg", HOSTILE]
+    evidence = detector.detect(files[0], 0.1)
+    assert rows[0][1] == heatmap.VERDICTS[evidence.decision]
+    assert rows[0][2:4] == [float(f"{evidence.score:.3g}"), float(f"{evidence.p_value:.3g}")]
+    assert rows[0][6:8] == [128, 96] and rows[0][9] == ""
+    assert rows[2][1] == "not analysed" and rows[2][2:9] == [None] * 7 and rows[2][9].endswith(".")
+    assert [len(row) for row in rows] == [len(many.TABLE)] * 4 and len(many.TYPES) == len(many.TABLE)
+    drawn, caption = gallery["value"][0]
+    assert len(gallery["value"]) == 3 and drawn.size == (128, 96) and f"p = {evidence.p_value:.2g}" in caption
+    table = list(csv.DictReader(io.StringIO(Path(csv_file["value"]).read_text("utf-8"))))
+    data = json.loads(Path(json_file["value"]).read_text("utf-8"))
+    assert float(table[0]["score"]) == data["rows"][0]["score"] == evidence.score
+    assert data["fingerprint"] == detector.fingerprint and data["alpha"] == 0.1
+    assert all(update["visible"] for update in (gallery, csv_file, json_file))
+
+
+def test_the_q_value_is_explained_beside_the_table(context):
+    with gr.Blocks() as demo:
+        many.tab(context, gr.State())
+    shown = [block.value for block in demo.blocks.values() if isinstance(block, gr.HTML)]
+    assert any(batch.ABOUT_Q in text for text in shown)
+    table = next(block for block in demo.blocks.values() if isinstance(block, gr.Dataframe))
+    assert table.show_search == "filter" and table.datatype == many.TYPES
+    assert set(many.TYPES) == {"str", "number"}, "names stay text"
+
+
+def test_progress_comes_with_an_estimate(work, files):
+    reports = [step[0] for step in work(files)[1:-1]]
+    assert len(reports) >= 3 and "1 of 4 done, about" in reports[0]
+    assert 'value="1" max="4"' in reports[0] and 'role="status"' in reports[0]
+    assert many.remaining(0.1) == "1 s" and many.remaining(45.4) == "45 s" and many.remaining(600) == "10 min"
+
+
+def test_a_batch_stops_when_asked_and_keeps_what_is_done(context, files, tmp_path, monkeypatch):
+    monkeypatch.setattr(many, "EVERY", 0)
+    stop = threading.Event()
+    steps = many.work(context, str(tmp_path), stop, files, 0.1, None)
+    next(steps), next(steps)
+    assert many.halt(stop)["interactive"] is False and stop.is_set()
+    status, table, *_, json_file = list(steps)[-1]
+    assert "<strong>Cancelled</strong> after 2 of 4" in status and len(table["value"]) == 2
+    assert len(json.loads(Path(json_file["value"]).read_text("utf-8"))["rows"]) == 2
+
+
+def test_a_batch_cancelled_in_the_queue_does_not_begin(work, files):
+    stop = threading.Event()
+    stop.set()
+    status, table, gallery, csv_file, json_file = work(files, stop)[-1]
+    assert "Cancelled</strong> after 0 of 4" in status
+    assert not any(update["visible"] for update in (table, gallery, csv_file, json_file))
+
+
+def test_stop_without_a_batch_does_nothing():
+    assert many.halt(None)["interactive"] is False
+    assert isinstance(many.ready()[0], threading.Event) and many.ready()[0] is not many.ready()[0]
+
+
+def test_no_files_are_a_sentence(work):
+    assert "choose some first" in work(None)[-1][0]
+
+
+def test_unpacked_files_are_gone_afterwards(context, files, tmp_path, monkeypatch):
+    folders = []
+    gather = batch.gather
+    monkeypatch.setattr(many.batch, "gather", lambda paths, folder: folders.append(folder) or gather(paths, folder))
+    list(many.work(context, str(tmp_path), None, files[:1], 0.1, None))
+    assert folders and not Path(folders[0]).exists()
+
+
+def test_a_batch_uses_the_model_of_its_session(work, context, other, files):
+    choice = context.load(str(other))
+    data = json.loads(Path(work(files[:1], choice=choice)[-1][4]["value"]).read_text("utf-8"))
+    assert data["fingerprint"] == context.detector(choice).fingerprint != context.default.fingerprint
+
+
+def test_a_model_that_is_gone_is_a_sentence(work, files, tmp_path):
+    assert "There is no folder" in work(files, choice=Choice(str(tmp_path / "gone"), None))[-1][0]
+
+
+# Two pictures
+
+
+def test_two_pictures_get_cards_and_maps_on_one_scale(context, detector, files):
+    words, card, drawn, second_card, second_drawn, legend = compare.compare(context, files[0], files[1], 0.05, None)
+    found = [detector.detect(path) for path in files[:2]]
+    assert report.compare(*found)["sentence"] in words
+    for path, evidence, text, image in zip(files, found, (card, second_card), (drawn, second_drawn), strict=False):
+        assert heatmap.VERDICTS[evidence.decision] in text and f"{evidence.p_value:.3g}" in text
+        assert image["visible"] and image["value"].size == read(path, 32).pixels.shape[1::-1]
+    assert f"{detector.reference.scale('relative')[1]:.3g}" in legend
+
+
+def test_the_rate_decides_for_both(context, files):
+    cards = compare.compare(context, files[0], files[1], 0.2, None)
+    assert all("0.2:" in cards[index] for index in (1, 3))
+
+
+def test_one_picture_waits_for_the_other(context, files):
+    words, card, drawn, waiting, nothing, _ = compare.compare(context, files[0], None, 0.05, None)
+    assert compare.WAITING in words and "p-value" in card and drawn["visible"]
+    assert compare.MISSING in waiting and not nothing["visible"] and nothing["value"] is None
+
+
+def test_a_bad_picture_of_two_is_a_sentence_in_its_place(context, files):
+    words, card, drawn, bad, nothing, _ = compare.compare(context, files[0], files[2], 0.05, None)
+    assert "One of the two" in words and drawn["visible"] and "looks like text" in bad and not nothing["visible"]
+
+
+def test_a_hostile_name_is_text(context, files):
+    card = compare.compare(context, files[3], None, 0.05, None)[1]
+    assert "<img" not in card and "&lt;img" in card
+
+
+def test_without_its_model_there_is_no_comparison(context, files, tmp_path):
+    gone = Choice(str(tmp_path / "gone"), None)
+    assert "There is no folder" in compare.compare(context, files[0], files[1], 0.05, gone)[0]
+
+
+# The model
+
+
+def load(context, wanted, revision="", choice=None) -> tuple:
+    return list(model.change(context, wanted, revision, choice))[-1]
+
+
+def test_a_folder_is_loaded_for_this_session_alone(context, detector, other):
+    choice, status, about, card = load(context, f" {other} ")
+    loaded = context.detector(choice)
+    assert loaded.fingerprint in about and "in use in this browser tab" in status and "MMD to real patches" in about
+    assert "<h3>A card</h3>" in card and "&lt;b&gt;bold&lt;/b&gt;" in card and "<b>" not in card
+    assert context.default is detector and context.detector(None) is detector
+    assert model.go_back(context)[0] is None and detector.fingerprint in model.go_back(context)[2]
+
+
+@pytest.mark.parametrize("wanted", ["", "   ", "/nowhere/at/all", "~nobody/x", "../../etc", "a/b/c"])
+def test_a_failure_is_one_sentence_and_keeps_the_current_model(context, other, wanted):
+    current = context.load(str(other))
+    choice, status, about, card = load(context, wanted, choice=current)
+    assert choice == current and "Not loaded" in status and "The model in use stays." in status
+    assert about == card == gr.skip() and status.count("<p>") == 1
+
+
+def test_a_folder_that_is_no_checkpoint_is_a_sentence(context, tmp_path):
+    assert "lacks config.json" in load(context, str(tmp_path))[1]
+
+
+@pytest.mark.parametrize(
+    "wanted", ["/etc", ".", "..", "~", "mdmf_core/backbones", "../secret", "a\\b", "x/../y", "gpt2"]
+)
+def test_on_a_space_no_folder_can_be_named(context, other, monkeypatch, wanted):
+    monkeypatch.setenv("SPACE_ID", "someone/space")
+    monkeypatch.chdir(Path(model.__file__).parent.parent)
+    monkeypatch.setattr(context, "load", lambda *_: pytest.fail("nothing may be loaded"))
+    for name in (wanted, str(other)):
+        assert model.ONLY_HUB in load(context, name)[1]
+
+
+def test_on_a_space_a_repository_can_be_named(monkeypatch):
+    monkeypatch.setenv("SPACE_ID", "someone/space")
+    assert model.check_name(" someone/some-model ") == "someone/some-model"
+
+
+class Hub:
+    """A Hub with one repository, of 4 files that a checkpoint needs and one that it doesn't."""
+
+    size = 1_000_000
+
+    def repo_info(self, repo, **_):
+        names = [*model.FILES, "README.md", "unrelated.bin"]
+        siblings = [type("File", (), {"rfilename": name, "size": self.size}) for name in names]
+        return type("Info", (), {"siblings": siblings})
+
+
+def test_a_download_shows_how_much_has_arrived(monkeypatch, tmp_path):
+    monkeypatch.setattr(model, "HfApi", Hub)
+    monkeypatch.setattr(model, "HF_HUB_CACHE", str(tmp_path))
+    download = model.Download("someone/some-model", "")
+    assert "Downloading: 0.0 of 4.0 MB" in download.bar()
+    blobs = tmp_path / "models--someone--some-model" / "blobs"
+    blobs.mkdir(parents=True)
+    (blobs / "abc.incomplete").write_bytes(bytes(1_000_000))
+    assert "Downloading: 1.0 of 4.0 MB" in download.bar() and 'value="0.250" max="1"' in download.bar()
+
+
+def test_progress_is_told_while_a_model_loads(context, other, monkeypatch):
+    slow = threading.Event()
+    loading = context.load
+    monkeypatch.setattr(model, "EVERY", 0.01)
+    monkeypatch.setattr(context, "load", lambda *wanted: slow.wait(0.1) or loading(*wanted))
+    steps = list(model.change(context, str(other), "", None))
+    assert len(steps) >= 4 and "Looking for" in steps[0][1] and "<progress" in steps[1][1]
+    assert all(step[0] == gr.skip() for step in steps[:-1])
+
+
+def test_a_model_too_large_is_not_loaded(context, monkeypatch):
+    monkeypatch.setattr(model, "HfApi", type("Large", (Hub,), {"size": model.MOST_BYTES}))
+    monkeypatch.setattr(context, "load", lambda *_: pytest.fail("nothing may be loaded"))
+    assert "larger than" in load(context, "someone/some-model")[1]
+
+
+def test_an_unreachable_hub_is_a_sentence(context, monkeypatch):
+    def unreachable(*_, **__):
+        raise OSError("no network")
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "repo_info", unreachable)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", unreachable)
+    assert "The Hub could not be reached for someone/some-model" in load(context, "someone/some-model")[1]
+
+
+def test_a_card_is_text_tables_and_links_and_nothing_else(tmp_path):
+    text = (
+        "---\nlicense: mit\ntags: [x]\n---\n# Title\n\n<script>alert(1)</script>\n\n<img src=http://evil.test/1.png>\n\n"
+        '![pixel](http://evil.test/2.png) [bad](javascript:alert(1)) [data](data:text/html,x) [good](https://a.test/?q="x)\n\n'
+        "| a | b |\n|---|---|\n| 1 | `<i>` |\n\n[ref]: http://evil.test\n"
+    )
+    html = model.safe_markdown(text)
+    assert "license" not in html and "<h3>Title</h3>" in html and "<td>1</td>" in html and "&lt;i&gt;" in html
+    assert "<script" not in html and "<img" not in html and "[picture: pixel]" in html
+    assert html.count("href=") == 1 and 'rel="noopener noreferrer nofollow"' in html
+    assert "javascript:alert(1)" not in html.replace("(javascript:alert(1))", "")
+
+
+def test_a_model_without_a_card_says_so(detector, monkeypatch):
+    monkeypatch.setattr(model, "CARD", "missing.md")
+    assert model.NO_CARD in model.card_of(detector)
+
+
+def test_what_a_model_is_made_of_is_told(detector):
+    facts = {"real": {"some_source": 3, "other": 1000}, "points": [1, 2]}
+    assert model.figures(facts) == {"Real pictures in the reference": "1,003: some source 3, other 1,000"}
+    about = model.about_model(detector)
+    assert detector.fingerprint in about and "CPU" in about and "32 x 32 pixels" in about
+
+
+def test_the_model_is_used_by_one_at_a_time(context):
+    with gr.Blocks() as demo:
+        chosen = gr.State()
+        for module in (many, compare, model):
+            module.tab(context, chosen)
+    slow = [fn for fn in demo.fns.values() if fn.concurrency_id == "model"]
+    assert {fn.concurrency_limit for fn in slow} == {1} and len(slow) == 7
+    assert not [fn for fn in demo.fns.values() if fn.api_visibility == "public"]
+
+
+def test_maps_of_a_batch_are_those_of_one_picture(work, detector, files):
+    drawn = work(files[:1])[-1][2]["value"][0][0]
+    seen = read(files[0], 32)
+    expected = heatmap.overlay(seen.pixels, detector.detect(seen, 0.1), colorbar=False)
+    assert np.array_equal(np.asarray(drawn), np.asarray(expected))
