@@ -55,7 +55,7 @@ def build(detector: Detector, warning: str = "", mcp: bool = False) -> gr.Blocks
 def footer(detector: Detector) -> str:
     where = detector.located
     return (
-        f'<p class="small">Model: {escape(where.model)}, revision {escape(where.revision)}, backbone '
+        f'<p class="small">The page\'s own model: {escape(where.model)}, revision {escape(where.revision)}, backbone '
         f"{escape(detector.model.backbone.name)}, fingerprint <code>{detector.fingerprint[:16]}</code></p>"
     )
 

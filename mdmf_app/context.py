@@ -41,7 +41,7 @@ class Context:
         self.default = detector
         self.warning = warning
         self._loaded: OrderedDict[Choice, Detector] = OrderedDict()
-        self._loading = threading.Lock()
+        self._loading, self._guard = threading.Lock(), threading.Lock()
 
     def detector(self, choice: Choice | None = None) -> Detector:
         """The detector of a session; one that had to make room is loaded again.
@@ -52,11 +52,12 @@ class Context:
         if choice is None:
             return self.default
         choice = Choice(*choice)
+        with self._guard:
+            if choice in self._loaded:
+                self._loaded.move_to_end(choice)
+                return self._loaded[choice]
         with self._loading:
-            if choice not in self._loaded:
-                self._keep(choice, Detector.from_pretrained(choice.wanted, choice.revision))
-            self._loaded.move_to_end(choice)
-            return self._loaded[choice]
+            return self._keep(choice, Detector.from_pretrained(choice.wanted, choice.revision))
 
     def load(self, wanted: str, revision: str | None = None) -> Choice | None:
         """Load the model that a user asks for: a folder or a Hub repository. Nobody else's model changes.
@@ -76,10 +77,13 @@ class Context:
             self._keep(choice, detector)
             return choice
 
-    def _keep(self, choice: Choice, detector: Detector) -> None:
-        self._loaded[choice] = detector
-        while len(self._loaded) > MOST_MODELS:
-            self._loaded.popitem(last=False)
+    def _keep(self, choice: Choice, detector: Detector) -> Detector:
+        with self._guard:
+            self._loaded[choice] = detector
+            self._loaded.move_to_end(choice)
+            while len(self._loaded) > MOST_MODELS:
+                self._loaded.popitem(last=False)
+        return detector
 
 
 def first_detector() -> tuple[Detector, str]:

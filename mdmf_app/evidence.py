@@ -256,16 +256,28 @@ def _ring(pen: ImageDraw.ImageDraw, corners: list[float], colour: tuple[int, int
     pen.rectangle((left, top, right, bottom), outline=colour, width=thin)
 
 
-def legend(evidence: Evidence, colour: str) -> str:
+def legend(evidence: Evidence, colour: str, opacity: float = heatmap.OPACITY) -> str:
     """What the map's colours mean, in words and numbers."""
     value, statistic = MAPS[colour][1:]
     layer = heatmap.layer(evidence, value, statistic)
+    sampled = f'<p class="small">{escape(coverage(evidence))}</p>' * bool(coverage(evidence))
     ends = "".join(f"<li><strong>{escape(number)}</strong><br>{escape(words)}</li>" for _, number, words in layer.ticks)
     return (
         f'<div class="legend"><p class="small"><strong>{escape(layer.title)}.</strong> {escape(MEANINGS[colour])} '
         "The scale is the same for every picture. White line: the patch stands out.</p>"
         f'<div class="bar" role="img" aria-label="Colour scale from no colour through purple to yellow" '
-        f'style="background: {heatmap.gradient(layer.scale)}"></div><ol>{ends}</ol></div>'
+        f'style="background: {heatmap.gradient(layer.scale, opacity)}"></div><ol>{ends}</ol>{sampled}</div>'
+    )
+
+
+def coverage(evidence: Evidence) -> str:
+    """What part of a large picture was looked at; nothing if all of it was."""
+    seen, stood_for = (int((boxes[:, 2] * boxes[:, 3]).sum()) for boxes in (evidence.boxes, evidence.cells))
+    if seen >= stood_for:
+        return ""
+    return (
+        f"The picture is large: each cell is judged by one patch in its middle, {seen / stood_for:.0%} of the picture "
+        "in all. Look closer at a region to see more of it."
     )
 
 
@@ -320,7 +332,7 @@ def patch_panel(result: Result, region: View | None, patch: int | None) -> str:
     row, col = divmod(patch, evidence.cols)
     box = evidence.boxes[patch].tolist()
     crops = style.picture(
-        heatmap.patch_crop(pixels, box), f"Patch {patch + 1}, magnified.", "The pixels, six times their size"
+        heatmap.patch_crop(pixels, box), f"Patch {patch + 1}, magnified.", "Its pixels, magnified"
     ) + style.picture(
         heatmap.residual_crop(pixels, box), f"Fine detail of patch {patch + 1}.", "Its fine detail (high-pass residual)"
     )
@@ -397,7 +409,7 @@ def stability_panel(variants: Sequence[stability.Variant], alpha: float) -> str:
     rows = [
         (v.name, v.error, "", "")
         if v.error
-        else (v.name, f"{v.score:.4g}", f"{v.p_value:.3g}", words(v.p_value, alpha))
+        else (v.name, f"{v.score:.3g}", f"{v.p_value:.2g}", words(v.p_value, alpha))
         for v in variants
     ]
     sentence = stability.sentence(variants)
@@ -437,15 +449,13 @@ def origin_panel(found: Provenance) -> str:
 
 def credentials(c2pa: C2PA) -> str:
     """A signed manifest: what checking it gave, and what it says."""
-    unchanged = {True: "yes", False: "no", None: "can't be told"}[c2pa.unchanged]
     rows = {
         "State": c2pa.state.replace("_", " "),
         "Names as signer": c2pa.signer or "nobody",
         "Signed": c2pa.when or "at an unknown time",
-        "Picture unchanged since": unchanged,
         "Declares generative AI": "yes" if c2pa.claims_ai else "no",
         "Declared source": ", ".join(c2pa.source_types) or "none",
-        "Steps": ", ".join(c2pa.actions) or "none",
+        "Steps": "; ".join(c2pa.actions) or "none",
         "Written by": c2pa.program or "an unknown program",
     }
     return f"<p>{escape(c2pa.explanation)}</p>{style.bullets(c2pa.problems)}{style.pairs(rows)}"

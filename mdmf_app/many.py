@@ -23,9 +23,11 @@ from mdmf_core import batch, heatmap
 from mdmf_core.batch import Row
 from mdmf_core.detector import INCONCLUSIVE, CheckpointError
 
-TABLE = ["Name", "Decision", "Score", "p", "q", "Flagged %", "Width", "Height", "KB", "Why not"]
-TYPES = ["str", "str", "number", "number", "number", "number", "number", "number", "number", "str"]
+TABLE = ["Name", "Decision", "Score", "p", "q", "Flagged %", "Width", "Height", "KB"]
+TYPES = ["str"] * 2 + ["number"] * 7
 WAITING = f"Choose up to {batch.MOST} pictures, or a ZIP of them, and press Analyse."
+NAME_FILTER = """() => setTimeout(() => document.querySelector("#many-table input[type=text]")?.setAttribute(
+    "aria-label", "Filter the results"), 300)"""  # Gradio gives this field a title only
 EVERY = 0.4  # seconds between two reports of progress
 
 
@@ -62,11 +64,11 @@ def tab(context: Context, chosen: gr.State) -> None:
         headers=TABLE,
         datatype=TYPES,
         type="array",
-        label="Results: click a heading to sort",
+        label="Results: sort and filter in the menu (⋮) of a heading",
         interactive=False,
         visible=False,
         wrap=True,
-        column_widths=[200, 170, 90, 90, 90, 90, 80, 80, 80, 280],
+        column_widths=[220, 300, 95, 95, 95, 95, 85, 85, 85],
         max_height=460,
         show_search="filter",
         buttons=["fullscreen"],
@@ -83,7 +85,7 @@ def tab(context: Context, chosen: gr.State) -> None:
         elem_id="many-gallery",
     )
     outputs = [status, table, gallery, table_file, data_file]
-    started = begin.click(ready, None, [stop, begin, cancel], **QUICK)
+    started = begin.click(ready, None, [stop, begin, cancel, status], **QUICK)
     worked = started.then(
         partial(work, context, table_file.GRADIO_CACHE),
         [stop, files, alpha, chosen],
@@ -92,13 +94,13 @@ def tab(context: Context, chosen: gr.State) -> None:
         show_progress="hidden",
         **MODEL_QUEUE,
     )
-    worked.then(rest, None, [begin, cancel], **QUICK)
+    worked.then(rest, None, [begin, cancel], **QUICK).then(None, js=NAME_FILTER, **QUICK)
     cancel.click(halt, stop, cancel, **QUICK)
 
 
-def ready() -> tuple[threading.Event, Any, Any]:
-    """Before the work: what Cancel will set, and the buttons."""
-    return threading.Event(), gr.update(interactive=False), gr.update(value="Cancel", interactive=True)
+def ready() -> tuple[threading.Event, Any, Any, str]:
+    """Before the work: what Cancel will set, the buttons, and that the model may be busy with someone else's."""
+    return threading.Event(), gr.update(interactive=False), gr.update(interactive=True), progress(0, 0, 0)
 
 
 def rest() -> tuple[Any, Any]:
@@ -160,8 +162,8 @@ def unchanged() -> tuple[Any, ...]:
 
 
 def progress(done: int, total: int, seconds: float) -> str:
-    """A bar with what is left in words; without a total it only says that the work begins."""
-    words = f"{done} of {total} done" if total else "Getting ready, or waiting for someone else's batch ..."
+    """A bar with what is left in words; without a total the model may still be busy for somebody else."""
+    words = f"{done} of {total} done" if total else "Waiting for the model ..."
     if 0 < done < total:
         words += f", about {remaining(seconds / done * (total - done))} left"
     value = f'value="{done}" max="{total}"' if total else ""
@@ -180,19 +182,19 @@ def remaining(seconds: float) -> str:
 
 def status_of(rows: Sequence[Row], total: int, alpha: float) -> str:
     """The batch in words; says so where it was cancelled."""
-    left = total - len(rows)
-    cancelled = f"<p><strong>Cancelled</strong> after {len(rows)} of {total}; what was done is below.</p>"
-    return (
-        f'<div class="card notice" role="status">{cancelled if left else ""}'
-        f"<p>{escape(batch.summary(rows, alpha))}</p></div>"
-    )
+    summary = f"<p>{escape(batch.summary(rows, alpha))}</p>"
+    if not rows:
+        summary = "<p><strong>Cancelled</strong> before it began.</p>"
+    elif len(rows) < total:
+        summary = f"<p><strong>Cancelled</strong> after {len(rows)} of {total}; what was done is below.</p>{summary}"
+    return f'<div class="card notice" role="status">{summary}</div>'
 
 
 def shown(rows: Sequence[Row], made_with: dict[str, Any], cache: str) -> tuple[Any, ...]:
     """Table, gallery, CSV and JSON."""
     pictures = [(row.thumbnail, caption(row)) for row in rows if row.thumbnail is not None]
     return (
-        gr.update(value=[cells(row) for row in rows], visible=True),
+        gr.update(value=[cells(row) for row in sorted(rows, key=_is_bad)], visible=True),
         gr.update(value=pictures, visible=bool(pictures)),
         file_of("mdmf-batch.csv", batch.to_csv(rows), cache),
         file_of("mdmf-batch.json", batch.to_json(rows, made_with), cache),
@@ -204,10 +206,18 @@ def file_of(name: str, text: str, cache: str) -> Any:
     return gr.update(value=save_bytes_to_cache(text.encode("utf-8"), name, cache), visible=True)
 
 
+def _is_bad(row: Row) -> bool:
+    return row.error is not None
+
+
 def cells(row: Row) -> list[Any]:
-    """A row of the table, figures short enough to read."""
+    """A row of the table, figures short enough to read.
+
+    A bad file's row ends after its sentence: the table sorts what is missing last, but empty cells as 0. It takes its
+    number of columns from the first row, so bad files come last.
+    """
     if row.error is not None:
-        return [row.name, "not analysed", *[None] * 7, row.error]
+        return [row.name, f"Not analysed. {row.error}"]
     return [
         row.name,
         heatmap.VERDICTS[row.decision],
@@ -216,7 +226,6 @@ def cells(row: Row) -> list[Any]:
         row.width,
         row.height,
         round(row.n_bytes / 1000, 1),
-        "",
     ]
 
 

@@ -95,10 +95,11 @@ def check_name(wanted: str) -> str:
     wanted = wanted.strip()
     if not wanted:
         raise CheckpointError("Give a repository as owner/name.")
-    if local_allowed():
-        return wanted
-    folder = Path(wanted).expanduser()
-    if folder.is_absolute() or folder.exists() or wanted.count("/") != 1 or not is_repo(wanted):
+    try:
+        there = Path(wanted).expanduser().exists()
+    except (OSError, RuntimeError, ValueError) as error:  # a name too long, or the home of nobody
+        raise CheckpointError("There can't be a folder or a repository of this name.") from error
+    if not local_allowed() and (there or wanted.count("/") != 1 or not is_repo(wanted)):
         raise CheckpointError(ONLY_HUB)
     return wanted
 

@@ -31,6 +31,10 @@ GONE = "There is no picture here, or its hour is over; drop it again."
 INSPECT, CORNERS = "Shows a patch", "Sets two corners of a region"
 FIRST_CORNER = "First corner set. Click the opposite corner."
 REGION_SET = "Region set. Analyse it with the button below."
+REGION_INTRO = (
+    "That region alone is analysed, with overlapping patches: for large pictures and small objects. Give it in pixels, "
+    "or let two clicks on the map set its corners."
+)
 HELD_INTRO = (
     "Saves, shrinks and blurs copies of the picture and analyses each: an answer that flips is worth little. "
     "Takes some seconds."
@@ -67,10 +71,16 @@ def analyse(
     mask = Image.open(EXAMPLES / example["mask"]) if example and example["mask"] else None
     return (
         result,
-        shown.card(found, example, result.whole.reliability.warnings),
+        show_card(result, alpha),
         gr.update(visible=True),
         gr.update(value=mask, visible=mask is not None),
     )
+
+
+def show_card(result: Result, alpha: float) -> str:
+    """The verdict under a false-alarm rate."""
+    view = result.whole
+    return shown.card(shown.at_rate(view.evidence, alpha), result.example, view.reliability.warnings)
 
 
 def show_map(
@@ -88,7 +98,7 @@ def show_map(
     view = result.view(region)
     image = shown.draw(result, region, colour, opacity)
     image = shown.mark(image, result, region, index_of(view, patch), whole_box(box) or corner or ())
-    return image, shown.legend(view.evidence, colour), shown.doubts(view)
+    return image, shown.legend(view.evidence, colour, opacity), shown.doubts(view)
 
 
 def pair_of(
@@ -180,7 +190,7 @@ def hold(
     variants = []
     for variant in stability.variants(context.detector(result.choice), result.picture, alpha):
         variants.append(variant)
-        if progress:
+        if progress is not None:
             progress((len(variants), len(stability.CHANGES)), desc=f"Tried: {variant.name}")
     return variants
 
@@ -212,10 +222,9 @@ def change_rate(result: Result | None, held: Held | None, alpha: float) -> tuple
     """Card, null plot and stability under another rate; nothing is analysed again."""
     if result is None:
         return gr.skip(), gr.skip(), gr.skip()
-    view = result.whole
     variants = held_at(held, result, alpha)
     return (
-        shown.card(shown.at_rate(view.evidence, alpha), result.example, view.reliability.warnings),
+        show_card(result, alpha),
         show_null(result, alpha),
         shown.stability_panel(variants, alpha) if variants else gr.skip(),
     )
@@ -280,19 +289,19 @@ class MapPanel:
     colour: gr.Radio
     opacity: gr.Slider
     mode: gr.Radio
-    closer: gr.Accordion
     image: gr.Image
+    hint: gr.HTML
     legend: gr.HTML
     doubts: gr.HTML
     mask: gr.Image
-    number: gr.Number
-    patch: gr.HTML
-    table: gr.Dataframe
+    closer: gr.Accordion
     box: list[gr.Number]
-    hint: gr.HTML
     look: gr.Button
     back: gr.Button
     found: gr.HTML
+    number: gr.Number
+    patch: gr.HTML
+    table: gr.Dataframe
 
 
 @dataclass(frozen=True)
@@ -348,46 +357,27 @@ def sources() -> Sources:
 
 
 def map_panel() -> MapPanel:
+    """Controls, then map and patch side by side where there is room, then the table."""
     maps = [(name, key) for key, (name, *_) in shown.MAPS.items()]
     colour = gr.Radio(maps, value="share", label="Colour shows", elem_id="colour")
     with gr.Row():
         opacity = gr.Slider(0, 1, heatmap.OPACITY, step=0.05, label="Opacity", elem_id="opacity", min_width=260)
         mode = gr.Radio([INSPECT, CORNERS], value=INSPECT, label="A click on the map", elem_id="mode", min_width=260)
-    image = gr.Image(
-        label="Where: colour marks unusual patches",
-        format="png",
-        interactive=False,
-        buttons=["fullscreen"],
-        alt_text="The picture; patches with unusual evidence are coloured and outlined.",
-        elem_id="map",
-    )
-    hint = gr.HTML(elem_id="hint")
-    legend, doubts = gr.HTML(elem_id="legend"), gr.HTML(elem_id="doubts")
-    mask = gr.Image(
-        label="The part that is generated in this example, in white",
-        format="png",
-        interactive=False,
-        visible=False,
-        height=240,
-        buttons=[],
-        alt_text="Mask of the example: white is generated, black is the photograph.",
-        elem_id="mask",
-    )
-    with gr.Accordion("Look closer at one region", open=False, elem_id="closer") as closer:
-        gr.HTML("<p>The region alone is analysed, with overlapping patches: for large pictures and small objects.</p>")
-        with gr.Row():
-            box = [
-                gr.Number(label=label, precision=0, minimum=0, min_width=110, elem_id=f"region-{name}")
-                for label, name in (("Left", "x"), ("Top", "y"), ("Width", "w"), ("Height", "h"))
-            ]
-        with gr.Row():
-            look = gr.Button("Analyse this region", variant="primary", elem_id="look")
-            back = gr.Button("Back to the whole picture", visible=False, elem_id="back")
-        found = gr.HTML(elem_id="region")
-    number = gr.Number(
-        label="Patch number", info="Counted row by row from the top left.", precision=0, minimum=1, elem_id="number"
-    )
-    patch = gr.HTML(elem_id="patch")
+    with gr.Row():
+        with gr.Column(scale=3, min_width=380):
+            image = map_image()
+            hint, legend, doubts = (gr.HTML(elem_id=name) for name in ("hint", "legend", "doubts"))
+            mask = mask_image()
+            fields = region_fields()
+        with gr.Column(scale=2, min_width=280):
+            number = gr.Number(
+                label="Patch number",
+                info="Counted row by row from the top left.",
+                precision=0,
+                minimum=1,
+                elem_id="number",
+            )
+            patch = gr.HTML(elem_id="patch")
     table = gr.Dataframe(
         headers=list(shown.TABLE),
         datatype=["number", "number", "number", "number", "number", "str", "number", "number"],
@@ -398,9 +388,47 @@ def map_panel() -> MapPanel:
         buttons=[],
         elem_id="table",
     )
-    return MapPanel(
-        colour, opacity, mode, closer, image, legend, doubts, mask, number, patch, table, box, hint, look, back, found
+    return MapPanel(colour, opacity, mode, image, hint, legend, doubts, mask, *fields, number, patch, table)
+
+
+def map_image() -> gr.Image:
+    return gr.Image(
+        label="Where: colour marks unusual patches",
+        format="png",
+        interactive=False,
+        buttons=["fullscreen"],
+        alt_text="The picture; patches with unusual evidence are coloured and outlined.",
+        elem_id="map",
     )
+
+
+def mask_image() -> gr.Image:
+    return gr.Image(
+        label="The part that is generated in this example, in white",
+        format="png",
+        interactive=False,
+        visible=False,
+        height=240,
+        buttons=[],
+        alt_text="Mask of the example: white is generated, black is the photograph.",
+        elem_id="mask",
+    )
+
+
+def region_fields() -> tuple[gr.Accordion, list[gr.Number], gr.Button, gr.Button, gr.HTML]:
+    """The region's four numbers, its buttons and what was found in it."""
+    with gr.Accordion("Look closer at one region", open=False, elem_id="closer") as closer:
+        gr.HTML(f"<p>{REGION_INTRO}</p>")
+        with gr.Row():
+            box = [
+                gr.Number(label=label, precision=0, minimum=0, min_width=90, elem_id=f"region-{name}")
+                for label, name in (("Left", "x"), ("Top", "y"), ("Width", "w"), ("Height", "h"))
+            ]
+        with gr.Row():
+            look = gr.Button("Analyse this region", variant="primary", min_width=160, elem_id="look")
+            back = gr.Button("Back to the whole picture", visible=False, min_width=160, elem_id="back")
+        found = gr.HTML(elem_id="region")
+    return closer, box, look, back, found
 
 
 def tab(context: Context, chosen: gr.State) -> None:
@@ -409,7 +437,7 @@ def tab(context: Context, chosen: gr.State) -> None:
     with gr.Row():
         with gr.Column(scale=2, min_width=300):
             given = sources()
-        with gr.Column(scale=4, min_width=300):
+        with gr.Column(scale=5, min_width=300):
             verdict = gr.HTML(style.notice(WAITING), elem_id="verdict")
             with gr.Column(visible=False) as panels, gr.Tabs():
                 with gr.Tab("Map"):
@@ -470,13 +498,25 @@ def tab(context: Context, chosen: gr.State) -> None:
             **dict.fromkeys(blank, ""),
             **dict.fromkeys(hidden, gr.update(visible=False)),
             **dict(zip((parts.image, parts.legend, parts.doubts), start, strict=True)),
+            verdict: show_card(result, alpha),
             parts.patch: show_patch(result, None, None),
             parts.table: show_table(result, None),
             null: show_null(result, alpha),
         }
 
     drawing = [state.result, parts.colour, parts.opacity, given.alpha]
-    filled = [*emptied, *blank, *hidden, parts.image, parts.legend, parts.doubts, parts.patch, parts.table, null]
+    filled = [
+        verdict,
+        *emptied,
+        *blank,
+        *hidden,
+        parts.image,
+        parts.legend,
+        parts.doubts,
+        parts.patch,
+        parts.table,
+        null,
+    ]
     found = [event.success(**call) for event in begin] + [chosen.change(**call)]
     for event in found:
         event.then(fill, drawing, filled, **QUICK).then(None, js=style.REVEAL, **QUICK)
@@ -488,7 +528,7 @@ def tab(context: Context, chosen: gr.State) -> None:
         trigger_mode="always_last",
         **QUICK,
     )
-    before_after.select(pair_of, drawn, pair, **QUICK)
+    before_after.select(pair_of, drawn, pair, **QUICK).then(None, js=style.NAME_PAIR, **QUICK)
     on_demand = {"show_progress": "full", **PRIVATE, **MODEL_QUEUE}
     test.click(
         partial(show_stability, context),

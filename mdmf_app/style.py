@@ -27,10 +27,14 @@ PASTE = """
 """
 
 REVEAL = '() => document.querySelector("#verdict").scrollIntoView({behavior: "smooth", block: "nearest"})'
-REVEAL_PATCH = '() => document.querySelector("#patch").scrollIntoView({behavior: "smooth", block: "nearest"})'
+NAME_PAIR = """
+() => document.querySelectorAll("#pair img").forEach((image, second) => {
+    image.alt = second ? "The same picture under the map of its evidence." : "The picture as it is.";
+})
+"""
 
 CSS = """
-.gradio-container {max-width: 1280px !important; width: 100%; min-width: 0; margin: 0 auto;}
+.gradio-container {max-width: 1440px !important; width: 100%; min-width: 0; margin: 0 auto;}
 .dark {--color-accent: #60a5fa;}
 :is(#hint, #doubts):not(:has(p)) {display: none;}
 #stability, #ready {min-height: 60px;}
@@ -59,8 +63,7 @@ CSS = """
 .crops img {width: 100%; image-rendering: pixelated;}
 .plot img {display: block; width: 100%; max-width: 560px;}
 .panel table {border-collapse: collapse; width: 100%; margin: 8px 0;}
-.panel th, .panel td {text-align: left; padding: 4px 8px; border-bottom: 1px solid var(--border-color-primary);
-  overflow-wrap: anywhere;}
+.panel th, .panel td {text-align: left; padding: 4px 6px !important; font-size: 0.9rem; overflow-wrap: normal;}
 .panel pre {white-space: pre-wrap; overflow-wrap: anywhere; max-height: 16em; overflow: auto; padding: 8px;
   border: 1px solid var(--border-color-primary); border-radius: 4px; font-size: 0.85rem;}
 .generated {--tone: #b3261e;}
@@ -81,6 +84,9 @@ label[data-testid="block-label"] {position: static !important; white-space: norm
   white-space: normal; text-align: left; border: 0; border-radius: 0; line-height: 1.25; overflow-wrap: anywhere;}
 #many-gallery .grid-container {grid-template-columns: repeat(auto-fill, minmax(140px, 1fr));
   grid-auto-rows: max-content; align-content: start;}
+#many-files button[aria-label="common.upload"] {display: none;}
+.dark .download-link {color: #93c5fd;}
+#many-gallery .grid-wrap {min-height: 0; max-height: 640px;}
 #many-gallery button.thumbnail-item {aspect-ratio: auto; height: auto;}
 #examples button.thumbnail-item {aspect-ratio: auto; height: auto;}
 #examples .grid-wrap {max-height: none; overflow: visible;}

@@ -406,6 +406,18 @@ def test_stability_follows_the_rate_and_belongs_to_one_result(context, result, m
     assert one.held_at(held, made(picture(9)), 0.05) == []
 
 
+def test_the_stability_test_tells_how_far_it_is(context, result):
+    class Told(list):
+        """Like Gradio's `Progress`, which counts as false until it has an iterable."""
+
+        def __call__(self, steps: tuple[int, int], desc: str) -> None:
+            steps_told.append(steps)
+
+    steps_told = []
+    one.hold(context, result, 0.05, Told())
+    assert steps_told == [(done, len(stability.CHANGES)) for done in range(1, len(stability.CHANGES) + 1)]
+
+
 def test_origin_shows_hostile_text_as_text(tmp_path):
     text = PngImagePlugin.PngInfo()
     text.add_text("parameters", "<script>alert(1)</script> Steps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1")
@@ -430,3 +442,10 @@ def test_the_report_has_the_figures_of_the_page(context, result, tmp_path):
 def test_a_plot_has_a_text_alternative(result):
     panel = style.plot(heatmap.null_plot(result.whole.evidence), 'About "it" & more')
     assert 'alt="About &quot;it&quot; &amp; more"' in panel
+
+
+def test_it_is_said_when_patches_stand_for_more_than_themselves(made):
+    assert shown.coverage(made(picture(2)).whole.evidence) == ""
+    large = made(picture(2, 640, 640)).whole.evidence
+    covered = large.boxes[0, 2] * large.boxes[0, 3] * large.n_patches / (640 * 640)
+    assert f"{covered:.0%} of the picture" in shown.coverage(large)

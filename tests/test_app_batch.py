@@ -73,13 +73,13 @@ def test_a_batch_gives_table_maps_and_files(work, detector, files):
     status, table, gallery, csv_file, json_file = work(files)[-1]
     assert "could not be analysed" in status and "Cancelled" not in status
     rows = table["value"]
-    assert [row[0] for row in rows] == ["a.png", "b.png", "letter.jpg", HOSTILE]
+    assert [row[0] for row in rows] == ["a.png", "b.png", HOSTILE, "letter.jpg"]
     evidence = detector.detect(files[0], 0.1)
     assert rows[0][1] == heatmap.VERDICTS[evidence.decision]
     assert rows[0][2:4] == [float(f"{evidence.score:.3g}"), float(f"{evidence.p_value:.3g}")]
-    assert rows[0][6:8] == [128, 96] and rows[0][9] == ""
-    assert rows[2][1] == "not analysed" and rows[2][2:9] == [None] * 7 and rows[2][9].endswith(".")
-    assert [len(row) for row in rows] == [len(many.TABLE)] * 4 and len(many.TYPES) == len(many.TABLE)
+    assert rows[0][6:8] == [128, 96]
+    assert rows[3][1].startswith("Not analysed. The file looks like text")
+    assert [len(row) for row in rows] == [len(many.TABLE)] * 3 + [2] and len(many.TYPES) == len(many.TABLE)
     drawn, caption = gallery["value"][0]
     assert len(gallery["value"]) == 3 and drawn.size == (128, 96) and f"p = {evidence.p_value:.2g}" in caption
     table = list(csv.DictReader(io.StringIO(Path(csv_file["value"]).read_text("utf-8"))))
@@ -121,13 +121,14 @@ def test_a_batch_cancelled_in_the_queue_does_not_begin(work, files):
     stop = threading.Event()
     stop.set()
     status, table, gallery, csv_file, json_file = work(files, stop)[-1]
-    assert "Cancelled</strong> after 0 of 4" in status
+    assert "Cancelled</strong> before it began" in status
     assert not any(update["visible"] for update in (table, gallery, csv_file, json_file))
 
 
 def test_stop_without_a_batch_does_nothing():
     assert many.halt(None)["interactive"] is False
     assert isinstance(many.ready()[0], threading.Event) and many.ready()[0] is not many.ready()[0]
+    assert "Waiting for the model" in many.ready()[3]
 
 
 def test_no_files_are_a_sentence(work):
@@ -207,7 +208,9 @@ def test_a_folder_is_loaded_for_this_session_alone(context, detector, other):
     assert model.go_back(context)[0] is None and detector.fingerprint in model.go_back(context)[2]
 
 
-@pytest.mark.parametrize("wanted", ["", "   ", "/nowhere/at/all", "~nobody/x", "../../etc", "a/b/c"])
+@pytest.mark.parametrize(
+    "wanted", ["", "   ", "/nowhere/at/all", "~nobody/x", "../../etc", "a/b/c", "~no_such_user/x", 300 * "a", "a\0b"]
+)
 def test_a_failure_is_one_sentence_and_keeps_the_current_model(context, other, wanted):
     current = context.load(str(other))
     choice, status, about, card = load(context, wanted, choice=current)

@@ -1,20 +1,38 @@
-"""A real browser on the real program with the bundled detector: upload, read the verdict, nothing leaves the machine.
+"""A real browser on the real program with the bundled detector: the one-picture tab as a reviewer uses it.
 
-Needs `apt-get install chromium`; without it these tests fail and say so.
+Needs `apt-get install chromium`; without it these tests fail and say so. Accessibility is checked with axe-core, which
+the package axe-playwright-python carries.
 """
 
 from __future__ import annotations
 
+import importlib.util
+import json
+from pathlib import Path
 from urllib.parse import urlparse
 
 import pytest
 
 from benchmarks import screenshot
+from mdmf_app import evidence as shown
 from mdmf_core.detector import Detector
-from mdmf_core.heatmap import VERDICTS
+from mdmf_core.heatmap import VERDICTS, layer, top_patches
 from mdmf_core.hub import BUNDLED
+from mdmf_core.images import read
+from mdmf_core.stability import CHANGES
 
 EXAMPLES = screenshot.ROOT / "examples"
+COMPOSITE = EXAMPLES / "astronaut_composite.png"
+
+
+@pytest.fixture(scope="module")
+def detector() -> Detector:
+    return Detector.from_pretrained(BUNDLED)
+
+
+@pytest.fixture(scope="module")
+def evidence(detector):
+    return detector.detect(COMPOSITE)
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +49,25 @@ def chromium():
         yield started
 
 
+@pytest.fixture(scope="module")
+def page(chromium, address):
+    """A desktop page with the composite analysed, which several tests go on with."""
+    page = screenshot.open_page(chromium, address)
+    screenshot.click_example(page, "Astronaut")
+    page.locator("#legend .bar").wait_for()
+    yield page
+    page.context.close()
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    """The script of axe-core."""
+    found = importlib.util.find_spec("axe_playwright_python")
+    if found is None:
+        pytest.fail("axe-core is missing; install it with: pip install -r requirements-dev.txt", pytrace=False)
+    return (Path(found.submodule_search_locations[0]) / "axe.min.js").read_text(encoding="utf-8")
+
+
 def upload(page, path) -> str:
     """Give the page a file; the card's text once the page has answered."""
     page.evaluate("document.querySelector('#verdict .card').dataset.old = '1'")
@@ -43,8 +80,23 @@ def sideways(page) -> bool:
     return page.evaluate("document.documentElement.scrollWidth > window.innerWidth")
 
 
-def test_upload_gives_the_detectors_verdict_and_no_request_leaves(chromium, address):
+def violations(page, axe: str) -> list[tuple[str, str]]:
+    """What axe-core calls serious or critical, each with the element."""
+    page.mouse.move(0, 0)
+    page.wait_for_timeout(500)  # colours change slowly when a button is left
+    page.evaluate(axe)
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
+    bad = [violation for violation in found if violation["impact"] in ("serious", "critical")]
+    return [(violation["id"], node["html"][:200]) for violation in bad for node in violation["nodes"]]
+
+
+def wait_for_patch(page, number: int) -> None:
+    page.locator("#patch h3", has_text=f"Patch {number} (").wait_for()
+
+
+def test_upload_gives_the_detectors_verdict_and_no_request_leaves(chromium, address, detector):
     page = chromium.new_context().new_page()
+    page.set_default_timeout(screenshot.SLOW)
     requests, errors = [], []
     page.on("request", lambda request: requests.append(request.url))
     page.on("pageerror", lambda error: errors.append(str(error)))
@@ -53,7 +105,7 @@ def test_upload_gives_the_detectors_verdict_and_no_request_leaves(chromium, addr
     text = upload(page, EXAMPLES / "china.jpg")
     page.locator("#map img").wait_for()
     page.wait_for_timeout(1500)
-    evidence = Detector.from_pretrained(BUNDLED).detect(EXAMPLES / "china.jpg")
+    evidence = detector.detect(EXAMPLES / "china.jpg")
     assert VERDICTS[evidence.decision] in text and f"{evidence.p_value:.3g}" in text and "china.jpg" in text
     assert evidence.fingerprint[:16] in page.content()
     assert page.locator("#map img").get_attribute("alt")
@@ -61,17 +113,13 @@ def test_upload_gives_the_detectors_verdict_and_no_request_leaves(chromium, addr
     assert hosts == {"127.0.0.1"} and not errors
 
 
-def test_a_bad_file_then_a_good_one(chromium, address, tmp_path):
+def test_a_bad_file_a_pasted_picture_and_the_camera(chromium, address, tmp_path):
     drawing = tmp_path / "drawing.png"
     drawing.write_text('<svg xmlns="http://www.w3.org/2000/svg" width="500" height="500"/>')
     page = screenshot.open_page(chromium, address)
     assert "SVG drawing" in upload(page, drawing)
     assert page.locator("#map img").count() == 0
     assert "No result" not in upload(page, EXAMPLES / "rocket.jpg")
-
-
-def test_a_pasted_picture_is_analysed(chromium, address):
-    page = screenshot.open_page(chromium, address)
     page.evaluate(
         """async () => {
             const canvas = Object.assign(document.createElement("canvas"), {width: 300, height: 260});
@@ -81,29 +129,134 @@ def test_a_pasted_picture_is_analysed(chromium, address):
             document.body.dispatchEvent(new ClipboardEvent("paste", {clipboardData, bubbles: true}));
         }"""
     )
-    page.locator("#verdict h2").wait_for()
-    assert "pasted.png, 300 x 260 pixels" in page.locator("#verdict").inner_text()
+    page.get_by_text("pasted.png, 300 x 260 pixels").wait_for()
+    page.get_by_text("Take a picture with the camera").click()
+    page.get_by_text("Click to Access Webcam").click()
+    page.wait_for_function("document.querySelector('#camera video')?.videoWidth > 0")
+    page.evaluate("document.querySelector('#verdict .card').dataset.old = '1'")
+    page.get_by_label("capture photo").click()
+    page.locator("#verdict .card:not([data-old]) h2").wait_for()
+    assert "No result" not in page.locator("#verdict").inner_text()
 
 
-def test_an_example_says_what_it_is_and_the_slider_changes_the_rate(chromium, address):
-    page = screenshot.open_page(chromium, address)
-    screenshot.click_example(page, "Astronaut")
+def test_an_example_says_what_it_is_and_the_slider_changes_the_rate(page):
     assert "invent the detail of the orange suit" in page.locator("#verdict").inner_text()
     page.locator("#mask img").wait_for()
     score = page.locator("#verdict dd").nth(1)
     before = score.inner_text()
     page.locator("#alpha input[type=range]").focus()
-    for _ in range(15):
-        page.keyboard.press("ArrowRight")
-    page.wait_for_function("(old) => document.querySelectorAll('#verdict dd')[1].innerText !== old", arg=before)
+    page.keyboard.press("End")
+    page.get_by_text("1 real picture in 5 would").wait_for()
     assert score.inner_text().split()[0] == before.split()[0], "the score does not depend on the rate"
+    assert score.inner_text() != before
+    page.locator("#alpha").get_by_label("reset", exact=False).click()
+    page.get_by_text("about 1 real picture in 20 would").wait_for()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_phone_needs_no_sideways_scrolling(chromium, address, scheme):
-    page = screenshot.open_page(chromium, address, 390, 844, scheme)
-    assert not sideways(page)
+def test_a_patch_is_chosen_by_click_row_and_number(page, evidence):
+    screenshot.open_tab(page, "Map")
+    view = shown.judge(read(COMPOSITE), evidence)
+    clicked = shown.patch_at(view, (int(0.45 * evidence.width), int(0.7 * evidence.height)))
+    screenshot.look_at_patch(page)
+    wait_for_patch(page, clicked + 1)
+    assert page.locator("#number input").input_value() == str(clicked + 1)
+    images = page.locator("#patch img")
+    assert images.count() == 7 and all(image.get_attribute("alt") for image in images.all())
+    best = top_patches(evidence, 3)[2]
+    page.locator("#table [data-testid=cell-2-2]").click()
+    wait_for_patch(page, best["index"] + 1)
+    text = page.locator("#patch").inner_text()
+    assert f"3 of {evidence.n_patches}" in text and f"{best['evidence_times_n']:.3g}" in text
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Enter")
+    wait_for_patch(page, top_patches(evidence, 2)[1]["index"] + 1)
+    page.locator("#number input").fill("5")
+    wait_for_patch(page, 5)
+
+
+def test_opacity_and_colours_redraw_the_map_alone(page, evidence):
+    screenshot.open_tab(page, "Map")
+    verdict = page.locator("#verdict .card").element_handle()
+    before = page.locator("#map img").get_attribute("src")
+    page.locator("#opacity input[type=range]").focus()
+    page.keyboard.press("End")
+    page.wait_for_function("(old) => document.querySelector('#map img').src !== old", arg=before)
+    for name, title in (
+        ("Witness value", "Witness function"),
+        ("p-value", "p-value of each patch"),
+        ("Distance to real pictures", layer(evidence, "share", "mmd").title),
+        ("Share of the score", "Evidence of each patch"),
+    ):
+        page.locator("#colour label", has_text=name).click()
+        page.locator("#legend strong", has_text=title).first.wait_for()
+    assert verdict.evaluate("(card) => card.isConnected"), "the card was not even drawn again"
+
+
+def test_two_clicks_analyse_a_region_alone(page):
+    screenshot.open_tab(page, "Map")
+    screenshot.look_at_region(page)
+    assert "in this region alone" in page.locator("#region").inner_text()
+    shape = "(img) => img.complete && img.naturalWidth / img.naturalHeight"
+    page.locator("#back").click()
+    page.locator("#back").wait_for(state="hidden")
+    page.wait_for_function(f"Math.abs(({shape})(document.querySelector('#map img')) - 1) < 0.02")
+    for name, number in zip("xywh", ("0", "0", "40", "200"), strict=True):
+        page.locator(f"#region-{name} input").fill(number)
+    page.locator("#look").click()
+    page.locator("#region .error").wait_for()
+    assert "at least" in page.locator("#region").inner_text()
+    page.locator("#mode label").first.click()
+
+
+def test_every_tab_shows_its_part(page, evidence):
+    screenshot.open_tab(page, "Before / after")
+    page.wait_for_function(
+        "[...document.querySelectorAll('#pair img')].filter((img) => img.naturalWidth && img.alt).length >= 2"
+    )
+    screenshot.open_tab(page, "How unusual")
+    assert f"{evidence.n_calibration:,} real pictures" in page.locator("#null img").get_attribute("alt")
+    screenshot.open_tab(page, "Origin")
+    assert "None of it enters the score" in page.locator("#origin").inner_text()
+    screenshot.hold(page)
+    text = page.locator("#stability").inner_text()
+    assert all(name in text for name in CHANGES) and ("Stable:" in text or "Not stable:" in text)
+
+
+def test_the_report_has_the_detectors_figures_and_opens_without_a_request(page, chromium, evidence, tmp_path):
+    screenshot.make_report(page)
+    files = {}
+    for kind in ("html", "json"):
+        with page.expect_download() as caught:
+            page.locator(f"#report-{kind}").click()
+        files[kind] = tmp_path / caught.value.suggested_filename
+        caught.value.save_as(files[kind])
+        assert files[kind].suffix == f".{kind}"
+    figures = json.loads(files["json"].read_text(encoding="utf-8"))
+    assert figures["picture"]["sha256"] == evidence.sha256 and figures["settings"]["alpha"] == 0.05
+    assert figures["result"]["score"] == pytest.approx(evidence.score, rel=1e-5)
+    assert len(figures["stability"]["variants"]) == len(CHANGES)
+    requests = []
+    reader = chromium.new_context(offline=True).new_page()
+    reader.on("request", lambda request: requests.append(request.url))
+    reader.goto(files["html"].as_uri())
+    text = reader.locator("body").inner_text()
+    assert evidence.sha256 in text and evidence.fingerprint in text and VERDICTS[evidence.decision] in text
+    assert [url for url in requests if not url.startswith("data:")] == [files["html"].as_uri()]
+
+
+def test_desktop_is_accessible(page, axe):
+    for name in ("Map", "Before / after", "How unusual", "Does it hold?", "Origin", "Report"):
+        screenshot.open_tab(page, name)
+        assert violations(page, axe) == [], name
+
+
+def test_a_dark_phone_is_accessible_and_needs_no_sideways_scrolling(chromium, address, axe):
+    page = screenshot.open_page(chromium, address, 390, 844, "dark")
+    assert not sideways(page) and violations(page, axe) == []
     screenshot.click_example(page, "Pagoda above a lake, the pagoda")
-    assert not sideways(page)
-    dark = page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)[0] < 80")
-    assert dark == (scheme == "dark")
+    screenshot.look_at_patch(page)
+    for name in ("Map", "Before / after", "How unusual", "Does it hold?", "Origin", "Report"):
+        screenshot.open_tab(page, name)
+        assert violations(page, axe) == [] and not sideways(page), name
+    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert sum(int(part) for part in background[4:-1].split(",")[:3]) < 150, "the page is dark"

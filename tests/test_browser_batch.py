@@ -1,0 +1,214 @@
+"""A real browser on the real program with the bundled detector: batch, cancel, downloads, two pictures, model, report.
+
+Needs `apt-get install chromium`; without it these tests fail and say so. Accessibility is checked with axe-core, which
+the package axe-playwright-python carries.
+"""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import json
+import shutil
+import zipfile
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from benchmarks import screenshot
+from mdmf_core.detector import Detector
+from mdmf_core.heatmap import VERDICTS
+from mdmf_core.hub import BUNDLED
+from mdmf_core.report import compare
+
+EXAMPLES = screenshot.ROOT / "examples"
+PICTURES = ("china.jpg", "flower.jpg", "rocket.jpg", "coffee.png", "cat_resynthesised.jpg")
+LETTER = "This is a letter and not a picture.\n" * 20
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    with screenshot.serve(tmp_path_factory.mktemp("served")) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    if not screenshot.CHROMIUM.exists():
+        pytest.fail(f"There is no {screenshot.CHROMIUM}; install it with: apt-get install chromium", pytrace=False)
+    with screenshot.browser() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def detector() -> Detector:
+    return Detector.from_pretrained(BUNDLED)
+
+
+@pytest.fixture(scope="module")
+def twelve(tmp_path_factory) -> list:
+    """Ten pictures, a letter and an empty file."""
+    folder = tmp_path_factory.mktemp("twelve")
+    paths = []
+    for number in range(10):
+        source = EXAMPLES / PICTURES[number % len(PICTURES)]
+        paths.append(folder / f"{number:02d}_{source.name}")
+        shutil.copy(source, paths[-1])
+    for name, text in (("letter.jpg", LETTER), ("empty.png", "")):
+        paths.append(folder / name)
+        paths[-1].write_text(text)
+    return paths
+
+
+@pytest.fixture
+def page(chromium, address):
+    """The page on its own, which no error and no request to elsewhere may leave."""
+    opened = screenshot.open_page(chromium, address)
+    errors = []
+    opened.on("pageerror", lambda error: errors.append(str(error)))
+    opened.on("request", lambda request: errors.append(request.url) if _leaves(request.url, address) else None)
+    yield opened
+    opened.context.close()
+    assert not errors
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    """The script of axe-core."""
+    found = importlib.util.find_spec("axe_playwright_python")
+    if found is None:
+        pytest.fail("axe-core is missing; install it with: pip install -r requirements-dev.txt", pytrace=False)
+    return (Path(found.submodule_search_locations[0]) / "axe.min.js").read_text(encoding="utf-8")
+
+
+def serious(page, axe: str) -> list[tuple[str, str]]:
+    """What axe-core calls serious or critical, each with its first element."""
+    page.mouse.move(0, 0)
+    page.wait_for_timeout(800)  # colours change slowly when a button is left
+    page.evaluate(axe)
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
+    return [(v["id"], v["nodes"][0]["html"][:200]) for v in found if v["impact"] in ("serious", "critical")]
+
+
+def _leaves(url: str, address: str) -> bool:
+    return not url.startswith((address, "data:", "blob:"))
+
+
+def begin(page, files) -> None:
+    screenshot.open_tab(page, "Many pictures")
+    page.locator("#many-files input[type=file]").set_input_files(files)
+    page.locator("#many-files .file-preview").wait_for()
+    page.locator("#many-begin").click()
+
+
+def download(page, button: str, folder) -> str:
+    with page.expect_download() as waiting:
+        page.locator(button).click()
+    path = folder / waiting.value.suggested_filename
+    waiting.value.save_as(path)
+    return path.read_text("utf-8")
+
+
+def column(page, number: int) -> list[str]:
+    """The cells of a column of the table, as shown from the top."""
+    return [
+        text.strip() for text in page.locator(f"#many-table [data-col='{number}'][role=gridcell]").all_inner_texts()
+    ]
+
+
+def sort(page, heading: str) -> None:
+    """Sort by a column through the menu of its heading."""
+    head = page.locator(f"#many-table th[title='{heading}']")
+    head.hover()
+    head.get_by_role("button", name="Open cell menu").click()
+    page.get_by_role("menuitem", name="Sort ascending").click()
+
+
+def test_twelve_files_of_which_two_are_bad(page, twelve, detector, tmp_path):
+    begin(page, twelve)
+    page.locator("#many-status progress[value]").wait_for()
+    assert " of 12 done, about " in page.locator("#many-status").inner_text()
+    page.locator("#many-csv").wait_for()
+    status = page.locator("#many-status").inner_text()
+    assert "of 10 pictures" in status and "2 files could not be analysed" in status
+    expect(page.locator("#many-gallery img")).to_have_count(10)
+    rows = list(csv.DictReader(download(page, "#many-csv", tmp_path).splitlines()))
+    data = json.loads(download(page, "#many-json", tmp_path))
+    assert [row["name"] for row in rows] == [row["name"] for row in data["rows"]] == [path.name for path in twelve]
+    evidence = detector.detect(twelve[3])
+    assert float(rows[3]["score"]) == data["rows"][3]["score"] == pytest.approx(evidence.score, rel=1e-4, abs=1e-6)
+    assert data["rows"][3]["decision"] == evidence.decision and data["fingerprint"] == detector.fingerprint
+    assert all(row["q_value"] >= row["p_value"] for row in data["rows"][:10])
+    assert "looks like text" in rows[10]["error"] and rows[11]["error"].endswith(".") and not rows[11]["score"]
+
+
+def test_a_batch_is_cancelled_and_what_is_done_stays(page, twelve, tmp_path):
+    begin(page, twelve)
+    page.locator("#many-status progress[value]").wait_for()
+    page.locator("#many-cancel").click()
+    page.locator("#many-csv").wait_for()
+    assert "Cancelled after" in page.locator("#many-status").inner_text()
+    data = json.loads(download(page, "#many-json", tmp_path))
+    assert 0 < len(data["rows"]) < 12
+    expect(page.locator("#many-begin")).to_be_enabled()
+    expect(page.locator("#many-cancel")).to_be_disabled()
+
+
+def test_an_archive_then_sorted_and_filtered(page, twelve, tmp_path):
+    archive = tmp_path / "pictures.zip"
+    with zipfile.ZipFile(archive, "w") as packed:
+        for path in (twelve[10], *twelve[:4]):
+            packed.write(path, f"folder/{path.name}")
+    begin(page, archive)
+    page.locator("#many-csv").wait_for()
+    assert "of 4 pictures" in page.locator("#many-status").inner_text()
+    names = [f"pictures.zip/folder/{path.name}" for path in (*twelve[:4], twelve[10])]
+    assert column(page, 0) == names, "bad files come last"
+    assert column(page, 1)[4].startswith("Not analysed. The file looks like text")
+    sizes = column(page, 8)[:4]
+    assert sizes != sorted(sizes, key=float)
+    sort(page, "KB")
+    expect(page.locator("#many-table [data-col='8'][role=gridcell]")).to_have_text([*sorted(sizes, key=float), ""])
+    page.locator("#many-table input[type=text]").fill("flower")
+    expect(page.locator("#many-table [data-col='0'][role=gridcell]")).to_have_text([names[1]])
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_the_tabs_are_accessible_and_need_no_sideways_scrolling(chromium, address, twelve, axe, width, scheme):
+    page = screenshot.open_page(chromium, address, width, 844, scheme)
+    begin(page, [*twelve[:2], twelve[10]])
+    page.locator("#many-csv").wait_for()
+    expect(page.locator("#many-gallery img")).to_have_count(2)
+    for name in ("Many pictures", "Two pictures", "Model"):
+        screenshot.open_tab(page, name)
+        if name == "Two pictures":
+            page.locator("#compare-first input[type=file]").set_input_files(twelve[0])
+            page.locator("#compare-first-map img").wait_for()
+        assert not page.evaluate("document.documentElement.scrollWidth > window.innerWidth"), name
+        assert serious(page, axe) == [], name
+    page.context.close()
+
+
+def test_two_pictures_side_by_side(page, detector):
+    screenshot.open_tab(page, "Two pictures")
+    paths = [EXAMPLES / "china.jpg", EXAMPLES / "flower.jpg"]
+    page.locator("#compare-first input[type=file]").set_input_files(paths[0])
+    page.locator("#compare-first-map img").wait_for()
+    page.locator("#compare-second input[type=file]").set_input_files(paths[1])
+    page.locator("#compare-second-map img").wait_for()
+    found = [detector.detect(path) for path in paths]
+    assert compare(*found)["sentence"] in page.locator("#compare-together").inner_text()
+    for name, evidence in zip(("first", "second"), found, strict=True):
+        text = page.locator(f"#compare-{name}-card").inner_text()
+        assert VERDICTS[evidence.decision] in text and f"{evidence.p_value:.3g}" in text
+
+
+def test_the_model_is_told_and_a_wrong_one_changes_nothing(page, detector):
+    screenshot.open_tab(page, "Model")
+    assert detector.fingerprint in page.locator("#model-about").inner_text()
+    page.locator("#model-wanted").locator("input, textarea").fill("/nowhere/at/all")
+    page.locator("#model-load").click()
+    page.locator("#model-status [role=alert]").wait_for()
+    assert "The model in use stays." in page.locator("#model-status").inner_text()
+    assert detector.fingerprint in page.locator("#model-about").inner_text()
