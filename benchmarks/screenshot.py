@@ -123,6 +123,9 @@ def open_tab(page: Page, name: str) -> None:
 def click_map(page: Page, across: float, down: float) -> None:
     """Click the map at shares of its width and height."""
     image = page.locator("#map img")
+    page.wait_for_function(
+        "(({complete, naturalWidth}) => complete && naturalWidth)(document.querySelector('#map img'))"
+    )
     image.scroll_into_view_if_needed()
     size = image.bounding_box()
     image.click(position={"x": across * size["width"], "y": down * size["height"]})
@@ -136,8 +139,10 @@ def look_at_patch(page: Page) -> None:
 
 def look_at_region(page: Page) -> None:
     page.locator("#mode label").nth(1).click()
+    before = page.locator("#map img").get_attribute("src")
     click_map(page, 0.25, 0.55)
     page.get_by_text("First corner set").wait_for()
+    page.wait_for_function("(old) => document.querySelector('#map img').src !== old", arg=before)
     click_map(page, 0.65, 0.95)
     page.get_by_text("Region set").wait_for()
     page.locator("#look").click()

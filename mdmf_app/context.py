@@ -23,6 +23,7 @@ ALPHA = 0.05
 ONE_HOUR = 3600
 MOST_MODELS = 3
 MODEL_QUEUE = {"concurrency_id": "model", "concurrency_limit": 1}
+LOADING_QUEUE = {"concurrency_id": "loading", "concurrency_limit": 1}  # a long download holds up nobody's picture
 PRIVATE = {"api_visibility": "private"}
 QUICK = {**PRIVATE, "queue": False, "show_progress": "hidden"}
 

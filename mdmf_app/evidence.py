@@ -383,9 +383,9 @@ def neighbours(pixels: np.ndarray, evidence: Evidence, patch: int) -> str:
 # A region
 
 
-def region_card(view: View) -> str:
-    """What was found in a region alone."""
-    evidence = view.evidence
+def region_card(view: View, alpha: float) -> str:
+    """What was found in a region alone, under a false-alarm rate."""
+    evidence = at_rate(view.evidence, alpha)
     x, y, w, h = extent(evidence)
     figures = {
         "Region": f"x {x:,}, y {y:,}, {w:,} x {h:,} pixels",

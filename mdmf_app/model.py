@@ -23,7 +23,7 @@ from huggingface_hub.utils import HFValidationError, validate_repo_id
 from markdown_it import MarkdownIt
 
 from mdmf_app import style
-from mdmf_app.context import MODEL_QUEUE, QUICK, Choice, Context
+from mdmf_app.context import LOADING_QUEUE, QUICK, Choice, Context
 from mdmf_core.detector import CheckpointError, Detector
 from mdmf_core.hub import CARD, FILES, TIMEOUT
 from mdmf_core.report import FACTS, STATISTICS
@@ -75,7 +75,7 @@ def tab(context: Context, chosen: gr.State) -> None:
         "outputs": outputs,
         "api_visibility": "private",
         "show_progress": "hidden",
-        **MODEL_QUEUE,
+        **LOADING_QUEUE,
     }
     gr.on([load_it.click, wanted.submit, revision.submit], **load)
     reset.click(partial(go_back, context), None, outputs, **QUICK)

@@ -7,7 +7,7 @@ the session keeps for an hour: `Result`, the region's `View`, and the changes th
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -40,9 +40,9 @@ HELD_INTRO = (
     "Takes some seconds."
 )
 REPORT_INTRO = (
-    "One file to hand on: verdict, figures, map, top patches, this test of stability, what the file says of itself, "
-    "method, limits, and what identifies picture and model. It opens without a network and prints to a clean PDF. "
-    "The JSON file holds the same figures."
+    "One file about the whole picture to hand on: verdict, figures, map, top patches, the stability test, what the "
+    "file says of itself, method, limits, and what identifies picture and model. It opens without a network and prints "
+    "to a clean PDF. The JSON file holds the same figures."
 )
 
 Held = tuple[Result, list[stability.Variant]]
@@ -176,7 +176,7 @@ def analyse_region(
     except (ImageError, ValueError, CheckpointError) as error:
         return kept[0], style.error_card(str(error)), *kept[1:]
     view = shown.judge(result.picture, found)
-    return view, shown.region_card(view), gr.update(visible=True), None
+    return view, shown.region_card(view, alpha), gr.update(visible=True), None
 
 
 def hold(
@@ -218,14 +218,17 @@ def held_at(held: Held | None, result: Result, alpha: float) -> list[stability.V
     return [v if v.error else replace(v, decision=decide(v.p_value, alpha)) for v in held[1]]
 
 
-def change_rate(result: Result | None, held: Held | None, alpha: float) -> tuple[Any, Any, Any]:
-    """Card, null plot and stability under another rate; nothing is analysed again."""
+def change_rate(
+    result: Result | None, region: View | None, held: Held | None, alpha: float
+) -> tuple[Any, Any, Any, Any]:
+    """Card, null plot, the region's card and stability under another rate; nothing is analysed again."""
     if result is None:
-        return gr.skip(), gr.skip(), gr.skip()
-    variants = held_at(held, result, alpha)
+        return (gr.skip(),) * 4
+    view, variants = result.view(region), held_at(held, result, alpha)
     return (
         show_card(result, alpha),
         show_null(result, alpha),
+        gr.skip() if view is result.whole else shown.region_card(view, alpha),
         shown.stability_panel(variants, alpha) if variants else gr.skip(),
     )
 
@@ -305,6 +308,24 @@ class MapPanel:
 
 
 @dataclass(frozen=True)
+class Panels:
+    """Everything below the card."""
+
+    column: gr.Column
+    parts: MapPanel
+    before_after: gr.Tab
+    pair: gr.ImageSlider
+    null: gr.HTML
+    test: gr.Button
+    steady: gr.HTML
+    origin: gr.HTML
+    make: gr.Button
+    ready: gr.HTML
+    page: gr.DownloadButton
+    data: gr.DownloadButton
+
+
+@dataclass(frozen=True)
 class Kept:
     """What a session keeps."""
 
@@ -314,10 +335,6 @@ class Kept:
     region: gr.State
     corner: gr.State
     held: gr.State
-
-
-def kept() -> Kept:
-    return Kept(*(gr.State(time_to_live=ONE_HOUR) for _ in range(6)))
 
 
 def sources() -> Sources:
@@ -431,117 +448,141 @@ def region_fields() -> tuple[gr.Accordion, list[gr.Number], gr.Button, gr.Button
     return closer, box, look, back, found
 
 
+def panels_below() -> Panels:
+    """The tabs below the card; hidden until there is a result."""
+    with gr.Column(visible=False) as column, gr.Tabs():
+        with gr.Tab("Map"):
+            parts = map_panel()
+        with gr.Tab("Before / after") as before_after:
+            pair = gr.ImageSlider(
+                label="Drag the line: the picture left, its map right",
+                format="png",
+                interactive=False,
+                buttons=["fullscreen"],
+                max_height=700,
+                elem_id="pair",
+            )
+        with gr.Tab("How unusual"):
+            null = gr.HTML(elem_id="null")
+        with gr.Tab("Does it hold?"):
+            gr.HTML(f"<p>{HELD_INTRO}</p>")
+            test = gr.Button("Does it hold?", variant="primary", elem_id="hold")
+            steady = gr.HTML(elem_id="stability")
+        with gr.Tab("Origin"):
+            origin = gr.HTML(elem_id="origin")
+        with gr.Tab("Report"):
+            gr.HTML(f"<p>{REPORT_INTRO}</p>")
+            make = gr.Button("Make the report", variant="primary", elem_id="make")
+            ready = gr.HTML(elem_id="ready")
+            with gr.Row():
+                page = gr.DownloadButton("Download report (HTML)", visible=False, elem_id="report-html")
+                data = gr.DownloadButton("Download figures (JSON)", visible=False, elem_id="report-json")
+    return Panels(column, parts, before_after, pair, null, test, steady, origin, make, ready, page, data)
+
+
+# Events
+
+
 def tab(context: Context, chosen: gr.State) -> None:
     """Drop, paste, camera, pick or example; card and panels."""
-    state = kept()
+    state = Kept(*(gr.State(time_to_live=ONE_HOUR) for _ in range(6)))
     with gr.Row():
         with gr.Column(scale=2, min_width=300):
             given = sources()
         with gr.Column(scale=5, min_width=300):
             verdict = gr.HTML(style.notice(WAITING), elem_id="verdict")
-            with gr.Column(visible=False) as panels, gr.Tabs():
-                with gr.Tab("Map"):
-                    parts = map_panel()
-                with gr.Tab("Before / after") as before_after:
-                    pair = gr.ImageSlider(
-                        label="Drag the line: the picture left, its map right",
-                        format="png",
-                        interactive=False,
-                        buttons=["fullscreen"],
-                        max_height=700,
-                        elem_id="pair",
-                    )
-                with gr.Tab("How unusual"):
-                    null = gr.HTML(elem_id="null")
-                with gr.Tab("Does it hold?"):
-                    gr.HTML(f"<p>{HELD_INTRO}</p>")
-                    test = gr.Button("Does it hold?", variant="primary", elem_id="hold")
-                    steady = gr.HTML(elem_id="stability")
-                with gr.Tab("Origin"):
-                    origin = gr.HTML(elem_id="origin")
-                with gr.Tab("Report"):
-                    gr.HTML(f"<p>{REPORT_INTRO}</p>")
-                    make = gr.Button("Make the report", variant="primary", elem_id="make")
-                    ready = gr.HTML(elem_id="ready")
-                    with gr.Row():
-                        page = gr.DownloadButton("Download report (HTML)", visible=False, elem_id="report-html")
-                        data = gr.DownloadButton("Download figures (JSON)", visible=False, elem_id="report-json")
+            panels = panels_below()
+    drawn = wire_map(context, state, given.alpha, panels.parts)
+    wire_picture(context, state, given, verdict, panels, chosen, drawn)
+    wire_on_demand(context, state, given.alpha, panels)
+    panels.before_after.select(pair_of, drawn, panels.pair, **QUICK).then(None, js=style.NAME_PAIR, **QUICK)
+    given.alpha.change(
+        change_rate,
+        [state.result, state.region, state.held, given.alpha],
+        [verdict, panels.null, panels.parts.found, panels.steady],
+        trigger_mode="always_last",
+        **QUICK,
+    )
+
+
+def wire_picture(
+    context: Context,
+    state: Kept,
+    given: Sources,
+    verdict: gr.HTML,
+    panels: Panels,
+    chosen: gr.State,
+    drawn: list[gr.blocks.Block],
+) -> None:
+    """What happens when a picture comes, or another model is chosen for it."""
 
     def pick(event: gr.SelectData) -> tuple[str, dict]:
         """The example that was clicked."""
         example = given.examples[event.index]
         return str(EXAMPLES / example["file"]), example
 
-    drawn = wire_map(context, state, given.alpha, parts)
-    begin = [given.drop.upload(take, given.drop, [state.path, given.drop, state.example, given.gallery], **QUICK)]
-    begin += [given.camera.input(take, given.camera, [state.path, given.camera, state.example, given.gallery], **QUICK)]
-    begin += [given.gallery.select(pick, None, [state.path, state.example], **QUICK)]
     call = {
         "fn": partial(analyse, context),
         "inputs": [state.path, given.alpha, state.example, chosen],
-        "outputs": [state.result, verdict, panels, parts.mask],
+        "outputs": [state.result, verdict, panels.column, panels.parts.mask],
         "show_progress_on": verdict,
         **PRIVATE,
         **MODEL_QUEUE,
     }
+    begun = [given.gallery.select(pick, None, [state.path, state.example], **QUICK)]
+    for source, event in ((given.drop, given.drop.upload), (given.camera, given.camera.input)):
+        begun.append(event(take, source, [state.path, source, state.example, given.gallery], **QUICK))
+    fill, filled = filling(state, verdict, panels)
+    for event in (*(event.success(**call) for event in begun), chosen.change(**call)):
+        full = event.then(fill, [state.result, panels.parts.colour, panels.parts.opacity, given.alpha], filled, **QUICK)
+        full.then(None, js=style.REVEAL, **QUICK)
+        full.then(pair_of, drawn, panels.pair, **QUICK).then(None, js=style.NAME_PAIR, **QUICK)
+        event.then(show_origin, state.result, panels.origin, **QUICK)
+
+
+def filling(
+    state: Kept, verdict: gr.HTML, panels: Panels
+) -> tuple[Callable[..., dict[gr.blocks.Block, Any]], list[gr.blocks.Block]]:
+    """The handler that shows a new result in all panels, and the components that it sets."""
+    parts = panels.parts
     emptied = [state.region, state.corner, state.held, parts.number, *parts.box]
-    blank = [parts.hint, parts.found, steady, ready]
-    hidden = [parts.back, page, data]
+    blank = [parts.hint, parts.found, panels.steady, panels.ready]
+    hidden = [parts.back, panels.page, panels.data]
+    drawn = [parts.image, parts.legend, parts.doubts]
 
     def fill(result: Result | None, colour: str, opacity: float, alpha: float) -> dict[gr.blocks.Block, Any]:
         """Every panel of a new result, and nothing of the one before."""
         if result is None:
             return {parts.hint: ""}
-        start = show_map(result, None, colour, opacity, None, None)
         return {
             **dict.fromkeys(emptied),
             **dict.fromkeys(blank, ""),
             **dict.fromkeys(hidden, gr.update(visible=False)),
-            **dict(zip((parts.image, parts.legend, parts.doubts), start, strict=True)),
+            **dict(zip(drawn, show_map(result, None, colour, opacity, None, None), strict=True)),
             verdict: show_card(result, alpha),
             parts.patch: show_patch(result, None, None),
             parts.table: show_table(result, None),
-            null: show_null(result, alpha),
+            panels.null: show_null(result, alpha),
         }
 
-    drawing = [state.result, parts.colour, parts.opacity, given.alpha]
-    filled = [
-        verdict,
-        *emptied,
-        *blank,
-        *hidden,
-        parts.image,
-        parts.legend,
-        parts.doubts,
-        parts.patch,
-        parts.table,
-        null,
-    ]
-    found = [event.success(**call) for event in begin] + [chosen.change(**call)]
-    for event in found:
-        event.then(fill, drawing, filled, **QUICK).then(None, js=style.REVEAL, **QUICK)
-        event.then(show_origin, state.result, origin, **QUICK)
-    given.alpha.change(
-        change_rate,
-        [state.result, state.held, given.alpha],
-        [verdict, null, steady],
-        trigger_mode="always_last",
-        **QUICK,
-    )
-    before_after.select(pair_of, drawn, pair, **QUICK).then(None, js=style.NAME_PAIR, **QUICK)
+    return fill, [*emptied, *blank, *hidden, *drawn, verdict, parts.patch, parts.table, panels.null]
+
+
+def wire_on_demand(context: Context, state: Kept, alpha: gr.Slider, panels: Panels) -> None:
+    """The stability test and the report."""
     on_demand = {"show_progress": "full", **PRIVATE, **MODEL_QUEUE}
-    test.click(
+    panels.test.click(
         partial(show_stability, context),
-        [state.result, given.alpha],
-        [state.held, steady],
-        show_progress_on=steady,
+        [state.result, alpha],
+        [state.held, panels.steady],
+        show_progress_on=panels.steady,
         **on_demand,
     )
-    make.click(
-        partial(make_report, context, Path(page.GRADIO_CACHE)),
-        [state.result, state.held, given.alpha],
-        [state.held, steady, ready, page, data],
-        show_progress_on=ready,
+    panels.make.click(
+        partial(make_report, context, Path(panels.page.GRADIO_CACHE)),
+        [state.result, state.held, alpha],
+        [state.held, panels.steady, panels.ready, panels.page, panels.data],
+        show_progress_on=panels.ready,
         **on_demand,
     )
 

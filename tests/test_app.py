@@ -275,7 +275,7 @@ def test_nothing_but_a_picture_a_region_and_the_stability_test_runs_the_detector
         image, legend, _ = one.show_map(result, None, colour, 0.3, 2, None, *BOX)
         assert image.width >= shown.SMALLEST_SHOWN and "gradient" in legend
     assert "Patch 2 " in one.show_patch(result, None, 2)
-    assert "1 real picture in 10" in one.change_rate(result, None, 0.1)[0]
+    assert "1 real picture in 10" in one.change_rate(result, None, None, 0.1)[0]
     assert len(one.show_table(result, None)) == result.whole.evidence.n_patches
     assert len(one.pair_of(result, None, "share", 0.5)) == 2
     assert "svg" in one.show_null(result, 0.05)
@@ -380,6 +380,14 @@ def test_a_region_is_analysed_densely_and_shown_alone(context, result):
 def test_a_region_that_cannot_be_used_is_a_sentence(context, result, box, words):
     _, card, _, _ = one.analyse_region(context, result, 0.05, *box)
     assert "No result" in card and words in card
+
+
+def test_a_region_is_judged_at_the_rate_that_is_set(context, result):
+    region = one.analyse_region(context, result, 0.05, *BOX)[0]
+    just_above, just_below = region.evidence.p_value + 0.001, region.evidence.p_value - 0.001
+    assert heatmap.VERDICTS["generated"] in shown.region_card(region, just_above)
+    assert heatmap.VERDICTS["generated"] not in shown.region_card(region, just_below)
+    assert "in this region alone" in one.change_rate(result, region, None, 0.1)[2]
 
 
 def test_a_region_of_another_picture_is_not_shown(context, result, made):
