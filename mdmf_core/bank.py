@@ -104,7 +104,7 @@ def build(
     say(f"bank: {facts['points']} points for {facts['points_uncompressed']} patches (real, generated)")
     say(f"calibration: {len(calibration)} pictures of {len(facts['calibration'])} sources")
     error = facts["compression_error"]
-    say(f"compression: |s - s_full| {error['mean']:.4f} on average, {error['max']:.4f} at most, in null deviations")
+    say(f"compression: |s - s_full| {error['mean']:.1e} on average, {error['max']:.1e} at most, in null deviations")
     return Reference(*small, nulls, patch_nulls, facts)
 
 
