@@ -44,6 +44,13 @@ FLAGS = (
 START_SECONDS = 90
 
 
+def free_port() -> int:
+    """A port of this machine that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 @contextmanager
 def serve(folder: Path) -> Iterator[str]:
     """The address of `python app.py`, run from another folder, with the bundled detector.
@@ -51,9 +58,7 @@ def serve(folder: Path) -> Iterator[str]:
     Raises:
         RuntimeError: it ended, or did not answer in time; with what it printed.
     """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     address = f"http://127.0.0.1:{port}/"
     settings = {name: value for name, value in os.environ.items() if not name.startswith(("MDMF_", "GRADIO_"))}
     settings |= {"GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_SERVER_PORT": str(port)}

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
 from tiny import make_checkpoint, picture
+
+from benchmarks import screenshot
+from mdmf_core import hub
+from mdmf_core.detector import Detector
 
 torch.set_num_threads(1)  # small tensors; two threads only wait for each other
 
@@ -24,3 +29,48 @@ def photo(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("photo") / "photo.png"
     Image.fromarray(picture(100)).save(path)
     return path
+
+
+@pytest.fixture(scope="session")
+def detector(checkpoint) -> Detector:
+    """A detector with random weights."""
+    return Detector.from_pretrained(checkpoint)
+
+
+@pytest.fixture(scope="module")
+def context(detector):
+    """What the page's tabs share, around the detector with random weights."""
+    from mdmf_app.context import Context
+
+    return Context(detector)
+
+
+@pytest.fixture(scope="session")
+def bundled() -> Detector:
+    """The bundled detector."""
+    return Detector.from_pretrained(hub.BUNDLED)
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    """`python app.py` with the bundled detector, running."""
+    with screenshot.serve(tmp_path_factory.mktemp("served")) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """A headless browser."""
+    if not screenshot.CHROMIUM.exists():
+        pytest.fail(f"There is no {screenshot.CHROMIUM}; install it with: apt-get install chromium", pytrace=False)
+    with screenshot.browser() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """The script of axe-core."""
+    found = importlib.util.find_spec("axe_playwright_python")
+    if found is None:
+        pytest.fail("axe-core is missing; install it with: pip install -r requirements-dev.txt", pytrace=False)
+    return (Path(found.submodule_search_locations[0]) / "axe.min.js").read_text(encoding="utf-8")

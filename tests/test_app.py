@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from PIL import Image, PngImagePlugin
 from tiny import make_checkpoint, picture
 
 import app
+from benchmarks.screenshot import free_port
 from mdmf_app import context as contexts
 from mdmf_app import evidence as shown
 from mdmf_app import one, style
@@ -29,22 +29,6 @@ from mdmf_core.images import read
 from mdmf_core.provenance import read_provenance
 
 BOX = (0, 0, 96, 72)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-@pytest.fixture(scope="module")
-def detector(checkpoint) -> Detector:
-    return Detector.from_pretrained(checkpoint)
-
-
-@pytest.fixture(scope="module")
-def context(detector) -> Context:
-    return Context(detector)
 
 
 @pytest.fixture

@@ -16,22 +16,11 @@ from PIL import Image
 from tiny import make_checkpoint, picture
 
 from mdmf_app import compare, many, model
-from mdmf_app.context import Choice, Context
+from mdmf_app.context import Choice
 from mdmf_core import batch, heatmap, report
-from mdmf_core.detector import Detector
 from mdmf_core.images import read
 
 HOSTILE = "<img src=x onerror=alert(1)>.png"
-
-
-@pytest.fixture(scope="module")
-def detector(checkpoint) -> Detector:
-    return Detector.from_pretrained(checkpoint)
-
-
-@pytest.fixture(scope="module")
-def context(detector) -> Context:
-    return Context(detector)
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,6 @@ from tiny import picture
 
 from mdmf_core import batch
 from mdmf_core.batch import Item, Row, adjust, gather, run, to_csv, to_json
-from mdmf_core.detector import Detector
 
 
 def png(seed: int = 0) -> bytes:
@@ -45,11 +44,6 @@ def files_in(folder: Path) -> list[Path]:
 
 def errors(items: list[Item]) -> dict[str, str]:
     return {item.name: item.error for item in items if item.error}
-
-
-@pytest.fixture(scope="module")
-def detector(checkpoint: Path) -> Detector:
-    return Detector.from_pretrained(checkpoint)
 
 
 @pytest.fixture

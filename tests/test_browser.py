@@ -6,18 +6,15 @@ the package axe-playwright-python carries.
 
 from __future__ import annotations
 
-import importlib.util
 import json
-from pathlib import Path
 from urllib.parse import urlparse
 
 import pytest
+from accessible import violations
 
 from benchmarks import screenshot
 from mdmf_app import evidence as shown
-from mdmf_core.detector import Detector
 from mdmf_core.heatmap import VERDICTS, layer, top_patches
-from mdmf_core.hub import BUNDLED
 from mdmf_core.images import read
 from mdmf_core.stability import CHANGES
 
@@ -26,27 +23,8 @@ COMPOSITE = EXAMPLES / "astronaut_composite.png"
 
 
 @pytest.fixture(scope="module")
-def detector() -> Detector:
-    return Detector.from_pretrained(BUNDLED)
-
-
-@pytest.fixture(scope="module")
-def evidence(detector):
-    return detector.detect(COMPOSITE)
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory):
-    with screenshot.serve(tmp_path_factory.mktemp("served")) as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    if not screenshot.CHROMIUM.exists():
-        pytest.fail(f"There is no {screenshot.CHROMIUM}; install it with: apt-get install chromium", pytrace=False)
-    with screenshot.browser() as started:
-        yield started
+def evidence(bundled):
+    return bundled.detect(COMPOSITE)
 
 
 @pytest.fixture(scope="module")
@@ -57,15 +35,6 @@ def page(chromium, address):
     page.locator("#legend .bar").wait_for()
     yield page
     page.context.close()
-
-
-@pytest.fixture(scope="module")
-def axe() -> str:
-    """The script of axe-core."""
-    found = importlib.util.find_spec("axe_playwright_python")
-    if found is None:
-        pytest.fail("axe-core is missing; install it with: pip install -r requirements-dev.txt", pytrace=False)
-    return (Path(found.submodule_search_locations[0]) / "axe.min.js").read_text(encoding="utf-8")
 
 
 def upload(page, path) -> str:
@@ -80,21 +49,11 @@ def sideways(page) -> bool:
     return page.evaluate("document.documentElement.scrollWidth > window.innerWidth")
 
 
-def violations(page, axe: str) -> list[tuple[str, str]]:
-    """What axe-core calls serious or critical, each with the element."""
-    page.mouse.move(0, 0)
-    page.wait_for_timeout(500)  # colours change slowly when a button is left
-    page.evaluate(axe)
-    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
-    bad = [violation for violation in found if violation["impact"] in ("serious", "critical")]
-    return [(violation["id"], node["html"][:200]) for violation in bad for node in violation["nodes"]]
-
-
 def wait_for_patch(page, number: int) -> None:
     page.locator("#patch h3", has_text=f"Patch {number} (").wait_for()
 
 
-def test_upload_gives_the_detectors_verdict_and_no_request_leaves(chromium, address, detector):
+def test_upload_gives_the_detectors_verdict_and_no_request_leaves(chromium, address, bundled):
     page = chromium.new_context().new_page()
     page.set_default_timeout(screenshot.SLOW)
     requests, errors = [], []
@@ -105,7 +64,7 @@ def test_upload_gives_the_detectors_verdict_and_no_request_leaves(chromium, addr
     text = upload(page, EXAMPLES / "china.jpg")
     page.locator("#map img").wait_for()
     page.wait_for_timeout(1500)
-    evidence = detector.detect(EXAMPLES / "china.jpg")
+    evidence = bundled.detect(EXAMPLES / "china.jpg")
     assert VERDICTS[evidence.decision] in text and f"{evidence.p_value:.3g}" in text and "china.jpg" in text
     assert evidence.fingerprint[:16] in page.content()
     assert page.locator("#map img").get_attribute("alt")

@@ -7,43 +7,21 @@ the package axe-playwright-python carries.
 from __future__ import annotations
 
 import csv
-import importlib.util
 import json
 import shutil
 import zipfile
-from pathlib import Path
 
 import pytest
+from accessible import violations
 from playwright.sync_api import expect
 
 from benchmarks import screenshot
-from mdmf_core.detector import Detector
 from mdmf_core.heatmap import VERDICTS
-from mdmf_core.hub import BUNDLED
 from mdmf_core.report import compare
 
 EXAMPLES = screenshot.ROOT / "examples"
 PICTURES = ("china.jpg", "flower.jpg", "rocket.jpg", "coffee.png", "cat_resynthesised.jpg")
 LETTER = "This is a letter and not a picture.\n" * 20
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory):
-    with screenshot.serve(tmp_path_factory.mktemp("served")) as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    if not screenshot.CHROMIUM.exists():
-        pytest.fail(f"There is no {screenshot.CHROMIUM}; install it with: apt-get install chromium", pytrace=False)
-    with screenshot.browser() as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def detector() -> Detector:
-    return Detector.from_pretrained(BUNDLED)
 
 
 @pytest.fixture(scope="module")
@@ -71,24 +49,6 @@ def page(chromium, address):
     yield opened
     opened.context.close()
     assert not errors
-
-
-@pytest.fixture(scope="module")
-def axe() -> str:
-    """The script of axe-core."""
-    found = importlib.util.find_spec("axe_playwright_python")
-    if found is None:
-        pytest.fail("axe-core is missing; install it with: pip install -r requirements-dev.txt", pytrace=False)
-    return (Path(found.submodule_search_locations[0]) / "axe.min.js").read_text(encoding="utf-8")
-
-
-def serious(page, axe: str) -> list[tuple[str, str]]:
-    """What axe-core calls serious or critical, each with its first element."""
-    page.mouse.move(0, 0)
-    page.wait_for_timeout(800)  # colours change slowly when a button is left
-    page.evaluate(axe)
-    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
-    return [(v["id"], v["nodes"][0]["html"][:200]) for v in found if v["impact"] in ("serious", "critical")]
 
 
 def _leaves(url: str, address: str) -> bool:
@@ -125,7 +85,7 @@ def sort(page, heading: str) -> None:
     page.get_by_role("menuitem", name="Sort ascending").click()
 
 
-def test_twelve_files_of_which_two_are_bad(page, twelve, detector, tmp_path):
+def test_twelve_files_of_which_two_are_bad(page, twelve, bundled, tmp_path):
     begin(page, twelve)
     page.locator("#many-status progress[value]").wait_for()
     assert " of 12 done, about " in page.locator("#many-status").inner_text()
@@ -136,9 +96,9 @@ def test_twelve_files_of_which_two_are_bad(page, twelve, detector, tmp_path):
     rows = list(csv.DictReader(download(page, "#many-csv", tmp_path).splitlines()))
     data = json.loads(download(page, "#many-json", tmp_path))
     assert [row["name"] for row in rows] == [row["name"] for row in data["rows"]] == [path.name for path in twelve]
-    evidence = detector.detect(twelve[3])
+    evidence = bundled.detect(twelve[3])
     assert float(rows[3]["score"]) == data["rows"][3]["score"] == pytest.approx(evidence.score, rel=1e-4, abs=1e-6)
-    assert data["rows"][3]["decision"] == evidence.decision and data["fingerprint"] == detector.fingerprint
+    assert data["rows"][3]["decision"] == evidence.decision and data["fingerprint"] == bundled.fingerprint
     assert all(row["q_value"] >= row["p_value"] for row in data["rows"][:10])
     assert "looks like text" in rows[10]["error"] and rows[11]["error"].endswith(".") and not rows[11]["score"]
 
@@ -186,29 +146,29 @@ def test_the_tabs_are_accessible_and_need_no_sideways_scrolling(chromium, addres
             page.locator("#compare-first input[type=file]").set_input_files(twelve[0])
             page.locator("#compare-first-map img").wait_for()
         assert not page.evaluate("document.documentElement.scrollWidth > window.innerWidth"), name
-        assert serious(page, axe) == [], name
+        assert violations(page, axe) == [], name
     page.context.close()
 
 
-def test_two_pictures_side_by_side(page, detector):
+def test_two_pictures_side_by_side(page, bundled):
     screenshot.open_tab(page, "Two pictures")
     paths = [EXAMPLES / "china.jpg", EXAMPLES / "flower.jpg"]
     page.locator("#compare-first input[type=file]").set_input_files(paths[0])
     page.locator("#compare-first-map img").wait_for()
     page.locator("#compare-second input[type=file]").set_input_files(paths[1])
     page.locator("#compare-second-map img").wait_for()
-    found = [detector.detect(path) for path in paths]
+    found = [bundled.detect(path) for path in paths]
     assert compare(*found)["sentence"] in page.locator("#compare-together").inner_text()
     for name, evidence in zip(("first", "second"), found, strict=True):
         text = page.locator(f"#compare-{name}-card").inner_text()
         assert VERDICTS[evidence.decision] in text and f"{evidence.p_value:.3g}" in text
 
 
-def test_the_model_is_told_and_a_wrong_one_changes_nothing(page, detector):
+def test_the_model_is_told_and_a_wrong_one_changes_nothing(page, bundled):
     screenshot.open_tab(page, "Model")
-    assert detector.fingerprint in page.locator("#model-about").inner_text()
+    assert bundled.fingerprint in page.locator("#model-about").inner_text()
     page.locator("#model-wanted").locator("input, textarea").fill("/nowhere/at/all")
     page.locator("#model-load").click()
     page.locator("#model-status [role=alert]").wait_for()
     assert "The model in use stays." in page.locator("#model-status").inner_text()
-    assert detector.fingerprint in page.locator("#model-about").inner_text()
+    assert bundled.fingerprint in page.locator("#model-about").inner_text()

@@ -17,18 +17,13 @@ ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = json.loads((ROOT / "examples" / "examples.json").read_text("utf-8"))
 
 
-@pytest.fixture(scope="module")
-def detector() -> Detector:
-    return Detector.from_pretrained(hub.BUNDLED)
-
-
-def test_it_is_small_and_its_card_names_its_fingerprint(detector: Detector) -> None:
+def test_it_is_small_and_its_card_names_its_fingerprint(bundled: Detector) -> None:
     assert (hub.BUNDLED / "model.safetensors").stat().st_size <= 8 * 2**20
-    assert detector.fingerprint in (hub.BUNDLED / hub.CARD).read_text("utf-8")
+    assert bundled.fingerprint in (hub.BUNDLED / hub.CARD).read_text("utf-8")
 
 
-def test_its_calibration_is_as_wide_as_promised(detector: Detector) -> None:
-    facts = detector.reference.facts
+def test_its_calibration_is_as_wide_as_promised(bundled: Detector) -> None:
+    facts = bundled.reference.facts
     assert sum(facts["calibration"].values()) >= 200
     assert len(facts["calibration"]) >= 5
     assert {"rmelick_iphone6s", "camera_metadata_samples"} <= facts["calibration"].keys()
@@ -36,18 +31,18 @@ def test_its_calibration_is_as_wide_as_promised(detector: Detector) -> None:
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example["file"])
-def test_every_example_gives_evidence_that_adds_up(detector: Detector, example: dict) -> None:
-    first, second = (detector.detect(ROOT / "examples" / example["file"]) for _ in range(2))
+def test_every_example_gives_evidence_that_adds_up(bundled: Detector, example: dict) -> None:
+    first, second = (bundled.detect(ROOT / "examples" / example["file"]) for _ in range(2))
     assert abs(first.evidence.sum() - first.score) <= 1e-5 * max(1, abs(first.score))
     assert first.to_dict() == second.to_dict()
     assert np.isfinite(first.evidence).all() and 0 < first.p_value <= 1
     assert first.n_calibration >= 200
 
 
-def test_jpeg_and_png_of_one_picture_differ_only_by_their_bytes(detector: Detector, tmp_path: Path) -> None:
+def test_jpeg_and_png_of_one_picture_differ_only_by_their_bytes(bundled: Detector, tmp_path: Path) -> None:
     pixels = read(ROOT / "examples" / "grace_hopper.jpg").pixels
     Image.fromarray(pixels).save(tmp_path / "same.png")
-    from_jpeg = detector.detect(ROOT / "examples" / "grace_hopper.jpg")
-    from_png = detector.detect(tmp_path / "same.png")
+    from_jpeg = bundled.detect(ROOT / "examples" / "grace_hopper.jpg")
+    from_png = bundled.detect(tmp_path / "same.png")
     assert from_jpeg.score == from_png.score
     assert from_jpeg.sha256 != from_png.sha256

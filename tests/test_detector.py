@@ -28,11 +28,6 @@ PATCH = {"x", "y", "w", "h", "evidence", "witness", "p_value", "flagged"}
 
 
 @pytest.fixture(scope="module")
-def detector(checkpoint: Path) -> Detector:
-    return Detector.from_pretrained(checkpoint)
-
-
-@pytest.fixture(scope="module")
 def others(tmp_path_factory) -> dict[str, Detector]:
     """Detectors with the other statistic and the other kernel."""
     root = tmp_path_factory.mktemp("others")

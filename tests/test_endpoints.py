@@ -8,7 +8,6 @@ import base64
 import csv
 import importlib.util
 import logging
-import socket
 import zipfile
 
 import numpy as np
@@ -19,23 +18,12 @@ from PIL import Image
 from tiny import picture
 
 import app
+from benchmarks.screenshot import free_port
 from mdmf_app import endpoints
 from mdmf_core import batch, heatmap, report
-from mdmf_core.detector import Detector
 from mdmf_core.images import read
 
 LETTER = "This is a letter and not a picture.\n" * 20
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-@pytest.fixture(scope="module")
-def detector(checkpoint) -> Detector:
-    return Detector.from_pretrained(checkpoint)
 
 
 @pytest.fixture(scope="module")

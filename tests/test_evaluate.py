@@ -14,7 +14,6 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from tiny import picture
 
 from mdmf_core import degrade, evaluate
-from mdmf_core.detector import Detector
 from mdmf_core.evaluate import METRICS, Row
 
 
@@ -179,11 +178,6 @@ def test_what_failed_is_counted_and_left_out():
     assert found["all_real"]["fpr_mean_over_sources"] == 0
     nothing = evaluate.summarise([row(0, "a", None), row(1, "x", 1.0)], draws=20)
     assert nothing["average"] == {"n_generators": 0} and nothing["all_real"]["n"] == 0
-
-
-@pytest.fixture(scope="module")
-def detector(checkpoint: Path) -> Detector:
-    return Detector.from_pretrained(checkpoint)
 
 
 @pytest.fixture(scope="module")

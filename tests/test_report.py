@@ -18,7 +18,6 @@ from tiny import picture as scene
 
 from benchmarks.screenshot import CHROMIUM, FLAGS
 from mdmf_core import report
-from mdmf_core.detector import Detector
 from mdmf_core.images import read
 from mdmf_core.provenance import C2PA, Claim, Provenance
 from mdmf_core.reliability import Reliability
@@ -30,11 +29,6 @@ HOSTILE = (
     "\x00\x1b\u202e"
 )
 LOADS = set("src srcset href poster action formaction background cite manifest ping xlink:href".split())
-
-
-@pytest.fixture(scope="module")
-def detector(checkpoint) -> Detector:
-    return Detector.from_pretrained(checkpoint)
 
 
 @pytest.fixture(scope="module")

@@ -7,16 +7,10 @@ import pytest
 from tiny import picture
 
 from mdmf_core import degrade, stability
-from mdmf_core.detector import Detector
 from mdmf_core.images import read
 from mdmf_core.stability import Variant, sentence
 
 NAMES = ["as it is", "JPEG 90", "JPEG 70", "JPEG 50", "resized to 75%", "resized to 50%", "slight blur"]
-
-
-@pytest.fixture(scope="module")
-def detector(checkpoint) -> Detector:
-    return Detector.from_pretrained(checkpoint)
 
 
 def made(*decisions: str | None) -> list[Variant]:
