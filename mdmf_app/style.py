@@ -66,6 +66,7 @@ CSS = """
 .panel th, .panel td {text-align: left; padding: 4px 6px !important; font-size: 0.9rem; overflow-wrap: normal;}
 .panel pre {white-space: pre-wrap; overflow-wrap: anywhere; max-height: 16em; overflow: auto; padding: 8px;
   border: 1px solid var(--border-color-primary); border-radius: 4px; font-size: 0.85rem;}
+#model-card pre {max-height: none; overflow: visible;}
 .generated {--tone: #b3261e;}
 .inconclusive {--tone: #b26a00;}
 .no_evidence {--tone: #5f6b7a;}

@@ -131,6 +131,12 @@ def _to_patches(pixels: np.ndarray, lefts: np.ndarray, tops: np.ndarray, size: i
     return torch.from_numpy(np.ascontiguousarray(stack.transpose(0, 3, 1, 2)))
 
 
+def _aligned(start: int, end: int, geometry: Geometry) -> int:
+    """The next multiple of a JPEG block from `start` on, where the region is large enough to lose those pixels."""
+    later = -(-start // ALIGN) * ALIGN
+    return later if geometry.resize is None and end - later >= geometry.min_side else start
+
+
 def cut(
     pixels: np.ndarray, geometry: Geometry, region: tuple[int, int, int, int] | None = None
 ) -> tuple[Tensor, Grid]:
@@ -149,9 +155,9 @@ def cut(
     """
     x, y, width, height = 0, 0, pixels.shape[1], pixels.shape[0]
     if region is not None:
-        left, top = (max(0, int(corner)) // ALIGN * ALIGN for corner in region[:2])
         right, bottom = min(width, int(region[0] + region[2])), min(height, int(region[1] + region[3]))
-        x, y, width, height = left, top, right - left, bottom - top
+        x, y = (_aligned(max(0, int(a)), b, geometry) for a, b in zip(region[:2], (right, bottom), strict=True))
+        width, height = right - x, bottom - y
     if min(width, height) < geometry.min_side:
         what = "The picture" if region is None else "The region"
         raise ValueError(

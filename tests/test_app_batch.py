@@ -304,8 +304,11 @@ def test_the_model_is_used_by_one_at_a_time(context):
         chosen = gr.State()
         for module in (many, compare, model):
             module.tab(context, chosen)
-    slow = [fn for fn in demo.fns.values() if fn.concurrency_id == "model"]
-    assert {fn.concurrency_limit for fn in slow} == {1} and len(slow) == 7
+    slow, loading = (
+        [fn for fn in demo.fns.values() if fn.concurrency_id == queue] for queue in ("model", "loading")
+    )
+    assert {fn.concurrency_limit for fn in slow} == {1} and len(slow) == 6
+    assert {fn.concurrency_limit for fn in loading} == {1} and len(loading) == 1
     assert not [fn for fn in demo.fns.values() if fn.api_visibility == "public"]
 
 
