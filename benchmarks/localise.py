@@ -4,12 +4,12 @@
 
 Each composite is a real photograph with a rectangle of a generated picture pasted in over a soft border, at its own
 resolution, both from sources that the recipe holds out for test: 200 as made, 200 others recompressed
-(`degrade.alike`). A patch counts as altered when at least half of it is, as untouched when nothing is; the rest are left
-out. Printed: AUROC of the evidence over all patches, and the mean within a composite; how often the strongest patch is
-an altered one, beside the share of altered patches, which is chance; precision and recall of outlined patches; and how
-much further the score falls when the strongest patches are dropped than when random ones are, averaged over shares of
-5% to 50% (under the relative statistic, which is linear in patches, that can only be positive). Intervals: 95%
-bootstrap over composites.
+(`degrade.alike`). A patch counts as altered when at least half of it is, as untouched when nothing is; the rest are
+left out. Printed: AUROC of the evidence over all patches, and the mean within a composite; how often the strongest
+patch is an altered one, beside the share of altered patches, which is chance; precision and recall of outlined
+patches; and how much further the score falls when the strongest patches are dropped than when random ones are,
+averaged over shares of 5% to 50% (under the relative statistic, which is linear in patches, that can only be
+positive). Intervals: 95% bootstrap over composites.
 """
 
 from __future__ import annotations
