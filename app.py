@@ -75,7 +75,7 @@ def launch(demo: gr.Blocks, **options: Any) -> tuple[Any, str, str]:
 
 
 def main() -> int:
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
         detector, warning = first_detector()
     except CheckpointError as error:
