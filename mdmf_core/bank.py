@@ -32,21 +32,24 @@ DEFAULTS = {
 }
 
 
-def pool(pictures: list[Embedded], model: Model, config: dict) -> mmd.Bank:
-    """The uncompressed bank of one class: up to `per_picture` patches of every picture and life.
+def pool(pictures: list[Embedded], model: Model, config: dict) -> tuple[mmd.Bank, np.ndarray]:
+    """The uncompressed bank of one class, and the picture (an index) of each point.
 
-    A source weighs as much as it is drawn in training (`source_shares`), its pictures equally.
+    Up to `per_picture` patches of every picture and life. A source weighs as much as it is drawn in training
+    (`source_shares`), its pictures equally.
     """
     rng = np.random.default_rng(config["seed"])
     counts = Counter(picture.source for picture in pictures)
     shares = dict(zip(counts, source_shares(counts.values(), config["cap"], config["tilt"]), strict=True))
-    parts, weights = [], []
-    for picture in pictures:
+    parts, weights, origin = [], [], []
+    for index, picture in enumerate(pictures):
         n = len(picture.embeddings)
         chosen = np.sort(rng.permutation(n)[: config["per_picture"]])
         parts.append(picture.embeddings[torch.from_numpy(chosen)])
         weights.append(np.full(len(chosen), shares[picture.source] / counts[picture.source] / len(chosen)))
-    return mmd.bank(model.points(torch.cat(parts)), model.kernel, torch.from_numpy(np.concatenate(weights)))
+        origin.append(np.full(len(chosen), index))
+    made = mmd.bank(model.points(torch.cat(parts)), model.kernel, torch.from_numpy(np.concatenate(weights)))
+    return made, np.concatenate(origin)
 
 
 def one_life_each(pictures: list[Embedded], lives: list[str]) -> list[Embedded]:
@@ -88,8 +91,13 @@ def build(
     classes = [[p for p in bank_pictures if p.label == label and p.life in config["lives"]] for label in (0, 1)]
     if not classes[0] or (model.statistic == "relative" and not classes[1]):
         raise DatasetError(f"The bank has no {'generated' if classes[0] else 'real'} picture.")
-    full = [pool(pictures, model, config) if pictures else None for pictures in classes]
-    small = [b and (reference.compress(b, config["size"], model.kernel) if config["size"] else b) for b in full]
+    full, small, origins = [None, None], [None, None], {}
+    for label, (name, pictures) in enumerate(zip(("real", "generated"), classes, strict=True)):
+        if pictures:
+            full[label], origin = pool(pictures, model, config)
+            size = config["size"] or full[label].points.count
+            small[label], kept = reference.compress(full[label], size, model.kernel)
+            origins[name] = [f"{pictures[row].key} ({pictures[row].life})" for row in origin[kept]]
     signed = [Signed(model.points(p.embeddings), p.rows, p.cols) for p in calibration]
     nulls, patch_nulls = reference.calibrate(signed, *small, model.kernel)
     facts: dict = {
@@ -105,7 +113,7 @@ def build(
     say(f"calibration: {len(calibration)} pictures of {len(facts['calibration'])} sources")
     error = facts["compression_error"]
     say(f"compression: |s - s_full| {error['mean']:.1e} on average, {error['max']:.1e} at most, in null deviations")
-    return Reference(*small, nulls, patch_nulls, facts)
+    return Reference(*small, nulls, patch_nulls, facts, origins)
 
 
 def compression_error(signed: list[Signed], full: list, small: list, model: Model, most: int = 60) -> dict[str, float]:

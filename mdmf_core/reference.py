@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +44,7 @@ class Reference:
         nulls: statistic -> {k -> sorted scores (n_calibration,)} of k x k blocks of calibration images.
         patch_nulls: statistic -> sorted evidence N * c_i of patches of calibration images.
         facts: what the banks were made of: counts, sources, compression error. For people.
+        origins: bank ("real", "generated") -> the picture that each of its points comes from, M names.
     """
 
     real: mmd.Bank
@@ -51,6 +52,7 @@ class Reference:
     nulls: dict[str, dict[int, np.ndarray]]
     patch_nulls: dict[str, np.ndarray]
     facts: dict
+    origins: dict[str, list[str]] = field(default_factory=dict)
 
     def null(self, statistic: str, n_patches: int) -> np.ndarray:
         """Calibration scores, sorted, to compare a picture of `n_patches` patches with."""
@@ -94,7 +96,9 @@ def evidence_of(x: mmd.Points, statistic: str, real: mmd.Bank, generated: mmd.Ba
     return mmd.relative_evidence(x, real, generated, kernel), mmd.relative_witness(x, real, generated, kernel)
 
 
-def compress(full: mmd.Bank, size: int, kernel: mmd.Kernel, candidates: int = 8192, seed: int = 0) -> mmd.Bank:
+def compress(
+    full: mmd.Bank, size: int, kernel: mmd.Kernel, candidates: int = 8192, seed: int = 0
+) -> tuple[mmd.Bank, np.ndarray]:
     """A bank of at most `size` weighted points whose mean embedding is close to that of `full`.
 
     Kernel herding (Chen, Welling & Smola, 2010) picks points one by one where the mean embedding is
@@ -106,9 +110,12 @@ def compress(full: mmd.Bank, size: int, kernel: mmd.Kernel, candidates: int = 81
         kernel: kernel parameters.
         candidates: points to choose from, a seeded sample of the bank.
         seed: of that sample.
+
+    Returns:
+        The smaller bank, and which points of `full` it keeps, (M',).
     """
     if full.points.count <= size:
-        return full
+        return full, np.arange(full.points.count)
     chosen_from = np.sort(np.random.default_rng(seed).permutation(full.points.count)[:candidates])
     pool = full.points[torch.from_numpy(chosen_from)]
     target = mmd.mean_kernel(pool, *full[:2], kernel)
@@ -120,7 +127,8 @@ def compress(full: mmd.Bank, size: int, kernel: mmd.Kernel, candidates: int = 81
         best = int(gain.argmax())
         picked.append(best)
         total += mmd.gram(pool, pool[best : best + 1], kernel)[:, 0]
-    points = pool[torch.tensor(sorted(picked))]
+    rows = np.sort(picked)
+    points = pool[torch.from_numpy(rows)]
     values = mmd.gram(points, points, kernel).double()
     jitter = 1e-8 * torch.eye(points.count, dtype=torch.float64)
     root = torch.linalg.cholesky(values + jitter)
@@ -130,7 +138,7 @@ def compress(full: mmd.Bank, size: int, kernel: mmd.Kernel, candidates: int = 81
     weights, _ = nnls(np.vstack([root.T.numpy(), sums]), np.append(target, SUM_TO_ONE))
     keep = torch.from_numpy(np.flatnonzero(weights > 0))
     kept = torch.from_numpy(weights)[keep].to(full.weights)
-    return mmd.bank(points[keep], kernel, kept / kept.sum())
+    return mmd.bank(points[keep], kernel, kept / kept.sum()), chosen_from[rows[keep.numpy()]]
 
 
 @dataclass(frozen=True)
@@ -201,11 +209,16 @@ def save(reference: Reference, path: str | Path) -> Path:
         name: (value.float() if name.endswith((".z", ".e")) else value.double()).contiguous()
         for name, value in tensors.items()
     }
+    pictures = {}
+    for name, origin in reference.origins.items():
+        pictures[name], index = np.unique(origin, return_inverse=True)
+        tensors[f"{name}.origin"] = torch.from_numpy(index.astype(np.int32))
     for statistic, blocks in reference.nulls.items():
         tensors |= {f"null.{statistic}.{k}": torch.from_numpy(scores) for k, scores in blocks.items()}
         tensors[f"patch_null.{statistic}"] = torch.from_numpy(reference.patch_nulls[statistic])
-    facts = {"facts": json.dumps(reference.facts, sort_keys=True)}
-    return write_whole(path, lambda temporary: save_file(tensors, temporary, metadata=facts))
+    told = {"facts": reference.facts, "pictures": {name: names.tolist() for name, names in pictures.items()}}
+    content = {"content": json.dumps(told, sort_keys=True)}
+    return write_whole(path, lambda temporary: save_file(tensors, temporary, metadata=content))
 
 
 def load(path: str | Path, signature: int, dim: int, deep: bool, statistic: str) -> Reference:
@@ -222,7 +235,7 @@ def load(path: str | Path, signature: int, dim: int, deep: bool, statistic: str)
     """
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}
-        facts = json.loads((file.metadata() or {}).get("facts", "{}"))
+        told = json.loads((file.metadata() or {}).get("content", "{}"))
     for name, value in tensors.items():
         if not torch.isfinite(value).all():
             raise ValueError(f"the tensor {name} has values that are not finite")
@@ -248,6 +261,14 @@ def load(path: str | Path, signature: int, dim: int, deep: bool, statistic: str)
 
     real = take_bank("real")
     generated = take_bank("generated") if statistic == "relative" or "generated.z" in tensors else None
+    origins = {}
+    for name, bank in (("real", real), ("generated", generated)):
+        names = told.get("pictures", {}).get(name)
+        if bank is not None and names is not None:
+            index = take(f"{name}.origin", bank.points.count).numpy().astype(int)
+            if index.min() < 0 or index.max() >= len(names):
+                raise ValueError(f"the tensor {name}.origin points to pictures that are not named")
+            origins[name] = [names[i] for i in index]
     nulls: dict[str, dict[int, np.ndarray]] = {}
     patch_nulls: dict[str, np.ndarray] = {}
     for kind in STATISTICS if generated is not None else STATISTICS[:1]:
@@ -259,4 +280,4 @@ def load(path: str | Path, signature: int, dim: int, deep: bool, statistic: str)
         patch_nulls[kind] = np.sort(take(f"patch_null.{kind}", None).numpy())
     if tensors:
         raise ValueError(f"unexpected tensors: {', '.join(sorted(tensors))}")
-    return Reference(real, generated, nulls, patch_nulls, facts)
+    return Reference(real, generated, nulls, patch_nulls, told.get("facts", {}), origins)

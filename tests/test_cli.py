@@ -88,7 +88,8 @@ def test_help_imports_no_torch() -> None:
 
 def test_ctrl_c_leaves_whole_files(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from mdmf_core.files import write_whole\n"
+        "import signal, sys, time; from mdmf_core.files import write_whole\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a job in the background starts with it ignored
         "def slow(path):\n"
         "    path.write_text('half'); print('writing', flush=True); time.sleep(60)\n"
         "write_whole(sys.argv[1], slow)"

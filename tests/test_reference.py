@@ -90,7 +90,8 @@ def test_flagging_by_hand():
 def test_compression_beats_a_random_subset_and_keeps_valid_weights(kernel, part):
     deep = kernel.s_e is not None
     full = mmd.bank(points(0, 600, deep), kernel, torch.full((600,), 1 / 600, dtype=torch.float64))
-    small = reference.compress(full, 40, kernel)
+    small, kept = reference.compress(full, 40, kernel)
+    assert torch.equal(small.points.z, full.points.z[torch.from_numpy(kept)])
     assert small.points.count <= 40 and small.points.z.dtype == torch.float64
     assert float(small.weights.sum()) == pytest.approx(1, abs=1e-12) and (small.weights >= 0).all()
 
@@ -114,21 +115,21 @@ def test_compression_beats_a_random_subset_and_keeps_valid_weights(kernel, part)
 def test_compression_of_a_weighted_bank_follows_its_weights():
     both = mmd.Points(torch.cat([points(0, 200).z, points(1, 200, shift=6.0).z]))
     weights = torch.cat([torch.full((200,), 0.9 / 200), torch.full((200,), 0.1 / 200)]).double()
-    small = reference.compress(mmd.bank(both, PLAIN, weights), 30, PLAIN)
+    small = reference.compress(mmd.bank(both, PLAIN, weights), 30, PLAIN)[0]
     near = small.points.z.mean(1) < 3
     assert float(small.weights[near].sum()) == pytest.approx(0.9, abs=0.07)
 
 
 def test_compression_is_deterministic_and_leaves_a_small_bank_alone():
     full = mmd.bank(points(0, 300), PLAIN)
-    first, second = (reference.compress(full, 25, PLAIN, candidates=100) for _ in range(2))
+    first, second = (reference.compress(full, 25, PLAIN, candidates=100)[0] for _ in range(2))
     assert torch.equal(first.points.z, second.points.z) and torch.equal(first.weights, second.weights)
-    assert reference.compress(full, 300, PLAIN) is full
+    assert reference.compress(full, 300, PLAIN)[0] is full
 
 
 def test_compression_copes_with_repeated_points():
     full = mmd.bank(mmd.Points(points(0, 10).z.repeat(20, 1)), PLAIN)
-    small = reference.compress(full, 50, PLAIN)
+    small = reference.compress(full, 50, PLAIN)[0]
     assert torch.isfinite(small.weights).all() and float(small.weights.sum()) == pytest.approx(1)
     x = points(3, 20)
     gap = mmd.mmd2_unbiased(x, small, PLAIN) - mmd.mmd2_unbiased(x, full, PLAIN)
@@ -298,3 +299,13 @@ def test_a_deep_kernel_needs_embeddings(tmp_path):
     path = reference.save(make(), tmp_path / "reference.safetensors")
     with pytest.raises(ValueError, match="real.e is missing"):
         reference.load(path, 3, 5, True, "relative")
+
+
+def test_the_picture_of_each_point_is_kept(tmp_path):
+    made = make()
+    origins = {"real": [f"camera/{i // 3}.jpg" for i in range(12)], "generated": ["gan/0.png"] * 9}
+    with_origins = reference.Reference(made.real, made.generated, made.nulls, made.patch_nulls, made.facts, origins)
+    path = reference.save(with_origins, tmp_path / "reference.safetensors")
+    assert reference.load(path, 3, 5, False, "relative").origins == origins
+    content = path.read_bytes()
+    assert reference.save(with_origins, path).read_bytes() == content
