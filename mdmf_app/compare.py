@@ -10,9 +10,9 @@ import gradio as gr
 
 from mdmf_app import evidence as shown
 from mdmf_app import style
-from mdmf_app.context import ALPHA, MODEL_QUEUE, Choice, Context, detect
+from mdmf_app.context import MODEL_QUEUE, Choice, Context, detect, rate_slider
 from mdmf_core import heatmap, report
-from mdmf_core.detector import INCONCLUSIVE, CheckpointError, Detector, Evidence
+from mdmf_core.detector import CheckpointError, Detector, Evidence
 
 WAITING = "Choose two pictures: an original and a copy of it, or two that are said to come from one camera."
 MISSING = "Choose this picture; its result appears here."
@@ -20,9 +20,7 @@ MISSING = "Choose this picture; its result appears here."
 
 def tab(context: Context, chosen: gr.State) -> None:
     """Components and events of the tab."""
-    alpha = gr.Slider(
-        0.01, INCONCLUSIVE, ALPHA, step=0.01, label="False alarms you accept", elem_id="compare-alpha", min_width=260
-    )
+    alpha = rate_slider("compare-alpha")
     together = gr.HTML(style.notice(WAITING), elem_id="compare-together", padding=False)
     with gr.Row():
         first, second = side("first"), side("second")

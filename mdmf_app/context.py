@@ -105,6 +105,20 @@ def first_detector() -> tuple[Detector, str]:
         return Detector.from_pretrained(hub.BUNDLED), warning
 
 
+def rate_slider(elem_id: str) -> gr.Slider:
+    """The false-alarm rate that a person accepts."""
+    return gr.Slider(
+        0.01,
+        INCONCLUSIVE,
+        ALPHA,
+        step=0.01,
+        label="False alarms you accept",
+        info="0.05: 1 real picture in 20 would be called generated. Lower is stricter.",
+        elem_id=elem_id,
+        min_width=260,
+    )
+
+
 def rate(alpha: float | None) -> float:
     """The false-alarm rate that a program gave, or the usual one.
 

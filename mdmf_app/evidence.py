@@ -26,7 +26,7 @@ from mdmf_core.patches import ALIGN
 from mdmf_core.provenance import C2PA, Provenance
 from mdmf_core.reference import threshold
 from mdmf_core.reliability import Reliability, assess
-from mdmf_core.report import html_report, json_report
+from mdmf_core.report import LIMITATIONS, html_report, json_report
 
 SMALLEST_SHOWN = 640
 TABLE = ("Rank", "Patch", "Evidence", "Share of score (%)", "p-value", "Outlined", "Left", "Top")
@@ -44,12 +44,6 @@ MEANINGS = {
     "mmd": "How unlike real pictures a patch is, whatever else it is like. It stands beside the score that decides.",
 }
 SELECTED, BOX = (0, 229, 255), (255, 255, 255)
-
-LIMITS = (
-    "It can't tell who made a picture, why, or whether what it shows is true.",
-    "A clean result clears nothing: new generators, small edits, resizing and strong compression can hide the traces.",
-    "A high score is a reason to look further: unusual cameras, filters, scans and screenshots can cause it too.",
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +133,7 @@ def card(evidence: Evidence, example: dict | None, warnings: Sequence[str] = ())
     return (
         f'<div class="card {evidence.decision}" role="status">{headline(evidence)}'
         f"<p>{escape(heatmap.explain(evidence))}</p>{style.pairs(figures)}{notes}{about(example)}"
-        f"<details><summary>What this can't tell</summary>{style.bullets(LIMITS)}</details></div>"
+        f"<details><summary>What this can't tell</summary>{style.bullets(LIMITATIONS)}</details></div>"
     )
 
 

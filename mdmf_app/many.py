@@ -18,10 +18,10 @@ import gradio as gr
 from gradio.processing_utils import save_bytes_to_cache
 
 from mdmf_app import style
-from mdmf_app.context import ALPHA, MODEL_QUEUE, ONE_HOUR, QUICK, Choice, Context
+from mdmf_app.context import MODEL_QUEUE, ONE_HOUR, QUICK, Choice, Context, rate_slider
 from mdmf_core import batch, heatmap
 from mdmf_core.batch import Row
-from mdmf_core.detector import INCONCLUSIVE, CheckpointError
+from mdmf_core.detector import CheckpointError
 
 TABLE = ["Name", "Decision", "Score", "p", "q", "Flagged %", "Width", "Height", "KB"]
 TYPES = ["str"] * 2 + ["number"] * 7
@@ -42,15 +42,7 @@ def tab(context: Context, chosen: gr.State) -> None:
                 height=190,
                 elem_id="many-files",
             )
-            alpha = gr.Slider(
-                0.01,
-                INCONCLUSIVE,
-                ALPHA,
-                step=0.01,
-                label="False alarms you accept",
-                info="0.05: 1 real picture in 20 would be called generated.",
-                elem_id="many-alpha",
-            )
+            alpha = rate_slider("many-alpha")
             with gr.Row():
                 begin = gr.Button("Analyse", variant="primary", elem_id="many-begin", min_width=120)
                 cancel = gr.Button("Cancel", interactive=False, elem_id="many-cancel", min_width=120)

@@ -18,10 +18,10 @@ from PIL import Image
 
 from mdmf_app import evidence as shown
 from mdmf_app import style
-from mdmf_app.context import ALPHA, EXAMPLES, MODEL_QUEUE, ONE_HOUR, PRIVATE, QUICK, Choice, Context, detect
+from mdmf_app.context import EXAMPLES, MODEL_QUEUE, ONE_HOUR, PRIVATE, QUICK, Choice, Context, detect, rate_slider
 from mdmf_app.evidence import Result, View
 from mdmf_core import heatmap, stability
-from mdmf_core.detector import INCONCLUSIVE, CheckpointError, decide
+from mdmf_core.detector import CheckpointError, decide
 from mdmf_core.images import ImageError
 from mdmf_core.provenance import read_provenance
 
@@ -350,15 +350,7 @@ def sources() -> Sources:
             webcam_options=gr.WebcamOptions(mirror=False),
             elem_id="camera",
         )
-    alpha = gr.Slider(
-        0.01,
-        INCONCLUSIVE,
-        ALPHA,
-        step=0.01,
-        label="False alarms you accept",
-        info="0.05: 1 real picture in 20 would be called generated. Lower is stricter.",
-        elem_id="alpha",
-    )
+    alpha = rate_slider("alpha")
     gallery = gr.Gallery(
         gallery_items(examples),
         label="Examples: click one",

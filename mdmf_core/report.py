@@ -57,6 +57,7 @@ LIMITATIONS = (
     "The test can't tell who made a picture, why, or whether what it shows is true.",
     "A clean result clears nothing: new generators, small edits, resizing and strong compression can hide the traces.",
     "A high score is a reason to look further: unusual cameras, filters, scans and screenshots can cause it too.",
+    "An outline means that a place is unlike patches of real pictures; it does not prove that it was altered.",
     "The p-value holds for real pictures like those of the calibration; for other kinds of picture it is a guide.",
 )
 CITATION = (
