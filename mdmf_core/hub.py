@@ -34,6 +34,8 @@ def explain(error: Exception, repo: str) -> str:
     """One sentence for what the Hub's client raised."""
     from huggingface_hub import errors
 
+    if isinstance(error, errors.LocalTokenNotFoundError):
+        return "You are not logged in to the Hub; run `hf auth login` first."
     if isinstance(error, errors.GatedRepoError):
         return f"The repository {repo} is gated; accept its terms on the Hub and log in with `hf auth login`."
     if isinstance(error, errors.RevisionNotFoundError):
@@ -44,6 +46,9 @@ def explain(error: Exception, repo: str) -> str:
         return f"{repo} is neither a folder on this machine nor a Hub repository id of the form owner/name."
     if isinstance(error, errors.EntryNotFoundError) and not isinstance(error, errors.LocalEntryNotFoundError):
         return f"The repository {repo} lacks a file that a checkpoint needs."
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if status in (401, 403):
+        return f"The Hub refused access to {repo} (HTTP {status}); log in with an account that has it, `hf auth login`."
     return f"The Hub could not be reached for {repo}, and no copy of it is on this machine; check the network."
 
 
@@ -111,7 +116,7 @@ def push(folder: str | Path, repo: str, private: bool = False) -> str:
     Raises:
         CheckpointError: a file is missing, or the Hub refuses.
     """
-    from huggingface_hub import HfApi
+    from huggingface_hub import HfApi, errors
 
     folder = Path(folder)
     missing = [name for name in (*FILES, CARD) if not (folder / name).is_file()]
@@ -121,6 +126,8 @@ def push(folder: str | Path, repo: str, private: bool = False) -> str:
     try:
         api.create_repo(repo, private=private, exist_ok=True)
         commit = api.upload_folder(repo_id=repo, folder_path=folder, allow_patterns=[*FILES, CARD])
-    except Exception as error:
-        raise CheckpointError(explain(error, repo)) from error
+    except (errors.LocalTokenNotFoundError, errors.HfHubHTTPError, errors.HFValidationError) as error:
+        raise CheckpointError(f"Nothing was published. {explain(error, repo)}") from error
+    except Exception as error:  # whatever the client of the day raises where the network fails
+        raise CheckpointError(f"Nothing was published: the Hub could not be reached for {repo}.") from error
     return str(commit.commit_url)

@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from mdmf_core import backbones, hub, mmd
+from mdmf_core.backbones import dinov2
 from mdmf_core.backbones.weights import load_strictly
 from mdmf_core.files import write_whole
 from mdmf_core.hub import CheckpointError
@@ -74,12 +75,15 @@ def read_config(path: Path) -> dict:
 
 
 def build_backbone(settings: dict) -> nn.Module:
-    """An encoder from its settings; its weights come from `weights`, a folder, a file or a Hub repository.
+    """An encoder from its settings.
+
+    Its weights come from `weights`, a folder, a file or a Hub repository; DINOv2 without that setting has the
+    published ones. The compact encoder without it is empty, to be filled from a checkpoint.
 
     Raises:
         CheckpointError: unknown settings, or weights that can't be reached or don't fit.
     """
-    settings = dict(settings)
+    settings = _with_weights(dict(settings))
     weights, revision = settings.pop("weights", None), settings.pop("revision", None)
     try:
         encoder = backbones.build(settings.pop("name", "?"), **settings)
@@ -88,6 +92,13 @@ def build_backbone(settings: dict) -> nn.Module:
     except ValueError as error:
         raise CheckpointError(str(error)) from error
     return encoder
+
+
+def _with_weights(settings: dict) -> dict:
+    """A copy of the settings in which DINOv2 names its weights: random ones are never meant."""
+    if settings.get("name") == "dinov2" and not settings.get("weights"):
+        return {**settings, "weights": dinov2.hub_name(settings.get("size", "large"))}
+    return dict(settings)
 
 
 def _weights_file(weights: str, revision: str | None) -> Path:
@@ -100,6 +111,7 @@ def _weights_file(weights: str, revision: str | None) -> Path:
 
 def pinned(settings: dict) -> dict:
     """The backbone's settings with the commit that its Hub weights are at now, so that they never change."""
+    settings = _with_weights(settings)
     weights = settings.get("weights")
     if not weights or Path(weights).expanduser().exists():
         return settings

@@ -373,6 +373,17 @@ def test_hub_weights_are_pinned_to_a_commit_and_local_ones_left_alone(tmp_path, 
     assert asked == [("timm/some-model", "main")]
     local = settings | {"weights": str(tmp_path)}
     assert models.pinned(local) == local
+    published = "timm/vit_small_patch14_dinov2.lvd142m"
+    assert models.pinned({"name": "dinov2", "size": "small"})["weights"] == published
+
+
+def test_dinov2_never_runs_on_random_weights_unasked(monkeypatch):
+    def unreachable(repo, files, revision=None):
+        raise CheckpointError(f"The Hub could not be reached for {repo}.")
+
+    monkeypatch.setattr(hub, "download", unreachable)
+    with pytest.raises(CheckpointError, match="vit_small_patch14_dinov2"):
+        models.build_backbone({"name": "dinov2", "size": "small"})
 
 
 def test_push_sends_the_four_files_and_refuses_a_folder_that_lacks_one(copy, monkeypatch):
@@ -395,3 +406,20 @@ def test_push_sends_the_four_files_and_refuses_a_folder_that_lacks_one(copy, mon
     (copy / "README.md").unlink()
     with pytest.raises(CheckpointError, match="lacks README.md; nothing was pushed"):
         hub.push(copy, "owner/name")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [("LocalTokenNotFoundError", "hf auth login"), ("HFValidationError", "owner/name"), ("OSError", "not be reached")],
+)
+def test_a_failed_push_says_why_and_that_nothing_was_published(copy, monkeypatch, error, words):
+    import huggingface_hub
+
+    class Api:
+        def create_repo(self, *arguments, **options):
+            raise getattr(huggingface_hub.errors, error, OSError)("no")
+
+    monkeypatch.setattr(huggingface_hub, "HfApi", Api)
+    with pytest.raises(CheckpointError, match="Nothing was published") as caught:
+        hub.push(copy, "owner/name")
+    assert words in str(caught.value)
