@@ -51,7 +51,8 @@ class Reliability:
     """What to distrust in one picture's evidence.
 
     `doubtful` (N,) marks patches and `reasons` say why ("" where there is none, "saturated", "very dark",
-    "flat"); `warnings` are sentences about the picture as a whole.
+    "flat"; "without fine detail" or "heavily compressed" everywhere, where that is true of the whole
+    picture); `warnings` are sentences about the picture as a whole.
     """
 
     doubtful: np.ndarray
@@ -81,15 +82,18 @@ def assess(picture: Picture, evidence: Evidence) -> Reliability:
         evidence: of that picture or of a region of it.
     """
     reasons = tuple(reason(picture.pixels[y : y + h, x : x + w]) for x, y, w, h in evidence.boxes)
-    doubtful = np.array([bool(each) for each in reasons])
+    mostly = np.mean([bool(each) for each in reasons]) > MOSTLY
+    everywhere = ""
     luma = _middle(picture.pixels) @ LUMA
     found = []
     if lacks_fine_detail(picture.pixels):
+        everywhere = "without fine detail"
         found.append(
             "The finest detail is missing, as after enlarging, blur or strong noise reduction, and traces of how the "
             "picture was made go with it: use the original size if you can get it."
         )
     if jpeg_step(luma) >= HEAVY_STEP:
+        everywhere = "heavily compressed"
         found.append(
             "The picture is heavily compressed (about JPEG quality 60 or lower), which hides and imitates traces: "
             "use a copy of better quality if there is one."
@@ -99,12 +103,13 @@ def assess(picture: Picture, evidence: Evidence) -> Reliability:
             f"Only {evidence.n_patches} patches fit into it, so the score rests on little: "
             "use a larger version if there is one."
         )
-    if doubtful.mean() > MOSTLY:
+    if mostly:
         found.append(
             "More than half of its patches are hatched, so the score itself stands on weak ground: "
             "use a better exposed or less processed copy."
         )
-    return Reliability(doubtful, reasons, tuple(found))
+    reasons = tuple(each or everywhere for each in reasons)
+    return Reliability(np.array([bool(each) for each in reasons]), reasons, tuple(found))
 
 
 def reason(patch: np.ndarray) -> str:

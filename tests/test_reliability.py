@@ -90,7 +90,9 @@ def test_ordinary_photographs_have_few_doubtful_patches_and_no_warning(name):
 @pytest.mark.parametrize("quality", [60, 45, 30])
 def test_heavy_compression_is_found_in_the_pixels(name, quality):
     pixels = degrade.jpeg(opened(name), quality)
-    assert any(COMPRESSED in warning for warning in assess(pixels).warnings)
+    found = assess(pixels)
+    assert any(COMPRESSED in warning for warning in found.warnings)
+    assert found.doubtful.all() and "heavily compressed" in found.patch_note
 
 
 @pytest.mark.parametrize("name", CAMERA_LIKE)
@@ -127,7 +129,9 @@ def test_lost_detail_is_found(name, change):
     pixels = opened(name)
     worse = degrade.apply(change, pixels, np.random.default_rng(0), False, 64)
     assert reliability.lacks_fine_detail(worse) and not reliability.lacks_fine_detail(pixels)
-    assert any(SMOOTHED in warning for warning in assess(worse).warnings)
+    found = assess(worse)
+    assert any(SMOOTHED in warning for warning in found.warnings)
+    assert found.doubtful.all()
 
 
 def test_a_small_picture_rests_on_little():
