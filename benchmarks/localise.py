@@ -27,7 +27,7 @@ from tqdm import tqdm
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from mdmf_core import degrade  # noqa: E402
-from mdmf_core.dataset import scan, split  # noqa: E402
+from mdmf_core.dataset import Entry, scan, split  # noqa: E402
 from mdmf_core.detector import Detector, Evidence  # noqa: E402
 from mdmf_core.images import read  # noqa: E402
 
@@ -35,6 +35,7 @@ SIDES = (96, 193)
 BORDER = 4.0
 DELETED = np.arange(0.05, 0.55, 0.05)
 DRAWS = 1000
+AUROC = "AUROC within a composite"
 
 
 def composite(real: np.ndarray, generated: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -71,19 +72,23 @@ def deletion(evidence: np.ndarray, rng: np.random.Generator) -> float:
     return float(np.mean(gaps) * len(evidence))
 
 
-def interval(values: np.ndarray, rng: np.random.Generator) -> str:
-    """Mean and its bootstrap interval."""
+def interval(values: np.ndarray, rng: np.random.Generator) -> tuple[float, float, float]:
+    """Mean and the ends of its bootstrap interval, of the values that are not nan."""
     values = values[~np.isnan(values)]
+    if not len(values):
+        return float("nan"), float("nan"), float("nan")
     draws = values[rng.integers(0, len(values), (DRAWS, len(values)))].mean(1)
     low, high = np.quantile(draws, [0.025, 0.975])
-    return f"{values.mean():.3f} [{low:.3f}, {high:.3f}], n = {len(values)}"
+    return float(values.mean()), float(low), float(high)
 
 
-def measure(detector: Detector, entries: list, count: int, recompressed: bool, rng: np.random.Generator) -> None:
-    """Make and judge `count` composites of one kind; print a paragraph."""
+def composites(
+    detector: Detector, entries: list[Entry], count: int, recompressed: bool, rng: np.random.Generator
+) -> list[dict]:
+    """Make and judge `count` composites of one kind; one row each, nan where a figure doesn't exist for it."""
     reals = [entry for entry in entries if entry.label == 0]
     fakes = [entry for entry in entries if entry.label == 1]
-    rows, truths, values = [], [], []
+    rows = []
     for _ in tqdm(range(count), desc="recompressed" if recompressed else "as made"):
         real, fake = (pool[rng.integers(len(pool))] for pool in (reals, fakes))
         pixels, mask = composite(read(real.path).pixels, read(fake.path).pixels, rng)
@@ -95,27 +100,38 @@ def measure(detector: Detector, entries: list, count: int, recompressed: bool, r
         evidence = detector.detect(pixels)
         truth, c = altered(evidence, mask), evidence.evidence
         known = ~np.isnan(truth)
-        truths.append(truth[known])
-        values.append(evidence.n_patches * c[known])
         both = len(set(truth[known])) == 2
         rows.append(
             {
-                "auroc": roc_auc_score(truth[known], c[known]) if both else np.nan,
-                "hit": float(truth[known][c[known].argmax()]) if both else np.nan,
-                "chance": float(truth[known].mean()) if both else np.nan,
-                "precision": truth[known & evidence.flagged].mean() if (known & evidence.flagged).any() else np.nan,
-                "recall": evidence.flagged[truth == 1].mean() if (truth == 1).any() else np.nan,
-                "deletion": deletion(c, rng),
+                AUROC: roc_auc_score(truth[known], c[known]) if both else np.nan,
+                "the strongest patch is altered": float(truth[known][c[known].argmax()]) if both else np.nan,
+                "the same by chance": float(truth[known].mean()) if both else np.nan,
+                "precision of outlines": truth[known & evidence.flagged].mean()
+                if (known & evidence.flagged).any()
+                else np.nan,
+                "recall of outlines": evidence.flagged[truth == 1].mean() if (truth == 1).any() else np.nan,
+                "deletion, strongest less random": deletion(c, rng),
+                "truth": truth[known],
+                "values": evidence.n_patches * c[known],
             }
         )
-    column = {name: np.array([row[name] for row in rows]) for name in rows[0]}
-    print(f"{count} composites, {'recompressed' if recompressed else 'as made'}:")
-    print(f"  patch AUROC over all patches: {roc_auc_score(np.concatenate(truths), np.concatenate(values)):.3f}")
-    print(f"  patch AUROC within a composite: {interval(column['auroc'], rng)}")
-    print(f"  strongest patch is altered: {interval(column['hit'], rng)}; by chance {np.nanmean(column['chance']):.3f}")
-    print(f"  precision of outlined patches (composites that have some): {interval(column['precision'], rng)}")
-    print(f"  recall of outlined patches: {interval(column['recall'], rng)}")
-    print(f"  deletion, strongest less random, in units of the score: {interval(column['deletion'], rng)}")
+    return rows
+
+
+def summary(rows: list[dict], rng: np.random.Generator) -> dict[str, tuple[float, float, float]]:
+    """Mean and interval over composites of each figure, and the AUROC over all their patches at once."""
+    found = {
+        name: interval(np.array([row[name] for row in rows], float), rng)
+        for name in rows[0]
+        if name not in ("truth", "values")
+    }
+    truths, values = [row["truth"] for row in rows], [row["values"] for row in rows]
+    pooled = []
+    for draw in [np.arange(len(rows)), *rng.integers(0, len(rows), (DRAWS // 5, len(rows)))]:
+        truth, value = (np.concatenate([part[i] for i in draw]) for part in (truths, values))
+        pooled.append(float(roc_auc_score(truth, value)) if 0 < truth.mean() < 1 else np.nan)
+    low, high = np.nanquantile(pooled[1:], [0.025, 0.975])
+    return found | {"AUROC over all patches": (pooled[0], float(low), float(high))}
 
 
 def main() -> None:
@@ -131,7 +147,11 @@ def main() -> None:
     detector = Detector.from_pretrained(None if arguments.model == "bundled" else arguments.model)
     rng = np.random.default_rng(arguments.seed)
     for recompressed in (False, True):
-        measure(detector, entries, arguments.count, recompressed, rng)
+        rows = composites(detector, entries, arguments.count, recompressed, rng)
+        print(f"{len(rows)} composites, {'recompressed' if recompressed else 'as made'}:")
+        for name, figures in summary(rows, rng).items():
+            known = sum(name not in row or not np.isnan(row[name]) for row in rows)
+            print(f"  {name}: {figures[0]:.3f} [{figures[1]:.3f}, {figures[2]:.3f}], n = {known}")
 
 
 if __name__ == "__main__":

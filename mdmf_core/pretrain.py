@@ -1,6 +1,6 @@
 """Train the compact encoder end to end on labelled images, for the statistic that it will serve.
 
-    python -m mdmf_core pretrain benchmarks/configs/fold0.json runs/fold0
+    python -m mdmf_core pretrain benchmarks/configs/bundled.json runs/bundled
 
 The paper's backbone is frozen and so is this one afterwards; but a bundled encoder has to come from
 somewhere. Every step draws as many real as generated pictures, source by source, and a few patches of
@@ -49,6 +49,7 @@ DEFAULTS = {
     "cap": 120,
     "tilt": 0.7,
     "workers": 2,
+    "compile": False,
     "seed": 0,
 }
 
@@ -162,7 +163,7 @@ def pretrain(data: str | Path, dealt: dict, config: dict, out: Path) -> Path:
     Args:
         data: root folder of labelled images.
         dealt: arguments of `dataset.split`; only its `train` entries are used.
-        config: any of `DEFAULTS`.
+        config: any of `DEFAULTS`; `compile` takes a C++ compiler and saves a fifth of the time on long runs.
         out: folder for `encoder.safetensors`, `encoder.json`, `pretrain.log` and, meanwhile,
             `state.safetensors`, from which an interrupted run goes on.
 
@@ -189,6 +190,8 @@ def pretrain(data: str | Path, dealt: dict, config: dict, out: Path) -> Path:
     samplers = [Sampler(entries, label, config["cap"], config["tilt"], rng) for label in (0, 1)]
     count, labels = config["patches"], torch.arange(2).repeat_interleave(config["pictures"]).float()
     learner.train()
+    if config["compile"]:
+        learner.encoder.compile()
     sums, summed = np.zeros(2), 0
     with open(out / "pretrain.log", "a") as log:
         for step in tqdm(range(start, config["steps"]), initial=start, total=config["steps"], desc="pretrain"):

@@ -49,7 +49,7 @@ DEFAULTS = {
 }
 
 
-def _batch(pictures: list[Embedded], rows: list[int], count: int, rng: np.random.Generator) -> torch.Tensor:
+def batch(pictures: list[Embedded], rows: list[int], count: int, rng: np.random.Generator) -> torch.Tensor:
     """`count` random patches' embeddings of each picture, (B * count, D)."""
     parts = []
     for row in rows:
@@ -67,7 +67,7 @@ class Validator:
         rng = np.random.default_rng([config["seed"], 1])
         self.statistic, self.held_out = config["statistic"], held_out
         samplers = [Sampler(train, label, config["cap"], config["tilt"], rng) for label in (0, 1)]
-        self.banks = [_batch(train, sampler.draw(config["bank_pictures"]), 8, rng) for sampler in samplers]
+        self.banks = [batch(train, sampler.draw(config["bank_pictures"]), 8, rng) for sampler in samplers]
 
     def __call__(self, pfs: PFS) -> dict[str, float]:
         """AUROC of each held-out generator against the held-out real pictures, a mean over lives."""
@@ -138,7 +138,7 @@ def train(
     pfs.train()
     for step in tqdm(range(1, config["steps"] + 1), desc="train"):
         rows = [row for sampler in samplers for row in sampler.draw(config["pictures"])]
-        z, e = pfs(_batch(train_pictures, rows, config["patches"], rng))
+        z, e = pfs(batch(train_pictures, rows, config["patches"], rng))
         kernel = mmd.Kernel(*pfs.kernel_values())
         value = objectives.loss(
             mmd.Points(z, e), kernel, labels, config["statistic"], config["objective"], sharpness.exp()

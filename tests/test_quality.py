@@ -1,0 +1,160 @@
+"""`benchmarks/quality.py`: its baselines against naive ones, and all of it on a small run."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sklearn.metrics import roc_auc_score
+from tiny import picture
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+import quality  # noqa: E402
+
+from mdmf_core import cli, mmd, pretrain  # noqa: E402
+from mdmf_core.embed import Embedded  # noqa: E402
+
+RECIPE = {
+    "backbone": {"name": "compact"},
+    "geometry": {"patch_size": 32, "max_patches": 24},
+    "pretrain": {"channels": [6, 12], "patch_size": 32, "steps": 60, "versions": 1, "pictures": 4, "side": 96},
+    "embed": {"lives": ["as_is", "alike"]},
+    "train": {"steps": 20, "check": 10, "pictures": 6, "patches": 4, "bank_pictures": 8, "hidden": 8, "signature": 4},
+    "bank": {"size": 32, "lives": ["as_is"]},
+    "split": {
+        "test": ["camera4", "camera3", "gan5", "gan2"],
+        "validation": ["camera2", "gan3"],
+        "calibration_share": 0.4,
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def fold(tmp_path_factory) -> quality.Fold:
+    """A trained fold called `tiny` below a root of its own."""
+    root = tmp_path_factory.mktemp("root")
+    checkers = (np.indices((128, 128)).sum(0) % 2 * 16)[..., None]
+    for index in range(60):
+        fake = index % 2
+        folder = root / "data" / ("real", "fake")[fake] / f"{('camera', 'gan')[fake]}{index % 7 if fake else index % 5}"
+        folder.mkdir(parents=True, exist_ok=True)
+        pixels = np.clip(picture(index, 128, 128).astype(int) + fake * checkers, 0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"{index}.png")
+    recipe = root / "benchmarks" / "configs" / "tiny.json"
+    recipe.parent.mkdir(parents=True)
+    recipe.write_text(json.dumps(RECIPE | {"data": str(root / "data"), "pretrain": RECIPE["pretrain"]}))
+    for command in ("pretrain", "embed", "train", "bank"):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(pretrain, "SAVE_EVERY", 60)
+            patch.setattr(sys, "argv", ["mdmf_core", command, str(recipe), str(root / "runs" / "tiny")])
+            try:
+                cli.main()
+            except SystemExit as end:
+                assert not end.code
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(quality, "ROOT", root)
+        yield quality.Fold("tiny")
+
+
+def embedded(label: int, source: str, count: int, seed: int) -> Embedded:
+    values = torch.from_numpy(np.random.default_rng(seed).normal(label, 1, (count, 4))).float()
+    return Embedded(f"{source}/{seed}", label, source, "as_is", 1, count, values)
+
+
+def test_the_average_is_over_generators_and_not_over_pictures():
+    labels = np.array([0, 0, 0, 1, 1, 1])
+    sources = np.array(["a", "a", "b", "g", "g", "h"])
+    scores = np.array([0.1, 0.4, 0.3, 0.5, 0.6, 0.2])
+    of_g = roc_auc_score([0, 0, 0, 1, 1], [0.1, 0.4, 0.3, 0.5, 0.6])
+    of_h = roc_auc_score([0, 0, 0, 1], [0.1, 0.4, 0.3, 0.2])
+    assert quality.average_auroc(labels, sources, scores) == pytest.approx((of_g + of_h) / 2)
+
+
+def test_hard_voting_has_the_best_threshold_there_is():
+    pictures = [embedded(i % 2, "ag"[i % 2], 3 + i % 4, i) for i in range(30)]
+    values = [p.embeddings[:, 0].double().numpy() for p in pictures]
+    votes, threshold = quality.best_votes(pictures, values)
+    labels, sources = quality.labels_of(pictures)
+    best = quality.average_auroc(labels, sources, votes)
+    assert np.allclose(votes, [np.mean([v > threshold for v in patches]) for patches in values])
+    for other in np.linspace(-2, 3, 11):
+        # thresholds are quantiles of the values: another one may sit between two of them, not far above
+        assert quality.average_auroc(labels, sources, quality.voted(values, other)) <= best + 0.03
+
+
+def test_a_lead_is_the_paired_difference():
+    draws = {"g": np.random.default_rng(0).uniform(0.5, 0.9, (200, 3))}
+    better = {"g": draws["g"] + [0.05, 0, 0]}
+    points = {"g": {"auroc": 0.7, "ap": 0.6, "fpr95": 0.5}}
+    found = quality.over_generators(points, draws, better)
+    assert found["lead"] == pytest.approx(0.05) and found["lead_interval"] == pytest.approx([0.05, 0.05])
+    assert found["auroc"] == 0.7 and found["n_generators"] == 1
+
+
+def test_every_source_is_held_out_by_one_fold_and_never_trained_on_there():
+    seen: list[str] = []
+    for name in ("bundled", "fold1", "fold2"):
+        recipe = json.loads((ROOT / "benchmarks" / "configs" / f"{name}.json").read_text())
+        held = recipe["split"]["test"]
+        for role in ("validation", "calibration"):
+            assert not set(held) & set(recipe["split"][role]), (name, role)
+        seen += held
+    assert len(seen) == len(set(seen)) == 31
+    assert {member for family in quality.FAMILIES.values() for member in family} <= set(seen)
+
+
+def test_pooling_judges_one_mean_signature(fold):
+    pictures = fold.test("as_is")[:5]
+    bank = fold.detector.reference
+    found = quality.pooled(fold.model, (bank.real, bank.generated), pictures)
+    for value, one in zip(found, pictures, strict=True):
+        mean = mmd.Points(fold.model.points(one.embeddings).z.mean(0, keepdim=True))
+        assert value == pytest.approx(
+            float(mmd.relative_witness(mean, bank.real, bank.generated, fold.model.kernel)), abs=1e-12
+        )
+
+
+def test_rows_are_what_the_detector_says(fold):
+    pictures = fold.test("as_is")
+    rows = quality.rows_of(fold, pictures, "as_is")
+    paths = {entry.key: entry.path for entry in fold.dealt.test}
+    for row in rows[::5]:
+        evidence = fold.detector.detect(paths[row.key])
+        assert row.score == pytest.approx(evidence.score, abs=1e-9) and row.p_value == evidence.p_value
+    assert {row.source for row in rows} == set(RECIPE["split"]["test"])
+
+
+def test_the_whole_command(fold, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(quality, "CURVES", {"jpeg": (70,), "blur": (1,), "noise": (0.05,), "resize": (0.7,)})
+    monkeypatch.setattr(quality, "FAMILIES", {"tiny": ("gan2",)})
+    monkeypatch.setattr(quality, "PATCH_SIZES", (24, 32))
+    parts = ["main", "robustness", "ablations", "localisation"]
+    options = ["--per-source", "4", "--composites", "6", "--out", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", ["quality.py", "tiny", *options, "--only", *parts])
+    quality.main()
+    said = capsys.readouterr().out
+    found = json.loads((tmp_path / "quality.json").read_text())
+    assert set(parts) <= set(found) and (tmp_path / "robustness.png").stat().st_size > 5_000
+    assert (tmp_path / "quality.md").read_text().strip() in said
+    methods = found["main"]["alike"]["methods"]
+    assert len(methods) == 7 and methods[quality.DECIDES]["lead"] == 0
+    assert all(0 <= row["auroc"] <= 1 and row["n_generators"] == 2 for row in methods.values())
+    assert found["robustness"]["resize:0.7"]["too_small"] == 0
+    assert len(found["ablations"]["signature"]) == 6 and len(found["ablations"]["W"]) == 2
+    assert set(found["main"]["as_is"]["false_positives"]["sources"]) == {"camera3", "camera4"}
+
+
+def test_another_detector_s_figures_come_back_in_order(fold, tmp_path):
+    stand_in = tmp_path / "python"
+    stand_in.write_text('#!/bin/sh\nwhile IFS= read -r path || [ -n "$path" ]; do wc -c < "$path"; done\n')
+    stand_in.chmod(0o755)
+    entries = fold.dealt.test[:4]
+    assert quality.sahu_scores(stand_in, entries, "as_is").tolist() == [e.path.stat().st_size for e in entries]
+    assert len(quality.sahu_scores(stand_in, entries, "alike")) == 4
