@@ -41,7 +41,7 @@ FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync --use-fake-device-for-media-stream --use-fake-ui-for-media-stream"
 ).split()
-START_SECONDS = 90
+START_SECONDS = 300  # a busy machine
 
 
 def free_port() -> int:
@@ -52,8 +52,8 @@ def free_port() -> int:
 
 
 @contextmanager
-def serve(folder: Path) -> Iterator[str]:
-    """The address of `python app.py`, run from another folder, with the bundled detector.
+def serve(folder: Path, **more: str) -> Iterator[str]:
+    """The address of `python app.py`, run from another folder, with the bundled detector and `more` settings.
 
     Raises:
         RuntimeError: it ended, or did not answer in time; with what it printed.
@@ -61,7 +61,7 @@ def serve(folder: Path) -> Iterator[str]:
     port = free_port()
     address = f"http://127.0.0.1:{port}/"
     settings = {name: value for name, value in os.environ.items() if not name.startswith(("MDMF_", "GRADIO_"))}
-    settings |= {"GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_SERVER_PORT": str(port)}
+    settings |= {"GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_SERVER_PORT": str(port), **more}
     log = folder / "app.log"
     with log.open("w") as out:
         command = [sys.executable, str(ROOT / "app.py")]

@@ -8,29 +8,28 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 from html import escape
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import gradio as gr
-from huggingface_hub import HfApi
-from huggingface_hub.constants import HF_HUB_CACHE
-from huggingface_hub.file_download import repo_folder_name
 from huggingface_hub.utils import HFValidationError, validate_repo_id
 from markdown_it import MarkdownIt
 
 from mdmf_app import style
 from mdmf_app.context import LOADING_QUEUE, QUICK, Choice, Context
 from mdmf_core.detector import CheckpointError, Detector
-from mdmf_core.hub import CARD, FILES, TIMEOUT
+from mdmf_core.hub import CARD, progress_to
 from mdmf_core.report import FACTS, STATISTICS
 
 LONGEST_CARD = 200_000
 MOST_BYTES = 8 * 10**9
 EVERY = 0.5  # seconds between two reports of progress
+QUIET = 3  # seconds without news from the Hub that are told
 NO_CARD = "This model has no card."
 ONLY_HUB = "Only models on the Hub can be loaded here; give a repository as owner/name."
 
@@ -119,9 +118,9 @@ def change(context: Context, wanted: str, revision: str, choice: Choice | None) 
     yield gr.skip(), bar("Looking for the model ..."), *kept
     try:
         wanted, revision = check_name(wanted), revision.strip()
-        download = Download(wanted, revision)
+        download = Download()
         with ThreadPoolExecutor(max_workers=1) as worker:
-            task = worker.submit(context.load, wanted, revision or None)
+            task = worker.submit(download.watch, partial(context.load, wanted, revision or None))
             while not wait([task], timeout=EVERY).done:
                 yield gr.skip(), download.bar(), *kept
         choice = task.result()
@@ -134,40 +133,31 @@ def change(context: Context, wanted: str, revision: str, choice: Choice | None) 
 
 
 class Download:
-    """How much of a Hub repository has arrived, seen from the cache; nothing where a folder is loaded.
+    """How much has arrived from the Hub; nothing where a folder is loaded."""
 
-    Raises:
-        CheckpointError: it is larger than `MOST_BYTES`, when it is made.
-    """
+    def __init__(self) -> None:
+        self._arrived, self._wanted, self._news = 0, 0, monotonic()
 
-    def __init__(self, wanted: str, revision: str) -> None:
-        self._blobs, self._total = None, 0
-        if is_repo(wanted) and not Path(wanted).is_dir():
-            self._blobs = Path(HF_HUB_CACHE) / repo_folder_name(repo_id=wanted, repo_type="model") / "blobs"
-            self._total = size_on_hub(wanted, revision)
-        self._before = self._there()
-        if self._total > MOST_BYTES:
+    def watch(self, load: Callable[[], Choice | None]) -> Choice | None:
+        """What `load` returns; its downloads are seen here.
+
+        Raises:
+            CheckpointError: one of them is larger than `MOST_BYTES`, or what `load` raises.
+        """
+        with progress_to(self._tell):
+            return load()
+
+    def _tell(self, _: str, arrived: int, wanted: int) -> None:
+        if wanted > MOST_BYTES:
             raise CheckpointError(f"The model is larger than {MOST_BYTES // 10**9} GB, the most that is loaded here.")
-
-    def _there(self) -> int:
-        if self._blobs is None:
-            return 0
-        return sum(path.stat().st_size for path in self._blobs.glob("*") if path.is_file())
+        self._arrived, self._wanted, self._news = arrived, wanted, monotonic()
 
     def bar(self) -> str:
-        if self._before >= self._total:
-            return bar("Loading the model ...")
-        arrived = min(self._there() - self._before, self._total)
-        return bar(f"Downloading: {arrived / 1e6:.1f} of {self._total / 1e6:.1f} MB", arrived / self._total)
-
-
-def size_on_hub(repo: str, revision: str) -> int:
-    """Bytes of a checkpoint's files on the Hub; 0 where that can't be told."""
-    try:
-        info = HfApi().repo_info(repo, revision=revision or None, files_metadata=True, timeout=TIMEOUT)
-    except Exception:  # whatever it is, loading meets it again and says it
-        return 0
-    return sum(file.size or 0 for file in info.siblings or () if file.rfilename in (*FILES, CARD))
+        arrived, wanted, quiet = self._arrived, self._wanted, int(monotonic() - self._news)
+        waiting = f"; no news from the Hub for {quiet} s" if quiet >= QUIET else ""
+        if arrived < wanted:
+            return bar(f"Downloading: {arrived / 1e6:.1f} of {wanted / 1e6:.1f} MB{waiting}", arrived / wanted)
+        return bar("Loading the model ...")
 
 
 def bar(words: str, share: float | None = None) -> str:

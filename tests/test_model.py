@@ -12,7 +12,6 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -217,7 +216,7 @@ def test_a_malformed_repository_is_refused_without_the_hub(wanted):
     assert_one_sentence(str(caught.value))
 
 
-def in_fresh_process(endpoint: str, home: Path, limit: float = 20.0, **settings: str) -> str:
+def in_fresh_process(endpoint: str, home: Path, limit: float = 120.0, **settings: str) -> str:
     """What `locate("someone/something")` answers in a process whose Hub is `endpoint`."""
     program = """
 from mdmf_core import hub
@@ -282,7 +281,7 @@ def test_an_unreachable_hub_is_one_sentence_soon(tmp_path):
         (b"", "could not be reached"),
         (b"hello\r\n\r\n", "could not be reached"),
         (http("200 OK", b"<html>log in</html>", "Content-Type: text/html"), "could not be reached"),
-        (http("503 Busy"), "could not be reached"),
+        (http("503 Busy"), "is in trouble"),
         (http("404 Not Found", b"", "X-Error-Code: RepoNotFound"), "There is no repository someone/something"),
         (http("404 Not Found", b"", "X-Error-Code: RevisionNotFound"), "no such revision"),
         (http("403 Forbidden", b"", "X-Error-Code: GatedRepo"), "is gated"),
@@ -302,62 +301,6 @@ def test_a_silent_hub_is_given_up_on(tmp_path):
         said = in_fresh_process(endpoint, tmp_path)
     assert "could not be reached" in said and time.monotonic() - start < 14
     assert_one_sentence(said)
-
-
-@contextmanager
-def small_hub(folder: Path):
-    """A Hub with one repository, someone/something, that holds the files of `folder`."""
-    commit = "0123456789abcdef0123456789abcdef01234567"
-
-    class Handler(BaseHTTPRequestHandler):
-        def log_message(self, *arguments) -> None:
-            pass
-
-        def do_HEAD(self) -> None:
-            self.do_GET()
-
-        def do_GET(self) -> None:
-            path = self.path.split("?")[0]
-            headers, body = {}, b""
-            if path.startswith("/api/models/someone/something/tree/"):
-                sizes = {path.name: path.stat().st_size for path in folder.iterdir()}
-                files = [{"type": "file", "path": name, "size": size, "oid": name} for name, size in sizes.items()]
-                body = json.dumps(files).encode()
-            elif path.startswith("/api/models/someone/something"):
-                body = json.dumps({"id": "someone/something", "sha": commit, "siblings": []}).encode()
-            else:
-                body = (folder / path.rsplit("/", 1)[1]).read_bytes()
-                headers = {"ETag": f'"{path.rsplit("/", 1)[1]}"', "X-Repo-Commit": commit}
-            self.send_response(200)
-            for key, value in (headers | {"Content-Length": str(len(body))}).items():
-                self.send_header(key, value)
-            self.end_headers()
-            if self.command == "GET":
-                self.wfile.write(body)
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", commit
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
-def test_a_repository_is_downloaded_once_and_then_works_offline(copy, tmp_path):
-    (copy / "training.log").write_text("not part of a checkpoint")
-    with small_hub(copy) as (endpoint, commit):
-        first = in_fresh_process(endpoint, tmp_path / "hub")
-    wanted = f"someone/something {commit} ['README.md', 'config.json', 'model.safetensors', 'reference.safetensors']"
-    assert first == wanted
-    assert in_fresh_process("http://127.0.0.1:9", tmp_path / "hub") == wanted
-    assert in_fresh_process(endpoint, tmp_path / "hub", HF_HUB_OFFLINE="1") == wanted
-
-
-def test_a_repository_that_lacks_a_file_is_refused(copy, tmp_path):
-    (copy / "reference.safetensors").unlink()
-    with small_hub(copy) as (endpoint, _):
-        assert "someone/something lacks reference.safetensors" in in_fresh_process(endpoint, tmp_path / "hub")
 
 
 def test_hub_weights_are_pinned_to_a_commit_and_local_ones_left_alone(tmp_path, monkeypatch):
@@ -384,42 +327,3 @@ def test_dinov2_never_runs_on_random_weights_unasked(monkeypatch):
     monkeypatch.setattr(hub, "download", unreachable)
     with pytest.raises(CheckpointError, match="vit_small_patch14_dinov2"):
         models.build_backbone({"name": "dinov2", "size": "small"})
-
-
-def test_push_sends_the_four_files_and_refuses_a_folder_that_lacks_one(copy, monkeypatch):
-    import huggingface_hub
-
-    sent = {}
-
-    class Api:
-        def create_repo(self, repo, private, exist_ok):
-            sent["repo"] = (repo, private)
-
-        def upload_folder(self, repo_id, folder_path, allow_patterns):
-            sent["files"] = sorted(p.name for p in Path(folder_path).iterdir() if p.name in allow_patterns)
-            return type("Commit", (), {"commit_url": "https://hub.example/commit/1"})
-
-    monkeypatch.setattr(huggingface_hub, "HfApi", Api)
-    (copy / "notes.txt").write_text("stays here")
-    assert hub.push(copy, "owner/name", private=True) == "https://hub.example/commit/1"
-    assert sent == {"repo": ("owner/name", True), "files": sorted([*hub.FILES, hub.CARD])}
-    (copy / "README.md").unlink()
-    with pytest.raises(CheckpointError, match="lacks README.md; nothing was pushed"):
-        hub.push(copy, "owner/name")
-
-
-@pytest.mark.parametrize(
-    ("error", "words"),
-    [("LocalTokenNotFoundError", "hf auth login"), ("HFValidationError", "owner/name"), ("OSError", "not be reached")],
-)
-def test_a_failed_push_says_why_and_that_nothing_was_published(copy, monkeypatch, error, words):
-    import huggingface_hub
-
-    class Api:
-        def create_repo(self, *arguments, **options):
-            raise getattr(huggingface_hub.errors, error, OSError)("no")
-
-    monkeypatch.setattr(huggingface_hub, "HfApi", Api)
-    with pytest.raises(CheckpointError, match="Nothing was published") as caught:
-        hub.push(copy, "owner/name")
-    assert words in str(caught.value)
