@@ -1,65 +1,76 @@
-"""How long one picture takes with the bundled detector: warm, and in a new process.
+"""How fast everything is, on this machine: one command, a table, and `benchmarks/results/speed.json`.
 
-    python benchmarks/speed.py
+    python benchmarks/speed.py                      # all, about ten minutes on two idle cores
+    python benchmarks/speed.py --only encoder mmd   # some sections; the file keeps the others' last figures
+    python benchmarks/speed.py --quick --out /tmp/x # small sizes, to try the script
 
-A 512 x 512 JPEG, cut from an example photograph, is analysed 30 times in this process (median and 95th percentile,
-and by stage), and once in each of three new processes through the command line, start-up included.
+Sections: `stages` (where the time of a picture goes), `encoder` (against what the processor can do), `dinov2`, `mmd`
+(against alibi-detect, hyppo, plain torch and numpy), `bank` (growth, with plots), `start` and `web` (clients at once).
+What is compared takes turns within one run, for machines are noisy; times are milliseconds unless a name says so.
+Needs requirements-dev.txt. `mmd` installs alibi-detect into runs/alibi-detect, for it needs an older numpy.
 """
 
 from __future__ import annotations
 
-import io
-import subprocess
+import argparse
+import json
 import sys
 import tempfile
 import time
 from pathlib import Path
-
-import numpy as np
-import torch
-from PIL import Image
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-RUNS, COLD_RUNS = 30, 3
+sys.path.insert(0, str(ROOT))
+
+from benchmarks import speed_mmd, speed_page, speed_picture  # noqa: E402
+from benchmarks.measure import Rows, facts  # noqa: E402
+
+SECTIONS = {**speed_picture.SECTIONS, **speed_mmd.SECTIONS, **speed_page.SECTIONS}
 
 
-def picture() -> bytes:
-    """A 512 x 512 JPEG."""
-    with Image.open(ROOT / "examples" / "grace_hopper.jpg") as image:
-        crop = image.convert("RGB").crop((0, 0, 512, 512))
-    buffer = io.BytesIO()
-    crop.save(buffer, "JPEG", quality=90)
-    return buffer.getvalue()
+def shown(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def table(rows: Rows) -> str:
+    """One line a row: what, then its figures with their names."""
+    wide = max(map(len, rows))
+    return "\n".join(
+        f"  {name:{wide}}  " + ", ".join(f"{key} {shown(value)}" for key, value in row.items())
+        for name, row in rows.items()
+    )
+
+
+def run(names: list[str], out: Path, quick: bool) -> dict[str, Any]:
+    """Measure the sections named and write `speed.json` and the plot into `out`."""
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / "speed.json"
+    results = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    for name in names:
+        start = time.perf_counter()
+        machine = facts()
+        with tempfile.TemporaryDirectory() as folder:
+            rows = SECTIONS[name](Path(folder), quick)
+        results[name] = {"machine": machine, "quick": quick, "seconds": time.perf_counter() - start, "rows": rows}
+        print(f"{name}\n{table(rows)}\n", flush=True)
+        path.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
+    if "bank" in names:
+        speed_mmd.plot(results["bank"]["rows"], out / "mmd_time.png")
+    return results
 
 
 def main() -> None:
-    from mdmf_core.detector import Detector
-
-
-    data, detector = picture(), Detector.from_pretrained()
-    detector.detect(data)
-    times, stages = [], []
-    for _ in range(RUNS):
-        start = time.perf_counter()
-        evidence = detector.detect(data)
-        times.append(time.perf_counter() - start)
-        stages.append(evidence.timings)
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {evidence.n_patches} patches")
-    print(f"warm, {RUNS} runs: median {np.median(times):.3f} s, 95th percentile {np.quantile(times, 0.95):.3f} s")
-    for stage in stages[0]:
-        print(f"  {stage}: median {np.median([s[stage] for s in stages]):.3f} s")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "picture.jpg"
-        path.write_bytes(data)
-        cold = []
-        for _ in range(COLD_RUNS):
-            start = time.perf_counter()
-            command = [sys.executable, "-m", "mdmf_core", "detect", path]
-            subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-            cold.append(time.perf_counter() - start)
-    print(f"new process, {COLD_RUNS} runs: median {np.median(cold):.1f} s, longest {max(cold):.1f} s")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=list(SECTIONS), default=list(SECTIONS), metavar="SECTION")
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results", help="folder for the results")
+    parser.add_argument("--quick", action="store_true", help="small sizes, to try the script")
+    given = parser.parse_args()
+    print(", ".join(f"{key} {value}" for key, value in facts().items()), flush=True)
+    run(given.only, given.out, given.quick)
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(ROOT))
     main()

@@ -456,7 +456,12 @@ def _to_srgb(image: Image.Image, profile: bytes | None, notes: list[str]) -> Ima
             return _through_profile(image, profile, notes)
         except Exception:  # lcms and Pillow throw many kinds, and none of them concerns the picture itself
             notes.append("The embedded colour profile is broken or does not fit the picture, and was ignored.")
-    return image.convert("RGB")
+    return _as_rgb(image)
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    """Mode RGB, without the copy that `convert` makes of what is RGB already."""
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _through_profile(image: Image.Image, profile: bytes, notes: list[str]) -> Image.Image:
@@ -472,7 +477,7 @@ def _through_profile(image: Image.Image, profile: bytes, notes: list[str]) -> Im
         probe = _probe(mode)
         change = np.asarray(transform.apply(probe), np.int16) - np.asarray(probe.convert("RGB"), np.int16)
         if np.abs(change).max() <= 2:
-            return image.convert("RGB")
+            return _as_rgb(image)
     name = _clean(opened.profile.profile_description or "", 60)
     named = f" ({name.rstrip('.')})" if name else ""
     notes.append(f"The colours were converted from the embedded profile{named} to sRGB.")

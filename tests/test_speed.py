@@ -1,0 +1,198 @@
+"""No way to be faster changes a result; what `benchmarks/speed.py` counts is right; the page says whose turn it is."""
+
+from __future__ import annotations
+
+import threading
+
+import httpx
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import app
+from benchmarks import measure, screenshot, speed, speed_mmd, speed_page, speed_picture
+from mdmf_app import endpoints
+from mdmf_core import hub, mmd, reference
+from mdmf_core.backbones.compact import CLIP, Compact, high_pass_filters
+from mdmf_core.detector import Detector
+from mdmf_core.images import read
+from mdmf_core.patches import cut
+
+LARGEST_CHANGE = 1e-4  # of the null's standard deviation
+
+
+def plain_score(points: mmd.Points, statistic: str, bank: reference.Reference, kernel: mmd.Kernel) -> float:
+    """The statistic from whole kernel matrices, by its formula."""
+
+    def mean(other: mmd.Bank) -> float:
+        return float((mmd.gram(points, other.points, kernel) @ other.weights).mean())
+
+    if statistic == "relative":
+        gap = mean(bank.generated) - mean(bank.real)
+        return 2 * gap + float(bank.real.self_term - bank.generated.self_term)
+    inner, n = mmd.gram(points, points, kernel), points.count
+    own = float(inner.sum() - inner.diagonal().sum()) / (n * (n - 1))
+    return own - 2 * mean(bank.real) + float(bank.real.self_term)
+
+
+@pytest.fixture(scope="module")
+def on_cpu() -> Detector:
+    """The bundled detector, whatever else the machine has."""
+    return Detector.from_pretrained(hub.BUNDLED, device="cpu")
+
+
+@pytest.mark.parametrize("name", ["grace_hopper.jpg", "coffee_resynthesised.png"])
+def test_no_speed_up_changes_a_score(on_cpu, name):
+    """Norms folded, few patches at once, kernel block by block: all of it against the plain way, and bfloat16 too."""
+    patches, grid = cut(read(screenshot.ROOT / "examples" / name).pixels, on_cpu.model.geometry)
+    encoder, bank, kernel = on_cpu.model.backbone, on_cpu.reference, on_cpu.model.kernel
+    plain = on_cpu.model.points(speed_picture.as_trained(encoder, patches))
+    fast = on_cpu.model.points(encoder.embed(patches))
+    half = on_cpu.model.points(speed_picture.in_bfloat16(encoder, patches))
+    for statistic in bank.nulls:
+        spread = bank.null(statistic, grid.independent).std()
+        wanted = plain_score(plain, statistic, bank, kernel)
+        found = float(reference.evidence_of(fast, statistic, bank.real, bank.generated, kernel)[0].sum())
+        assert abs(found - wanted) <= LARGEST_CHANGE * spread
+        coarse = plain_score(half, statistic, bank, kernel)
+        assert abs(coarse - wanted) > LARGEST_CHANGE * spread, "bfloat16 would do: use it"
+
+
+def random_encoder() -> Compact:
+    """Random weights and, unlike a new network's, random running statistics."""
+    torch.manual_seed(3)
+    encoder = Compact((4, 8, 12)).eval().requires_grad_(False)
+    for layer in encoder.layers:
+        if isinstance(layer, nn.BatchNorm2d):
+            for value in (layer.running_mean, layer.bias):
+                value.uniform_(-1, 1)
+            for value in (layer.running_var, layer.weight):
+                value.uniform_(0.3, 2)
+    return encoder
+
+
+def some_patches(count: int) -> torch.Tensor:
+    rng = np.random.default_rng(5)
+    return torch.from_numpy(rng.integers(0, 256, (count, 3, 32, 32), dtype=np.uint8))
+
+
+@pytest.mark.parametrize("at_once", [None, 1, 5])
+def test_folded_norms_give_the_trained_network_s_numbers(at_once):
+    encoder, patches = random_encoder(), some_patches(13)
+    wanted = speed_picture.as_trained(encoder, patches)
+    torch.testing.assert_close(encoder.embed(patches, at_once), wanted, atol=1e-5, rtol=1e-4)
+    assert wanted.std() > 0.1
+
+
+def test_embedding_follows_weights_that_change_and_changes_none():
+    encoder, patches = random_encoder(), some_patches(3)
+    before, state = encoder.embed(patches), {name: value.clone() for name, value in encoder.state_dict().items()}
+    assert all(torch.equal(value, state[name]) for name, value in encoder.state_dict().items())
+    encoder.layers[1].running_var.mul_(4)
+    after = encoder.embed(patches)
+    torch.testing.assert_close(after, speed_picture.as_trained(encoder, patches), atol=1e-5, rtol=1e-4)
+    assert not torch.allclose(before, after)
+
+
+def test_residuals_are_those_of_the_filters():
+    """To the last bits of float32, against numpy in float64; brightness alone gives nought exactly."""
+    patches, encoder = some_patches(2), Compact((4, 8))
+    windows = np.lib.stride_tricks.sliding_window_view(patches.numpy().astype(float), (5, 5), axis=(2, 3))
+    filters = high_pass_filters()[:, 0].double().numpy()
+    wanted = np.einsum("nchwij,fij->ncfhw", windows, filters).reshape(2, 18, 28, 28).clip(-CLIP, CLIP) / 4
+    np.testing.assert_allclose(encoder.residual(patches).numpy(), wanted, atol=1e-5)
+    assert not encoder.residual(torch.full((1, 3, 32, 32), 251, dtype=torch.uint8)).any()
+    assert torch.equal(encoder.filters, encoder.filters.bfloat16().float()), "whole numbers: no format rounds them"
+
+
+@pytest.mark.parametrize("n, m", [(1000, 2000), (3, 400_000)])
+def test_kernel_values_are_held_block_by_block(monkeypatch, n, m):
+    held, whole = [], mmd.gram
+
+    def counted(x, y, kernel):
+        held.append(x.count * y.count)
+        return whole(x, y, kernel)
+
+    monkeypatch.setattr(mmd, "gram", counted)
+    x, y = (mmd.Points(torch.randn(count, 2, generator=torch.Generator().manual_seed(count))) for count in (n, m))
+    found = mmd.mean_kernel(x, y, mmd.uniform(m, y.z), mmd.Kernel(2.0))
+    assert found.shape == (n,) and max(held) <= mmd.CHUNK_VALUES and sum(held) == n * m
+
+
+def test_operations_are_those_of_the_layers():
+    """Two for each weight at each place, counted by hand: filters, then stages of two convolutions at 60, 30, 15, 7."""
+    filters = 60**2 * 18 * 25
+    stages = zip((60, 30, 15, 7), ((18, 32), (32, 64), (64, 128), (128, 192)), strict=True)
+    layers = sum(side**2 * 9 * (inputs * outputs + outputs**2) for side, (inputs, outputs) in stages)
+    assert speed_picture.operations(Compact()) == 2 * (filters + layers)
+
+
+def test_the_others_measure_the_same_thing():
+    x, y = speed_mmd.picture(0, 9), speed_mmd.signatures(40, 1)
+    bank = mmd.bank(mmd.Points(y), speed_mmd.KERNEL)
+    unbiased = bank._replace(self_term=(40 * bank.self_term - 1) / 39)
+    wanted = float(mmd.mmd2_unbiased(mmd.Points(x), unbiased, speed_mmd.KERNEL))
+    assert speed_mmd.plain_torch(x, y) == pytest.approx(wanted, abs=1e-12)
+    assert speed_mmd.plain_numpy(x.numpy(), y.numpy()) == pytest.approx(wanted, abs=1e-12)
+
+
+def test_error_of_a_bank_is_nought_against_itself_and_shrinks_with_its_size():
+    whole = speed_mmd.stored(speed_mmd.signatures(400, 1))
+    few, more = (speed_mmd.compressed(whole, size)[0] for size in (20, 150))
+    assert speed_mmd.error(whole, whole, 8) == 0
+    assert 0 < speed_mmd.error(whole, more, 8) < speed_mmd.error(whole, few, 8)
+
+
+def test_a_run_writes_table_and_file(tmp_path, monkeypatch, capsys):
+    rows = {"a thing": {"median_ms": 1.23456, "points": 12345, "seconds": 4321.5}}
+    monkeypatch.setitem(speed.SECTIONS, "web", lambda folder, quick: rows)
+    speed.run(["web"], tmp_path, True)
+    results = speed.run(["web"], tmp_path, True)
+    assert "a thing  median_ms 1.23, points 12,345, seconds 4,322" in capsys.readouterr().out
+    assert results["web"]["rows"] == rows and results["web"]["machine"]["cores"] >= 1
+    assert (tmp_path / "speed.json").read_text().count('"a thing"') == 1
+
+
+def test_race_takes_turns():
+    calls = []
+    found = measure.race({name: lambda name=name: calls.append(name) for name in "ab"}, 2)
+    assert calls == list("ab" * 3) and found.keys() == {"a", "b"} and found["a"]["median_ms"] >= 0
+
+
+def test_a_measuring_process_that_fails_says_why():
+    assert measure.child("import json; print('noise'); print(json.dumps({'x': 1}))") == {"x": 1}
+    with pytest.raises(RuntimeError, match="no such luck"):
+        measure.child("raise SystemExit('no such luck')")
+
+
+def test_the_page_says_the_place_in_the_queue(detector, photo, chromium, monkeypatch):
+    """Two people are first, and the first one's picture takes as long as this test wants."""
+    entered, turn = threading.Event(), threading.Semaphore(0)
+
+    def slow(*given):
+        entered.set()
+        turn.acquire(timeout=600)
+        return detect(*given)
+
+    detect = endpoints.detect
+    monkeypatch.setattr(endpoints, "detect", slow)
+    demo = app.build(detector)
+    url = app.launch(demo, server_port=screenshot.free_port(), prevent_thread_lock=True, quiet=True)[1]
+    try:
+        page = screenshot.open_page(chromium, url)
+        with httpx.Client(base_url=url, timeout=60) as client:
+            number = speed_page.endpoint(client)
+            for _ in range(2):
+                speed_page.join(client, number, speed_page.upload(client, photo))
+                assert entered.wait(60)
+            page.locator("#picture input[type=file]").set_input_files(photo)
+            status = page.locator("#verdict [data-testid=status-tracker]")
+            status.filter(has_text="queue: 2/2").wait_for()
+            turn.release()
+            status.filter(has_text="queue: 1/1").wait_for()
+            turn.release()
+            page.locator("#verdict .card dl").wait_for()
+    finally:
+        turn.release(9)
+        demo.close()
