@@ -10,7 +10,7 @@ lot, so that the calibration scores are exchangeable. Prints what the compressio
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 
 import numpy as np
 import torch
@@ -52,9 +52,38 @@ def pool(pictures: list[Embedded], model: Model, config: dict) -> tuple[mmd.Bank
     return made, np.concatenate(origin)
 
 
+def complete(config: dict) -> dict:
+    """The bank section of a recipe with what it leaves out from `DEFAULTS`.
+
+    Raises:
+        ValueError: an unknown key.
+    """
+    unknown = set(config) - set(DEFAULTS)
+    if unknown:
+        raise ValueError(f"The bank section has unknown keys: {', '.join(sorted(unknown))}.")
+    return DEFAULTS | config
+
+
+def life_of(key: str, lives: list[str]) -> str:
+    """The one life that a calibration picture is used in, by lot."""
+    return lives[int(lot(f"life {key}") * len(lives))]
+
+
 def one_life_each(pictures: list[Embedded], lives: list[str]) -> list[Embedded]:
     """Each calibration picture once, in one of `lives` by lot."""
-    return [p for p in pictures if p.life == lives[int(lot(f"life {p.key}") * len(lives))]]
+    return [p for p in pictures if p.life == life_of(p.key, lives)]
+
+
+def check(real: Sized, generated: Sized, calibration: Sized, model: Model) -> None:
+    """Refuse to build from nothing.
+
+    Raises:
+        DatasetError: no calibration picture, no real one, or no generated one where one is needed.
+    """
+    if not calibration:
+        raise DatasetError("There are no calibration pictures; name real sources or a share for calibration.")
+    if not real or (model.statistic == "relative" and not generated):
+        raise DatasetError(f"The bank has no {'generated' if real else 'real'} picture.")
 
 
 def build(
@@ -78,19 +107,13 @@ def build(
             that is in the bank.
         ValueError: an unknown key in `config`.
     """
-    unknown = set(config) - set(DEFAULTS)
-    if unknown:
-        raise ValueError(f"The bank section has unknown keys: {', '.join(sorted(unknown))}.")
-    config = DEFAULTS | config
+    config = complete(config)
     calibration = one_life_each(calibration, config["calibration_lives"])
     shared = {p.key for p in calibration} & {p.key for p in bank_pictures}
     if shared:
         raise DatasetError(f"{len(shared)} calibration pictures are in the bank too, such as {min(shared)}.")
-    if not calibration:
-        raise DatasetError("There are no calibration pictures; name real sources or a share for calibration.")
     classes = [[p for p in bank_pictures if p.label == label and p.life in config["lives"]] for label in (0, 1)]
-    if not classes[0] or (model.statistic == "relative" and not classes[1]):
-        raise DatasetError(f"The bank has no {'generated' if classes[0] else 'real'} picture.")
+    check(*classes, calibration, model)
     full, small, origins = [None, None], [None, None], {}
     for label, (name, pictures) in enumerate(zip(("real", "generated"), classes, strict=True)):
         if pictures:
@@ -99,15 +122,39 @@ def build(
             small[label], kept = reference.compress(full[label], size, model.kernel)
             origins[name] = [f"{pictures[row].key} ({pictures[row].life})" for row in origin[kept]]
     signed = [Signed(model.points(p.embeddings), p.rows, p.cols) for p in calibration]
-    nulls, patch_nulls = reference.calibrate(signed, *small, model.kernel)
-    facts: dict = {
-        "calibration": dict(Counter(p.source for p in calibration)),
-        "calibration_lives": dict(Counter(p.life for p in calibration)),
+    facts = {
         "real": dict(Counter(p.source for p in {p.key: p for p in classes[0]}.values())),
         "generated": dict(Counter(p.source for p in {p.key: p for p in classes[1]}.values())),
-        "points": [b.points.count if b else 0 for b in small],
         "points_uncompressed": [b.points.count if b else 0 for b in full],
         "compression_error": compression_error(signed, full, small, model),
+    }
+    return finish(small, origins, calibration, signed, facts, model, say)
+
+
+def finish(
+    small: list[mmd.Bank | None],
+    origins: dict[str, list[str]],
+    calibration: list[Embedded],
+    signed: list[Signed],
+    facts: dict,
+    model: Model,
+    say: Callable[[str], None],
+) -> Reference:
+    """Calibrate compressed banks, and say what was built.
+
+    Args:
+        small: the real bank and the generated one, or None.
+        origins, facts: as `Reference` has them; the facts about calibration and points are added.
+        calibration, signed: the same pictures in the same order.
+        model: the checkpoint.
+        say: takes each line.
+    """
+    nulls, patch_nulls = reference.calibrate(signed, *small, model.kernel)
+    facts = {
+        **facts,
+        "calibration": dict(Counter(p.source for p in calibration)),
+        "calibration_lives": dict(Counter(p.life for p in calibration)),
+        "points": [b.points.count if b else 0 for b in small],
     }
     say(f"bank: {facts['points']} points for {facts['points_uncompressed']} patches (real, generated)")
     say(f"calibration: {len(calibration)} pictures of {len(facts['calibration'])} sources")

@@ -5,6 +5,7 @@
     embed RECIPE RUN        step 1 of the paper: embeddings of all patches
     train RECIPE RUN        step 2: the Patch Forensic Signature
     bank RECIPE RUN         step 2b: reference bank and calibration
+    import FILE OUT         a research checkpoint (PyTorch) into a checkpoint folder
     evaluate MODEL FOLDER...    step 3: figures on generators that were not trained on
     push FOLDER REPO        publish a checkpoint on the Hugging Face Hub
 
@@ -16,8 +17,9 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -25,6 +27,9 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 
 Recipe = Annotated[Path, typer.Argument(help="JSON file with data, split and a section for each step.")]
 Run = Annotated[Path, typer.Argument(help="Folder for everything that the recipe makes.")]
+Engine = Annotated[Literal["local", "ray"], typer.Option(help="This machine, or the machines of a Ray cluster.")]
+Processes = Annotated[int, typer.Option(min=0, help="How many work at once; 0 is one a core, or a GPU, if worth it.")]
+INTERRUPTED = 130
 SECTIONS = {"data", "split", "backbone", "geometry", "pretrain", "embed", "train", "bank"}
 SPLIT_KEYS = {"test", "validation", "calibration", "calibration_share"}
 
@@ -74,13 +79,19 @@ def _encoder(recipe: dict[str, Any], run: Path) -> tuple[Any, dict, Any]:
     return encoder, settings, geometry
 
 
-def _roles(recipe: dict[str, Any], run: Path, encoder: Any) -> dict[str, list]:
-    """Embedded pictures by role."""
-    from mdmf_core import embed
+def _role_of(recipe: dict[str, Any]) -> dict[str, str]:
+    """The role of each picture, by its key."""
     from mdmf_core.dataset import scan, split
 
     dealt = split(scan(recipe["data"]), **recipe.get("split", {}))
-    role_of = {e.key: role for role in ("train", "validation", "calibration", "test") for e in getattr(dealt, role)}
+    return {e.key: role for role in ("train", "validation", "calibration", "test") for e in getattr(dealt, role)}
+
+
+def _roles(recipe: dict[str, Any], run: Path, encoder: Any) -> dict[str, list]:
+    """Embedded pictures by role."""
+    from mdmf_core import embed
+
+    role_of = _role_of(recipe)
     roles: dict[str, list] = {"train": [], "validation": [], "calibration": [], "test": []}
     for picture in embed.load(run / "embeddings", embed.backbone_digest(encoder)):
         if picture.key in role_of:
@@ -99,7 +110,7 @@ def pretrain(recipe: Recipe, run: Run) -> None:
 
 
 @app.command()
-def embed(recipe: Recipe, run: Run) -> None:
+def embed(recipe: Recipe, run: Run, processes: Processes = 0, engine: Engine = "local") -> None:
     """Precompute the embeddings of all patches; goes on where it was interrupted."""
     from mdmf_core import embed as step
     from mdmf_core.dataset import scan, split
@@ -110,7 +121,8 @@ def embed(recipe: Recipe, run: Run) -> None:
     dealt = split(scan(loaded["data"]), **loaded.get("split", {}))
     entries = dealt.train + dealt.validation + dealt.calibration
     lives = tuple(settings.get("lives", step.AS_IS))
-    failures = step.embed(entries, run / "embeddings", encoder, geometry, lives, settings.get("seed", 0))
+    seed = settings.get("seed", 0)
+    failures = step.embed(entries, run / "embeddings", encoder, geometry, lives, seed, processes, engine)
     for failure in failures:
         print(f"{failure['key']} ({failure['life']}): {failure['error']}", file=sys.stderr)
     _say(f"{len(entries)} pictures, {len(entries) * len(lives) - len(failures)} embedded, {len(failures)} failed.")
@@ -151,6 +163,9 @@ def bank(
     checkpoint: Annotated[
         Path | None, typer.Option(help="Checkpoint to give a new bank; default RUN/checkpoint.")
     ] = None,
+    stream: Annotated[bool, typer.Option("--stream", help="In one pass, for more patches than fit in memory.")] = False,
+    processes: Processes = 0,
+    engine: Engine = "local",
 ) -> None:
     """Build reference bank and calibration; embeds the images first where RUN has no embeddings of this encoder."""
     from mdmf_core import bank as step
@@ -166,9 +181,16 @@ def bank(
     if not (run / "embeddings" / "manifest.json").is_file():
         dealt = split(scan(loaded["data"]), **loaded.get("split", {}))
         lives = tuple(loaded.get("embed", {}).get("lives", step1.AS_IS))
-        step1.embed(dealt.train + dealt.calibration, run / "embeddings", found.backbone, found.geometry, lives)
-    roles = _roles(loaded, run, found.backbone)
-    made = step.build(roles["train"], roles["calibration"], found, loaded.get("bank", {}), _say)
+        entries = dealt.train + dealt.calibration
+        step1.embed(entries, run / "embeddings", found.backbone, found.geometry, lives, 0, processes, engine)
+    section = loaded.get("bank", {})
+    if stream or engine == "ray":
+        from mdmf_core.stream import build
+
+        made = build(run / "embeddings", _role_of(loaded), found, section, _say, processes, engine)
+    else:
+        roles = _roles(loaded, run, found.backbone)
+        made = step.build(roles["train"], roles["calibration"], found, section, _say)
     _say(f"Reference written to {reference.save(made, folder / 'reference.safetensors')}.")
 
 
@@ -185,6 +207,8 @@ def evaluate(
         list[str] | None, typer.Option(help="as_is, alike, jpeg:Q, blur:S, noise:S, resize:F.")
     ] = None,
     alpha: Annotated[float, typer.Option(help="False-alarm rate.")] = 0.05,
+    processes: Processes = 0,
+    engine: Engine = "local",
 ) -> None:
     """Figures on unseen generators: AUROC, AP, FPR@95TPR, rates at alpha; CSV, JSON, Markdown, histograms."""
     from mdmf_core.detector import Detector
@@ -194,7 +218,8 @@ def evaluate(
     if recipe and not sources:
         raise Stop(f"The split in {recipe} holds no source for test.")
     detector = Detector.from_pretrained(None if model == "bundled" else model)
-    step(detector, folders, out, tuple(condition or ("as_is", "alike")), alpha, sources or None)
+    conditions = tuple(condition or ("as_is", "alike"))
+    step(detector, folders, out, conditions, alpha, sources or None, processes=processes, engine=engine)
     _say((out / "metrics.md").read_text("utf-8"))
 
 
@@ -218,29 +243,45 @@ def detect(
     alpha: Annotated[float, typer.Option(help="False-alarm rate, above 0 and at most 0.2.")] = 0.05,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line on standard output.")] = False,
     heatmap: Annotated[Path | None, typer.Option(help="Folder for an overlay PNG of each picture.")] = None,
+    processes: Processes = 0,
 ) -> None:
     """Score pictures. Exit status 1 if one of them could not be used."""
     from tqdm import tqdm
 
+    from mdmf_core import workers
     from mdmf_core.detector import Detector, check_alpha
-    from mdmf_core.images import ImageError, read
 
     check_alpha(alpha)
     detector = Detector.from_pretrained(model)
+    files = _paths(paths)
+    score = partial(_line, detector, alpha, as_json, heatmap)
+    found = workers.run(score, files, processes or workers.sensible(len(files), detector.model.backbone))
     failed = False
-    for path in tqdm(_paths(paths), desc="detect", disable=None, leave=False):
-        try:
-            picture = read(path, detector.model.geometry.min_side)
-            evidence = detector.detect(picture, alpha)
-        except ImageError as error:
-            failed = True
-            print(json.dumps({"path": str(path), "error": str(error)}) if as_json else f"{path}: {error}", flush=True)
-            continue
-        if heatmap is not None:
-            _write_heatmap(heatmap, path, picture, evidence)
-        print(json.dumps(evidence.to_dict(str(path))) if as_json else _sentence(path, evidence), flush=True)
+    for result in tqdm(found, desc="detect", total=len(files), disable=None, leave=False):
+        died = isinstance(result, workers.Died)
+        line, good = (_failed(result.item, result, as_json), False) if died else result
+        failed = failed or not good
+        print(line, flush=True)
     if failed:
         raise typer.Exit(1)
+
+
+def _line(detector: Any, alpha: float, as_json: bool, heatmap: Path | None, path: Path) -> tuple[str, bool]:
+    """What `detect` prints about one picture, and whether it could be used."""
+    from mdmf_core.images import ImageError, read
+
+    try:
+        picture = read(path, detector.model.geometry.min_side)
+        evidence = detector.detect(picture, alpha)
+    except ImageError as error:
+        return _failed(path, error, as_json), False
+    if heatmap is not None:
+        _write_heatmap(heatmap, path, picture, evidence)
+    return json.dumps(evidence.to_dict(str(path))) if as_json else _sentence(path, evidence), True
+
+
+def _failed(path: Path, error: Exception, as_json: bool) -> str:
+    return json.dumps({"path": str(path), "error": str(error)}) if as_json else f"{path}: {error}"
 
 
 def _write_heatmap(folder: Path, path: Path, picture: Any, evidence: Any) -> None:
@@ -264,13 +305,59 @@ def _sentence(path: Path, evidence: Any) -> str:
     )
 
 
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="PyTorch file with the network's state dict and kernel parameters.")],
+    out: Annotated[Path, typer.Argument(help="Folder for the checkpoint; new or empty.")],
+    recipe: Annotated[
+        Path | None, typer.Option(help="Recipe whose backbone and geometry the network was trained with.")
+    ] = None,
+    backbone: Annotated[str | None, typer.Option(help="DINOv2's weights: folder, file or Hub repository.")] = None,
+    statistic: Annotated[str, typer.Option(help="mmd (the paper's) or relative.")] = "mmd",
+    activation: Annotated[
+        str, typer.Option(help="Between the layers: relu, leaky_relu, elu, gelu, silu, softplus or tanh.")
+    ] = "relu",
+    sigma_form: Annotated[
+        str | None,
+        typer.Option(help="How bandwidths are stored: plain, squared, gaussian, log or log-squared; default by name."),
+    ] = None,
+    epsilon_form: Annotated[
+        str | None, typer.Option(help="How epsilon is stored: plain, sigmoid, squared or log; default by name.")
+    ] = None,
+    values: Annotated[
+        list[str] | None, typer.Option("--set", help="A kernel parameter that the file lacks, NAME=VALUE; repeatable.")
+    ] = None,
+    ignore: Annotated[list[str] | None, typer.Option(help="A name or prefix in FILE to leave out; repeatable.")] = None,
+) -> None:
+    """Turn a research checkpoint into a checkpoint folder, to which `bank` then adds bank and calibration.
+
+    FILE is opened with weights_only=True. Prints where each tensor went and what was assumed; what has no certain
+    place is refused. The paper's released file was out of reach of the machines that this was written on: it has
+    been tried with networks of the same kind only.
+    """
+    from mdmf_core.research import import_file
+
+    loaded = _read_recipe(recipe) if recipe else None
+    extra = dict(_number(value) for value in values or [])
+    import_file(file, out, loaded, backbone, statistic, activation, sigma_form, epsilon_form, extra, ignore or [], _say)
+    _say(f"Checkpoint written to {out}; next: python -m mdmf_core bank {recipe or 'RECIPE'} RUN --checkpoint {out}")
+
+
+def _number(given: str) -> tuple[str, float]:
+    name, _, value = given.partition("=")
+    try:
+        return name, float(value)
+    except ValueError as error:
+        raise Stop(f"--set takes NAME=VALUE with a number, not {given!r}.") from error
+
+
 @app.command()
 def push(
     folder: Annotated[Path, typer.Argument(help="Checkpoint folder.")],
     repo: Annotated[str, typer.Argument(help="Hub repository, owner/name.")],
     private: Annotated[bool, typer.Option(help="Make it private.")] = False,
 ) -> None:
-    """Publish a checkpoint with its model card on the Hugging Face Hub."""
+    """Publish a checkpoint on the Hugging Face Hub; its card must name license, library_name, tags and metrics."""
     from mdmf_core.hub import push as step
 
     _say(f"Published: {step(folder, repo, private)}")
@@ -285,6 +372,7 @@ def main() -> None:
             raise
         print(f"Error: {error}", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
-        print("Interrupted; what was finished is kept.", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:  # typer's status for Ctrl-C, about which it says nothing
+            print("Interrupted; what was finished is kept.", file=sys.stderr)
+        raise

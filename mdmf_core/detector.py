@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 
-from mdmf_core import hub, reference
+from mdmf_core import hub, reference, workers
 from mdmf_core import model as models
 from mdmf_core.hub import CheckpointError
 from mdmf_core.images import ImageError, Picture, read
@@ -180,7 +181,10 @@ class Detector:
         Raises:
             CheckpointError: it can't be reached or doesn't fit; one sentence.
         """
-        located = hub.locate(folder_or_repo_id, revision)
+        return cls._load(hub.locate(folder_or_repo_id, revision), device)
+
+    @classmethod
+    def _load(cls, located: hub.Located, device: str | None) -> Detector:
         model = models.load(located.folder)
         settings = model.pfs.config
         try:
@@ -194,6 +198,10 @@ class Detector:
         except (ValueError, SafetensorError, OSError) as error:
             raise CheckpointError(f"reference.safetensors can't be used: {error}.") from error
         return cls(model, bank, located, device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+    def __reduce__(self) -> tuple:
+        """A pickled detector is where it lies; a process that gets it loads it anew."""
+        return Detector._load, (replace(self.located, folder=self.located.folder.resolve()), self.device)
 
     def detect(
         self, image: Any, alpha: float = 0.05, region: tuple[int, int, int, int] | None = None
@@ -221,6 +229,7 @@ class Detector:
         embeddings = self.model.backbone.embed(patches)
         marks.append(time.perf_counter())
         points, kernel, bank = self.model.points(embeddings), self.model.kernel, self.reference
+        marks.append(time.perf_counter())
         values = {
             statistic: reference.evidence_of(points, statistic, bank.real, bank.generated, kernel)
             for statistic in bank.nulls
@@ -228,11 +237,13 @@ class Detector:
         statistic = self.model.statistic
         evidence, witness = (tensor.numpy() for tensor in values[statistic])
         scores = {kind: float(pair[0].numpy().sum()) for kind, pair in values.items()}
+        marks.append(time.perf_counter())
         null = bank.null(statistic, grid.independent)
         p = float(reference.p_value(scores[statistic], null))
         patch_p = reference.p_value(len(evidence) * evidence, bank.patch_nulls[statistic])
+        flagged = reference.flag(patch_p, FALSE_DISCOVERIES)
         marks.append(time.perf_counter())
-        stages = ("decode", "patches", "backbone", "evidence")
+        stages = ("decode", "patches", "backbone", "signature", "mmd", "evidence")
         return Evidence(
             name=picture.name,
             sha256=picture.sha256,
@@ -254,7 +265,7 @@ class Detector:
             evidence=evidence,
             witness=witness,
             patch_p_values=patch_p,
-            flagged=reference.flag(patch_p, FALSE_DISCOVERIES),
+            flagged=flagged,
             fdr=FALSE_DISCOVERIES,
             scale=bank.scale(statistic),
             patch_null=bank.patch_nulls[statistic],
@@ -270,12 +281,28 @@ class Detector:
             timings=dict(zip(stages, np.diff(marks).tolist(), strict=True)),
         )
 
-    def detect_many(self, images: Iterable[Any], alpha: float = 0.05) -> Iterator[Evidence | Failure]:
-        """Evidence of each picture as it comes; a bad one gives a `Failure` and the others go on."""
+    def detect_many(
+        self, images: Iterable[Any], alpha: float = 0.05, processes: int = 1
+    ) -> Iterator[Evidence | Failure]:
+        """Evidence of each picture, in order, as it comes; a bad one gives a `Failure` and the others go on.
+
+        Args:
+            images: as `detect` takes them.
+            alpha: as `detect` takes it.
+            processes: that analyse pictures at the same time, each with a detector of its own (`workers`).
+        """
         check_alpha(alpha)
-        for image in images:
-            try:
-                yield self.detect(image, alpha)
-            except ImageError as error:
-                named = isinstance(image, str | Path)
-                yield Failure(Path(image).name if named else getattr(image, "name", "image"), str(error))
+        for found in workers.run(partial(_one, self, alpha), images, processes):
+            yield _failure(found.item, found) if isinstance(found, workers.Died) else found
+
+
+def _one(detector: Detector, alpha: float, image: Any) -> Evidence | Failure:
+    try:
+        return detector.detect(image, alpha)
+    except ImageError as error:
+        return _failure(image, error)
+
+
+def _failure(image: Any, error: Exception) -> Failure:
+    named = isinstance(image, str | Path)
+    return Failure(Path(image).name if named else getattr(image, "name", "image"), str(error))

@@ -5,28 +5,34 @@
 Source: arXiv 2605.09296, released code. The backbone is frozen, so that each image needs embedding only
 once, in each of its lives (`degrade.apply`). The folder `embeddings/` gets `manifest.json` and shards
 `00000.safetensors`, each with the patches of `SHARD` pictures and, in its metadata, whose they are. An
-interrupted run goes on with the first shard that isn't there.
+interrupted run goes on with the shards that aren't there. A shard is the same bytes whoever made it: this
+process, several of this machine (`workers`) or those of a cluster (`engine`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import safe_open
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from mdmf_core import degrade
+from mdmf_core import backbones, degrade, workers
 from mdmf_core.dataset import DatasetError, Entry
 from mdmf_core.files import write_whole
 from mdmf_core.images import ImageError, read
-from mdmf_core.patches import Geometry, cut
+from mdmf_core.patches import Geometry, Grid, cut
 
 SHARD = 256
 AS_IS = ("as_is",)
@@ -53,30 +59,85 @@ def backbone_digest(encoder: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def embed_one(entry: Entry, life: str, encoder: nn.Module, geometry: Geometry, seed: int) -> Embedded:
-    """Embed one life of one picture.
+def prepare(job: tuple[Entry, str], geometry: Geometry, seed: int) -> dict:
+    """One life of one picture, ready for the encoder.
 
-    Raises:
-        ImageError: the file can't be used.
+    Returns:
+        The fields of `Embedded` with "patches" (N, 3, W, W) uint8 instead of embeddings; or "key", "life" and
+        "error", one sentence, where the file can't be used.
     """
-    picture = read(entry.path, geometry.min_side)
-    rng = degrade.generator(seed, life, entry.key)
-    never_jpeg = picture.format not in ("JPEG", "MPO")
-    pixels = degrade.apply(life, picture.pixels, rng, never_jpeg, geometry.min_side)
+    entry, life = job
     try:
-        patches, grid = cut(pixels, geometry)
+        picture = read(entry.path, geometry.min_side)
+        rng = degrade.generator(seed, life, entry.key)
+        never_jpeg = picture.format not in ("JPEG", "MPO")
+        pixels = degrade.apply(life, picture.pixels, rng, never_jpeg, geometry.min_side)
+        patches, grid = _cut(pixels, geometry)
+    except ImageError as error:
+        return _failure(job, error)
+    fields = {"key": entry.key, "label": entry.label, "source": entry.source, "life": life}
+    return {**fields, "rows": grid.rows, "cols": grid.cols, "patches": patches.numpy()}
+
+
+def _cut(pixels: np.ndarray, geometry: Geometry) -> tuple[Tensor, Grid]:
+    try:
+        return cut(pixels, geometry)
     except ValueError as error:
         raise ImageError(str(error)) from error
-    embeddings = encoder.embed(patches)
-    return Embedded(entry.key, entry.label, entry.source, life, grid.rows, grid.cols, embeddings)
 
 
-def _write_shard(path: Path, pictures: list[Embedded], failures: list[dict]) -> None:
-    rows = [{k: v for k, v in vars(picture).items() if k != "embeddings"} for picture in pictures]
-    flat = torch.cat([picture.embeddings for picture in pictures]) if pictures else torch.zeros(0, 1)
+def _failure(job: tuple[Entry, str], error: Exception) -> dict:
+    return {"key": job[0].key, "life": job[1], "error": str(error)}
+
+
+class Embedder:
+    """Embeds jobs (entry, life). A pickled copy rebuilds the encoder from its settings and weights, on `device`."""
+
+    def __init__(self, encoder: nn.Module, geometry: Geometry, seed: int) -> None:
+        self.encoder, self.geometry, self.seed = encoder, geometry, seed
+        self.device: str | None = next(encoder.buffers()).device.type
+
+    def __reduce__(self) -> tuple:
+        weights = save_tensors({name: value.contiguous() for name, value in self.encoder.state_dict().items()})
+        settings = self.encoder.name, self.encoder.config
+        return _embedder, (*settings, weights, self.device, self.geometry, self.seed)
+
+    def finish(self, prepared: dict) -> dict:
+        """What `prepare` gives, with "embeddings" (N, D) float32 in place of the patches."""
+        if "error" in prepared:
+            return prepared
+        fields = dict(prepared)
+        patches = torch.from_numpy(fields.pop("patches"))
+        return {**fields, "embeddings": self.encoder.embed(patches).numpy()}
+
+    def __call__(self, job: tuple[Entry, str]) -> dict:
+        return self.finish(prepare(job, self.geometry, self.seed))
+
+
+def _embedder(
+    name: str, config: dict, weights: bytes, device: str | None, geometry: Geometry, seed: int
+) -> Embedder:
+    encoder = backbones.build(name, **config)
+    encoder.load_state_dict(load_tensors(weights))
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    return Embedder(encoder.to(device), geometry, seed)
+
+
+def shard_path(out: Path, shard: int) -> Path:
+    """Where a shard lies in the folder `out`."""
+    return out / f"{shard:05d}.safetensors"
+
+
+def write_shard(path: Path, found: list[dict]) -> None:
+    """A shard of what `Embedder` gave, in this order."""
+    pictures = [fields for fields in found if "error" not in fields]
+    failures = [fields for fields in found if "error" in fields]
+    rows = [{name: value for name, value in fields.items() if name != "embeddings"} for fields in pictures]
+    flat = np.concatenate([fields["embeddings"] for fields in pictures]) if pictures else np.zeros((0, 1), np.float32)
     # one key only: safetensors writes several in random order, and a shard must be the same bytes each time
     metadata = {"content": json.dumps({"pictures": rows, "failures": failures})}
-    write_whole(path, lambda temporary: save_file({"embeddings": flat}, temporary, metadata=metadata))
+    tensors = {"embeddings": torch.from_numpy(flat)}
+    write_whole(path, lambda temporary: save_file(tensors, temporary, metadata=metadata))
 
 
 def embed(
@@ -86,14 +147,27 @@ def embed(
     geometry: Geometry,
     lives: tuple[str, ...] = AS_IS,
     seed: int = 0,
+    processes: int = 1,
+    engine: str = "local",
 ) -> list[dict]:
     """Embed every life of every entry into shards below `out`.
+
+    Args:
+        entries: the pictures.
+        out: folder of the shards.
+        encoder: the frozen backbone.
+        geometry: how pictures are cut.
+        lives: as `degrade.apply` names them.
+        seed: of the lives.
+        processes: that embed at the same time; 0 is as many as are worth their start.
+        engine: "local", or "ray" for the machines of a Ray cluster.
 
     Returns:
         One {"key", "life", "error"} for each picture that could not be used, from earlier runs too.
 
     Raises:
         DatasetError: `out` holds embeddings made with other images, lives, geometry or weights.
+        EngineError: Ray isn't there, or can't go on.
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -112,30 +186,54 @@ def embed(
     if path.exists() and json.loads(path.read_text("utf-8")) != manifest:
         raise DatasetError(f"{out.name} holds embeddings of other images or settings; name another folder.")
     write_whole(path, lambda temporary: temporary.write_text(json.dumps(manifest, indent=2) + "\n", "utf-8"))
-    failures: list[dict] = []
-    progress = tqdm(total=len(jobs), desc="embed", unit="picture")
-    for shard in range(manifest["shards"]):
-        target = out / f"{shard:05d}.safetensors"
-        mine = jobs[shard * SHARD : (shard + 1) * SHARD]
-        if target.exists():
-            progress.update(len(mine))
+    shards = {n: jobs[n * SHARD : (n + 1) * SHARD] for n in range(manifest["shards"])}
+    missing = {n: mine for n, mine in shards.items() if not shard_path(out, n).exists()}
+    with tqdm(total=len(jobs), desc="embed", unit="picture") as progress:
+        progress.update(len(jobs) - sum(map(len, missing.values())))
+        if engine == "ray":
+            from mdmf_core.engine import embed as on_ray
+
+            on_ray(Embedder(encoder, geometry, seed), missing, out, processes, progress.update)
         else:
-            pictures, failed = [], []
-            for entry, life in mine:
-                try:
-                    pictures.append(embed_one(entry, life, encoder, geometry, seed))
-                except ImageError as error:
-                    failed.append({"key": entry.key, "life": life, "error": str(error)})
-                progress.update()
-            _write_shard(target, pictures, failed)
-        with safe_open(target, framework="pt") as file:
-            failures += json.loads(file.metadata()["content"])["failures"]
-    progress.close()
-    return failures
+            count = processes or workers.sensible(len(jobs), encoder)
+            _embed_here(Embedder(encoder, geometry, seed), missing, out, count, progress.update)
+    return [failure for n in shards for failure in _content(shard_path(out, n))["failures"]]
 
 
-def load(folder: str | Path, weights: str | None = None) -> Iterator[Embedded]:
-    """All embedded pictures of a folder, shard by shard.
+def _embed_here(
+    embedder: Embedder,
+    shards: dict[int, list[tuple[Entry, str]]],
+    out: Path,
+    processes: int,
+    done: Callable[[int], object],
+) -> None:
+    results = workers.run(embedder, (job for jobs in shards.values() for job in jobs), processes)
+    with closing(results):
+        for shard, jobs in shards.items():
+            found = []
+            for result in islice(results, len(jobs)):
+                found.append(_failure(result.item, result) if isinstance(result, workers.Died) else result)
+                done(1)
+            write_shard(shard_path(out, shard), found)
+
+
+def _content(path: Path) -> dict:
+    with safe_open(path, framework="pt") as file:
+        return json.loads(file.metadata()["content"])
+
+
+def pictures(path: Path, chosen: Iterable[int] | None = None) -> Iterator[Embedded]:
+    """The embedded pictures of one shard, or those of the given indices; no others are read."""
+    with safe_open(path, framework="pt") as file:
+        rows = json.loads(file.metadata()["content"])["pictures"]
+        starts = np.cumsum([0] + [row["rows"] * row["cols"] for row in rows])
+        flat = file.get_slice("embeddings")
+        for index in range(len(rows)) if chosen is None else chosen:
+            yield Embedded(**rows[index], embeddings=flat[int(starts[index]) : int(starts[index + 1])])
+
+
+def shards(folder: str | Path, weights: str | None = None) -> Iterator[tuple[Path, list[dict]]]:
+    """Each shard of a folder with the fields of its pictures, without their embeddings.
 
     Args:
         folder: written by `embed`.
@@ -152,12 +250,13 @@ def load(folder: str | Path, weights: str | None = None) -> Iterator[Embedded]:
     if weights is not None and manifest["weights"] != weights:
         raise DatasetError(f"The embeddings in {folder.name} were made with another encoder; run `embed` again.")
     for shard in range(manifest["shards"]):
-        target = folder / f"{shard:05d}.safetensors"
+        target = shard_path(folder, shard)
         if not target.is_file():
             raise DatasetError(f"{folder.name} lacks the shard {target.name}; run `embed` again, it will go on.")
-        with safe_open(target, framework="pt") as file:
-            flat, start = file.get_tensor("embeddings"), 0
-            for row in json.loads(file.metadata()["content"])["pictures"]:
-                stop = start + row["rows"] * row["cols"]
-                yield Embedded(**row, embeddings=flat[start:stop])
-                start = stop
+        yield target, _content(target)["pictures"]
+
+
+def load(folder: str | Path, weights: str | None = None) -> Iterator[Embedded]:
+    """All embedded pictures of a folder, shard by shard; arguments and errors as `shards`."""
+    for path, _ in shards(folder, weights):
+        yield from pictures(path)

@@ -15,9 +15,10 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ from scipy.stats import binomtest
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 from tqdm import tqdm
 
-from mdmf_core import degrade
+from mdmf_core import degrade, workers
 from mdmf_core.dataset import DatasetError, Entry, scan
 from mdmf_core.detector import Detector, Evidence, check_alpha
 from mdmf_core.files import write_whole
@@ -196,42 +197,89 @@ def _scored(evidence: Evidence) -> dict:
     return {field: getattr(evidence, field) for field in fields}
 
 
+def prepare(
+    named: tuple[str, Entry], conditions: list[str], seed: int, smallest: int
+) -> Iterator[tuple[Row, np.ndarray | None]]:
+    """One picture in each condition: its row, still without a score, and pixels (H, W, 3), or None with an error."""
+    folder, entry = named
+    row = Row(folder, entry.source, entry.label, entry.key, "")
+    try:
+        picture = read(entry.path, smallest)
+    except ImageError as error:
+        for condition in conditions:
+            yield replace(row, condition=condition, error=str(error)), None
+        return
+    never_jpeg = picture.format not in ("JPEG", "MPO")
+    for condition in conditions:
+        rng = degrade.generator(seed, condition, entry.key)
+        yield replace(row, condition=condition), degrade.apply(condition, picture.pixels, rng, never_jpeg, smallest)
+
+
+def finish(prepared: tuple[Row, np.ndarray | None], detector: Detector, alpha: float) -> Row:
+    """The row with what the detector finds in the pixels."""
+    row, pixels = prepared
+    if pixels is None:
+        return row
+    try:
+        return replace(row, **_scored(detector.detect(pixels, alpha)))
+    except ImageError as error:
+        return replace(row, error=str(error))
+
+
+def _rows(
+    named: tuple[str, Entry], detector: Detector, conditions: list[str], alpha: float, seed: int
+) -> list[Row]:
+    smallest = detector.model.geometry.min_side
+    return [finish(prepared, detector, alpha) for prepared in prepare(named, conditions, seed, smallest)]
+
+
+def _died(died: workers.Died, conditions: list[str]) -> list[Row]:
+    folder, entry = died.item
+    row = Row(folder, entry.source, entry.label, entry.key, "", error=str(died))
+    return [replace(row, condition=condition) for condition in conditions]
+
+
 def score(
     detector: Detector,
     pictures: list[tuple[str, Entry]],
     conditions: Iterable[str],
     alpha: float = 0.05,
     seed: int = 0,
+    processes: int = 1,
+    engine: str = "local",
 ) -> list[Row]:
     """Every picture in every condition, one row each; what can't be scored is a row with its error.
 
+    Args:
+        detector: the checkpoint.
+        pictures: from `gather`.
+        conditions: as `degrade.apply` names them.
+        alpha: the false-alarm rate.
+        seed: of the conditions.
+        processes: that score at the same time; 0 is as many as are worth their start.
+        engine: "local", or "ray" for the machines of a Ray cluster.
+
     Raises:
         ValueError: no condition, one that doesn't exist, or `alpha` out of range.
+        EngineError: Ray isn't there, or can't go on.
     """
     check_alpha(alpha)
     conditions = list(dict.fromkeys(conditions))
-    smallest = detector.model.geometry.min_side
     if not conditions:
         raise ValueError("Name at least one condition to evaluate under.")
     for condition in conditions:
         degrade.apply(condition, np.zeros((64, 64, 3), np.uint8), np.random.default_rng(0), False, 64)
-    rows = []
-    for folder, entry in tqdm(pictures, desc="evaluate", unit="image"):
-        row = Row(folder, entry.source, entry.label, entry.key, "")
-        try:
-            picture = read(entry.path, smallest)
-        except ImageError as error:
-            rows += [replace(row, condition=condition, error=str(error)) for condition in conditions]
-            continue
-        never_jpeg = picture.format not in ("JPEG", "MPO")
-        for condition in conditions:
-            rng = degrade.generator(seed, condition, entry.key)
-            pixels = degrade.apply(condition, picture.pixels, rng, never_jpeg, smallest)
-            try:
-                found = _scored(detector.detect(pixels, alpha))
-            except ImageError as error:
-                found = {"error": str(error)}
-            rows.append(replace(row, condition=condition, **found))
+    if engine == "ray":
+        from mdmf_core.engine import score as on_ray
+
+        found = on_ray(detector, pictures, conditions, alpha, seed, processes)
+        return list(tqdm(found, desc="evaluate", total=len(pictures) * len(conditions), unit="row"))
+    rows_of = partial(_rows, detector=detector, conditions=conditions, alpha=alpha, seed=seed)
+    count = processes or workers.sensible(len(pictures) * len(conditions), detector.model.backbone)
+    found = workers.run(rows_of, pictures, count)
+    rows: list[Row] = []
+    for result in tqdm(found, desc="evaluate", total=len(pictures), unit="image"):
+        rows += _died(result, conditions) if isinstance(result, workers.Died) else result
     return rows
 
 
@@ -305,6 +353,8 @@ def evaluate(
     sources: Iterable[str] | None = None,
     seed: int = 0,
     draws: int = DRAWS,
+    processes: int = 1,
+    engine: str = "local",
 ) -> dict:
     """Score labelled folders, write all tables and figures to `out`, and return what `metrics.json` holds.
 
@@ -313,7 +363,7 @@ def evaluate(
     """
     folders, out = [Path(folder) for folder in folders], Path(out)
     pictures = gather(folders, sources)
-    rows = score(detector, pictures, conditions, alpha, seed)
+    rows = score(detector, pictures, conditions, alpha, seed, processes, engine)
     by_condition: dict[str, list[Row]] = {}
     for row in rows:
         by_condition.setdefault(row.condition, []).append(row)

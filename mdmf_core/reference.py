@@ -121,7 +121,7 @@ def compress(
     target = mmd.mean_kernel(pool, *full[:2], kernel)
     picked: list[int] = []
     total = torch.zeros_like(target)
-    for count in tqdm(range(size), desc="compress"):
+    for count in tqdm(range(size), desc="compress", leave=False):
         gain = target - total / (count + 1)
         gain[picked] = -torch.inf
         best = int(gain.argmax())
