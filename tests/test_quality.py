@@ -144,7 +144,7 @@ def test_the_whole_command(fold, tmp_path, monkeypatch, capsys):
     assert set(parts) <= set(found) and (tmp_path / "robustness.png").stat().st_size > 5_000
     assert (tmp_path / "quality.md").read_text().strip() in said
     methods = found["main"]["alike"]["methods"]
-    assert len(methods) == 7 and methods[quality.DECIDES]["lead"] == 0
+    assert len(methods) == 8 and methods[quality.DECIDES]["lead"] == 0
     assert all(0 <= row["auroc"] <= 1 and row["n_generators"] == 2 for row in methods.values())
     assert found["robustness"]["resize:0.7"]["too_small"] == 0
     assert len(found["ablations"]["signature"]) == 6 and len(found["ablations"]["W"]) == 2
