@@ -75,7 +75,7 @@ def read_config(path: Path) -> dict:
 
 
 def build_backbone(settings: dict) -> nn.Module:
-    """An encoder from its settings.
+    """An encoder from its settings, on the GPU where there is one.
 
     Its weights come from `weights`, a folder, a file or a Hub repository; DINOv2 without that setting has the
     published ones. The compact encoder without it is empty, to be filled from a checkpoint.
@@ -91,13 +91,16 @@ def build_backbone(settings: dict) -> nn.Module:
             encoder.load_weights(_weights_file(weights, revision))
     except ValueError as error:
         raise CheckpointError(str(error)) from error
-    return encoder
+    return encoder.to("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _with_weights(settings: dict) -> dict:
     """A copy of the settings in which DINOv2 names its weights: random ones are never meant."""
     if settings.get("name") == "dinov2" and not settings.get("weights"):
-        return {**settings, "weights": dinov2.hub_name(settings.get("size", "large"))}
+        return {
+            **settings,
+            "weights": dinov2.hub_name(settings.get("size", "large"), settings.get("registers", 0)),
+        }
     return dict(settings)
 
 
@@ -152,7 +155,7 @@ def save(model: Model, folder: Path) -> None:
     config = {
         "format": FORMAT,
         "name": model.name,
-        "backbone": model.source,
+        "backbone": {**model.source, **model.backbone.config},
         "geometry": asdict(model.geometry),
         "pfs": model.pfs.config,
         "statistic": model.statistic,

@@ -1,8 +1,11 @@
-"""Strict loading of weights from safetensors, for every encoder and signature alike."""
+"""Strict loading of weights from safetensors or PyTorch files, for every encoder and signature alike.
+
+A PyTorch file is opened with `weights_only=True`: tensors and plain containers, no code.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -10,13 +13,37 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+PYTORCH = (".pth", ".pt", ".bin")
 
-def read_tensors(path: str | Path) -> dict[str, Tensor]:
-    """All tensors of a safetensors file.
+
+def read_pytorch(path: str | Path) -> object:
+    """What `torch.save` put into a file, on the CPU, without running anything in it.
 
     Raises:
-        ValueError: the file is missing or can't be read; one sentence.
+        ValueError: the file is missing, damaged or holds more than tensors and plain containers; one sentence.
     """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise ValueError(f"There is no file {Path(path).name}.") from error
+    except Exception as error:  # a damaged file fails in the unpickler in as many ways as there are bytes
+        raise ValueError(
+            f"{Path(path).name} can't be read as a PyTorch file of tensors alone; "
+            "save the state dict, not the module, or fetch the file again."
+        ) from error
+
+
+def read_tensors(path: str | Path) -> dict[str, Tensor]:
+    """All tensors of a safetensors file or, by its ending, of a PyTorch state dict.
+
+    Raises:
+        ValueError: the file is missing, can't be read or holds something else; one sentence.
+    """
+    if Path(path).suffix in PYTORCH:
+        state = read_pytorch(path)
+        if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+            raise ValueError(f"{Path(path).name} is not a state dict, a flat dictionary of tensors.")
+        return state
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
@@ -48,8 +75,15 @@ def check_state(module: nn.Module, state: Mapping[str, Tensor], what: str) -> No
         raise ValueError(f"Tensors in {what} don't fit the configuration ({'; '.join(said)}).")
 
 
-def load_strictly(module: nn.Module, path: str | Path) -> None:
-    """Load a module's weights; anything missing, left over, mis-shaped or not finite is a ValueError."""
-    state = read_tensors(path)
+def load_strictly(
+    module: nn.Module,
+    path: str | Path,
+    rename: Callable[[dict[str, Tensor]], dict[str, Tensor]] = dict,
+) -> None:
+    """Load a module's weights; anything missing, left over, mis-shaped or not finite is a ValueError.
+
+    `rename` turns the names in the file into the module's.
+    """
+    state = rename(read_tensors(path))
     check_state(module, state, Path(path).name)
     module.load_state_dict(state)
