@@ -17,12 +17,13 @@ from typing import Any
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
+from mdmf_app import space  # noqa: E402, I001 (first: `spaces` goes before all that may start CUDA)
+
 import gradio as gr  # noqa: E402
 
 from mdmf_app import compare, endpoints, many, model, one, style  # noqa: E402
 from mdmf_app.context import ONE_HOUR, Context, first_detector  # noqa: E402
 from mdmf_core.detector import CheckpointError, Detector  # noqa: E402
-from mdmf_core.images import MAX_BYTES  # noqa: E402
 
 TITLE = "Is this picture generated, and where?"
 INTRO = (
@@ -34,9 +35,9 @@ TABS = {"One picture": one, "Many pictures": many, "Two pictures": compare, "Mod
 
 def build(detector: Detector, warning: str = "", mcp: bool = False) -> gr.Blocks:
     """The whole page around a loaded detector; with `mcp` its endpoints are described as tools, too."""
-    context = Context(detector, warning)
+    context, limits = Context(detector, warning), space.limits()
     with gr.Blocks(
-        title="MDMF: is this picture generated?", analytics_enabled=False, delete_cache=(ONE_HOUR, ONE_HOUR)
+        title="MDMF: is this picture generated?", analytics_enabled=False, delete_cache=limits.delete_cache
     ) as demo:
         gr.Markdown(f"# {TITLE}\n{INTRO}")
         if warning:
@@ -48,7 +49,7 @@ def build(detector: Detector, warning: str = "", mcp: bool = False) -> gr.Blocks
                     module.tab(context, chosen)
         gr.HTML(footer(detector), padding=False)
         endpoints.add(context, mcp)
-    demo.queue(max_size=32, default_concurrency_limit=1)
+    demo.queue(max_size=limits.waiting, default_concurrency_limit=1)
     return demo
 
 
@@ -66,7 +67,8 @@ def launch(demo: gr.Blocks, **options: Any) -> tuple[Any, str, str]:
         theme=style.theme(),
         css=style.CSS,
         js=style.PASTE,
-        max_file_size=MAX_BYTES,
+        max_file_size=space.limits().upload,
+        show_error=False,  # what is not one of our sentences may hold a path of the server
         ssr_mode=False,
         run_history=False,
         footer_links=["api", "settings"],

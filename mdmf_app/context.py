@@ -11,21 +11,25 @@ import threading
 from collections import OrderedDict
 from pathlib import Path
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import gradio as gr
 
+from mdmf_app import space
 from mdmf_core import hub
 from mdmf_core.detector import INCONCLUSIVE, CheckpointError, Detector, Evidence
 from mdmf_core.images import ImageError, Picture, read
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 ALPHA = 0.05
-ONE_HOUR = 3600
+ONE_HOUR = space.ONE_HOUR
 MOST_MODELS = 3
 MODEL_QUEUE = {"concurrency_id": "model", "concurrency_limit": 1}
 LOADING_QUEUE = {"concurrency_id": "loading", "concurrency_limit": 1}  # a long download holds up nobody's picture
 PRIVATE = {"api_visibility": "private"}
 QUICK = {**PRIVATE, "queue": False, "show_progress": "hidden"}
+
+_of_examples: WeakKeyDictionary[Detector, dict[str, tuple[Picture, Evidence]]] = WeakKeyDictionary()
 
 
 class Choice(NamedTuple):
@@ -58,7 +62,7 @@ class Context:
                 self._loaded.move_to_end(choice)
                 return self._loaded[choice]
         with self._loading:
-            return self._keep(choice, Detector.from_pretrained(choice.wanted, choice.revision))
+            return self._keep(choice, space.load(choice.wanted, choice.revision))
 
     def load(self, wanted: str, revision: str | None = None) -> Choice | None:
         """Load the model that a user asks for: a folder or a Hub repository. Nobody else's model changes.
@@ -70,7 +74,7 @@ class Context:
             CheckpointError: it can't be used; one sentence. Whatever was loaded stays loaded.
         """
         with self._loading:
-            detector = Detector.from_pretrained(wanted, revision or None)
+            detector = space.load(wanted, revision or None)
             if detector.fingerprint == self.default.fingerprint:
                 return None
             from_hub = not Path(wanted).expanduser().is_dir()
@@ -94,7 +98,7 @@ def first_detector() -> tuple[Detector, str]:
         CheckpointError: the bundled detector can't be used either.
     """
     try:
-        return Detector.from_pretrained(), ""
+        return space.load_own(), ""
     except CheckpointError as error:
         wanted = os.environ.get("MDMF_MODEL")
         if not wanted:
@@ -102,7 +106,7 @@ def first_detector() -> tuple[Detector, str]:
         shown = Path(wanted).name if Path(wanted).expanduser().is_absolute() else wanted
         reason = str(error).replace(wanted, shown)
         warning = f"The model {shown} can't be used. {reason} The bundled detector is used instead."
-        return Detector.from_pretrained(hub.BUNDLED), warning
+        return space.load_own(hub.BUNDLED), warning
 
 
 def rate_slider(elem_id: str) -> gr.Slider:
@@ -132,7 +136,7 @@ def rate(alpha: float | None) -> float:
 
 
 def detect(detector: Detector, path: str | None, alpha: float | None) -> tuple[Picture, Evidence]:
-    """One picture and its evidence.
+    """One picture and its evidence; that of an example is kept once it was asked for.
 
     Raises:
         gr.Error: the picture or the rate can't be used; one sentence.
@@ -140,9 +144,12 @@ def detect(detector: Detector, path: str | None, alpha: float | None) -> tuple[P
     if not path:
         raise sentence("There is no picture yet; choose one first.")
     alpha = rate(alpha)
+    kept = _of_examples.setdefault(detector, {}) if Path(path).parent == EXAMPLES else {}
     try:
-        picture = read(path, detector.model.geometry.min_side)
-        return picture, detector.detect(picture, alpha)
+        if path not in kept or kept[path][1].alpha != alpha:
+            picture = read(path, detector.model.geometry.min_side)
+            kept[path] = picture, detector.detect(picture, alpha)
+        return kept[path]
     except ImageError as error:
         raise sentence(str(error)) from error
 

@@ -61,7 +61,7 @@ def _read_recipe(path: Path) -> dict[str, Any]:
 
 
 def _encoder(recipe: dict[str, Any], run: Path) -> tuple[Any, dict, Any]:
-    """The frozen backbone, its settings for the checkpoint, and the geometry."""
+    """The frozen backbone, on the GPU where there is one, its settings for the checkpoint, and the geometry."""
     from mdmf_core import model
     from mdmf_core.patches import Geometry
 
@@ -76,7 +76,13 @@ def _encoder(recipe: dict[str, Any], run: Path) -> tuple[Any, dict, Any]:
         settings = model.pinned(settings)
         encoder = model.build_backbone(settings)
     geometry = Geometry(**recipe.get("geometry", {"patch_size": 64, "max_patches": 144}))
-    return encoder, settings, geometry
+    return _on_device(encoder), settings, geometry
+
+
+def _on_device(encoder: Any) -> Any:
+    import torch
+
+    return encoder.to("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _role_of(recipe: dict[str, Any]) -> dict[str, str]:
@@ -178,6 +184,7 @@ def bank(
     if not (folder / "config.json").is_file():
         raise Stop(f"There is no checkpoint in {folder}; run `train` first or name one with --checkpoint.")
     found = model.load(folder)
+    _on_device(found.backbone)
     if not (run / "embeddings" / "manifest.json").is_file():
         dealt = split(scan(loaded["data"]), **loaded.get("split", {}))
         lives = tuple(loaded.get("embed", {}).get("lives", step1.AS_IS))

@@ -24,7 +24,7 @@ from mdmf_core.pfs import PFS
 from mdmf_core.reference import STATISTICS
 
 FORMAT = 1
-WEIGHTS = ("model.safetensors", "config.json")
+WEIGHTS = ("model.safetensors",)
 KEYS = {"format", "name", "backbone", "geometry", "pfs", "statistic"}
 
 
@@ -75,7 +75,7 @@ def read_config(path: Path) -> dict:
 
 
 def build_backbone(settings: dict) -> nn.Module:
-    """An encoder from its settings, on the GPU where there is one.
+    """An encoder from its settings, on the CPU.
 
     Its weights come from `weights`, a folder, a file or a Hub repository; DINOv2 without that setting has the
     published ones. The compact encoder without it is empty, to be filled from a checkpoint.
@@ -91,7 +91,7 @@ def build_backbone(settings: dict) -> nn.Module:
             encoder.load_weights(_weights_file(weights, revision))
     except ValueError as error:
         raise CheckpointError(str(error)) from error
-    return encoder.to("cuda" if torch.cuda.is_available() else "cpu")
+    return encoder
 
 
 def _with_weights(settings: dict) -> dict:

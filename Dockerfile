@@ -1,0 +1,27 @@
+# The page with the bundled detector on a CPU; needs no network once it is built.
+#   docker build -t mdmf . && docker run --rm -p 7860:7860 mdmf
+FROM python:3.12-slim
+
+ENV GRADIO_SERVER_NAME=0.0.0.0 \
+    GRADIO_SERVER_PORT=7860 \
+    HF_HUB_OFFLINE=1 \
+    PYTHONUNBUFFERED=1
+
+WORKDIR /app
+COPY requirements.txt ./
+# The second command stops the build where PyTorch came with CUDA, which is some gigabytes for nothing.
+RUN pip install --no-cache-dir --extra-index-url https://download.pytorch.org/whl/cpu -r requirements.txt \
+    && python -c "import sys, torch; sys.exit(torch.version.cuda)" \
+    && useradd --create-home --uid 1000 app
+
+COPY app.py LICENSE ./
+COPY mdmf_core mdmf_core/
+COPY mdmf_app mdmf_app/
+COPY assets/compact assets/compact/
+COPY examples examples/
+
+USER 1000
+EXPOSE 7860
+HEALTHCHECK --interval=30s --timeout=5s --start-period=60s \
+    CMD ["python", "-c", "import os, urllib.request as web; web.urlopen('http://127.0.0.1:' + os.environ['GRADIO_SERVER_PORT'], timeout=4)"]
+CMD ["python", "app.py"]
