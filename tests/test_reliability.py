@@ -146,3 +146,15 @@ def test_a_picture_without_anything_in_it_breaks_nothing(pixels):
         found = assess(pixels, 16)
     assert found.doubtful.all() and not any(SMOOTHED in each or COMPRESSED in each for each in found.warnings)
     assert reliability.jpeg_step(np.zeros((5, 9))) == 0
+
+
+@pytest.mark.parametrize("sigma", [2.0, 6.0])
+def test_the_noise_level_is_that_of_the_noise(sigma):
+    luma = 100 + np.random.default_rng(1).normal(0, sigma, (256, 320)) + np.linspace(0, 60, 320)
+    assert reliability.noise_level(luma) == pytest.approx(sigma, rel=0.12)
+
+
+@pytest.mark.parametrize("name", PHOTOS)
+def test_added_noise_is_warned_of(name):
+    pixels = degrade.noise(opened(name), 0.05, np.random.default_rng(0))
+    assert any("very noisy" in warning for warning in assess(pixels).warnings)
