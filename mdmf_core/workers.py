@@ -3,7 +3,7 @@
 Each process takes its own copy of the function, on one thread, so that decoding and computing of different
 pictures overlap and all cores are used. A process that dies (out of memory, a crash in a decoder) breaks
 Python's pool; what was under way is then done again, one item at a time, and an item that kills a process
-when it is alone is given back as `Died`. Processes are spawned: a program that calls this with two or more
+twice when it is alone is given back as `Died`. Processes are spawned: a program that calls this with two or more
 needs the usual `if __name__ == "__main__":`.
 """
 
@@ -108,12 +108,17 @@ class _Pool:
         self.close()
         self._open()
         for item in items:
+            yield self._alone(item)
+
+    def _alone(self, item: Any) -> Any:
+        """Two attempts: what killed the crowd need not have been this item."""
+        for _ in range(2):
             try:
-                yield self.submit(item).result()
+                return self.submit(item).result()
             except BrokenProcessPool:
                 self.close()
                 self._open()
-                yield Died(item)
+        return Died(item)
 
     def close(self) -> None:
         self.pool.shutdown(wait=True, cancel_futures=True)
