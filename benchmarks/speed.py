@@ -2,7 +2,7 @@
 
     python benchmarks/speed.py                      # all, about ten minutes on two idle cores
     python benchmarks/speed.py --only encoder mmd   # some sections; the file keeps the others' last figures
-    python benchmarks/speed.py --quick --out /tmp/x # small sizes, to try the script
+    python benchmarks/speed.py --quick --out runs/speed # small sizes, to try the script
 
 Sections: `stages` (where the time of a picture goes), `encoder` (against what the processor can do), `dinov2`, `mmd`
 (against alibi-detect, hyppo, plain torch and numpy), `bank` (growth, with plots), `start` and `web` (clients at once).
