@@ -79,25 +79,25 @@ def history(pixels: np.ndarray, rng: np.random.Generator, never_jpeg: bool, smal
         smallest: no resize takes the shorter side below this many pixels.
 
     Returns:
-        (H', W', 3) uint8, each side at most that of the input plus a quarter.
+        (H', W', 3) uint8, each side at most that of the input plus a tenth.
     """
     if never_jpeg and rng.random() < 0.7:
         pixels = jpeg(pixels, int(rng.integers(72, 100)), int(rng.choice([0, 2])))
-    if rng.random() < 0.4:
+    if rng.random() < 0.35:
         low = max(0.6, (smallest + 8) / min(pixels.shape[:2]))  # 8: an off-grid cut may follow
         if low < 1:
-            pixels = resize(pixels, rng.uniform(low, 1.25), RESAMPLERS[rng.integers(len(RESAMPLERS))])
-    if rng.random() < 0.12:
-        pixels = blur(pixels, 0.3 * 8 ** rng.random())
+            pixels = resize(pixels, rng.uniform(low, 1.1), RESAMPLERS[rng.integers(len(RESAMPLERS))])
+    if rng.random() < 0.06:
+        pixels = blur(pixels, rng.uniform(0.3, 0.9))
     elif rng.random() < 0.08:
         pixels = sharpen(pixels, rng.uniform(0.2, 0.8))
-    if rng.random() < 0.1:
-        pixels = noise(pixels, 0.002 * 30 ** rng.random(), rng)
+    if rng.random() < 0.05:
+        pixels = noise(pixels, rng.uniform(0.002, 0.015), rng)
     if rng.random() < 0.75:
         pixels = off_grid(pixels, rng)
         if rng.random() < 0.08:
             return webp(pixels, int(rng.integers(70, 96)))
-        pixels = jpeg(pixels, int(rng.integers(65, 99)), int(rng.choice([0, 2])))
+        pixels = jpeg(pixels, int(rng.integers(70, 99)), int(rng.choice([0, 2])))
     return pixels
 
 

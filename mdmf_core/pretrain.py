@@ -6,10 +6,8 @@ The paper's backbone is frozen and so is this one afterwards; but a bundled enco
 somewhere. Every step draws as many real as generated pictures, source by source, and a few patches of
 each. Two losses are added: cross-entropy of a linear unit's mean logit over a picture's patches, and a
 pairwise logistic loss on the pictures' relative MMD (method.md 3b) against the other pictures of the
-step. Pictures of both classes go through the same random `degrade.history` first. Where the recipe names a
-folder of twins (`benchmarks/make_reconstructions.py`), some of a step's generated pictures are reconstructions
-of its real ones, with the same history and patches at the same places, so that the subject says nothing.
-What is kept is the running average of the weights.
+step. Pictures of both classes go through the same random `degrade.history` first. What is kept is the
+running average of the weights.
 """
 
 from __future__ import annotations
@@ -28,7 +26,7 @@ from tqdm import tqdm
 
 from mdmf_core import degrade, mmd, objectives
 from mdmf_core.backbones.compact import Compact
-from mdmf_core.dataset import DatasetError, Entry, Sampler, scan, split
+from mdmf_core.dataset import Entry, Sampler, scan, split
 from mdmf_core.files import write_whole
 from mdmf_core.images import read
 from mdmf_core.pfs import PFS
@@ -50,18 +48,16 @@ DEFAULTS = {
     "average": 0.998,
     "cap": 120,
     "tilt": 0.7,
-    "twins": None,
-    "paired": 8,
     "workers": 2,
     "compile": False,
     "seed": 0,
 }
 
 
-def make_version(path: Path, key: str, version: int, side: int, smallest: int, seed: int) -> np.ndarray:
-    """One random life of a picture, at most `side` pixels a side, (H, W, 3) uint8; chosen by key, version and seed."""
-    rng = degrade.generator(seed, f"history{version}", key)
-    picture = read(path)
+def make_version(entry: Entry, version: int, side: int, smallest: int, seed: int) -> np.ndarray:
+    """One random life of a picture, at most `side` pixels a side, (H, W, 3) uint8; fixed by its arguments."""
+    rng = degrade.generator(seed, f"history{version}", entry.key)
+    picture = read(entry.path)
     pixels = picture.pixels
     if min(pixels.shape[:2]) > side * 1.6:
         height, width = pixels.shape[:2]
@@ -78,33 +74,10 @@ def _make(arguments) -> np.ndarray:
     return make_version(*arguments)
 
 
-def find_twins(entries: list[Entry], folder: str | Path) -> dict[int, list[Path]]:
-    """By the index of a real entry, the files of its reconstructions, named `<its source>__<its name>`.
-
-    Raises:
-        DatasetError: none is there.
-    """
-    files: dict[str, list[Path]] = {}
-    for entry in scan(folder):
-        files.setdefault(entry.path.stem, []).append(entry.path)
-    names = {index: f"{entry.source}__{entry.path.stem}" for index, entry in enumerate(entries) if entry.label == 0}
-    twins = {index: files[name] for index, name in names.items() if name in files}
-    if not twins:
-        raise DatasetError(f"No picture below {folder} is a reconstruction of a real training picture.")
-    return twins
-
-
-def make_versions(pictures: list[tuple[list[Path], str]], config: dict) -> list[list[np.ndarray]]:
-    """`config["versions"]` lives of every picture, decoded and kept in memory.
-
-    A picture is files that take turns, and a key that fixes its random choices: twins have their photograph's.
-    """
+def make_versions(entries: list[Entry], config: dict) -> list[list[np.ndarray]]:
+    """`config["versions"]` lives of every entry, decoded and kept in memory."""
     count, smallest = config["versions"], 2 * config["patch_size"]
-    jobs = [
-        (paths[version % len(paths)], key, version, config["side"], smallest, config["seed"])
-        for paths, key in pictures
-        for version in range(count)
-    ]
+    jobs = [(entry, version, config["side"], smallest, config["seed"]) for entry in entries for version in range(count)]
     with ProcessPoolExecutor(config["workers"]) as pool:
         made = list(tqdm(pool.map(_make, jobs, chunksize=32), total=len(jobs), desc="versions"))
     return [made[start : start + count] for start in range(0, len(made), count)]
@@ -117,34 +90,6 @@ def random_patches(pixels: np.ndarray, count: int, size: int, rng: np.random.Gen
     patches = np.stack([pixels[t : t + size, x : x + size] for t, x in zip(tops, lefts, strict=True)])
     patches = np.rot90(patches, rng.integers(4), axes=(1, 2))
     return patches[:, :, ::-1] if rng.random() < 0.5 else patches
-
-
-class Pictures:
-    """The training pictures in memory, drawn step by step."""
-
-    def __init__(self, entries: list[Entry], config: dict, rng: np.random.Generator) -> None:
-        self.config, self.rng = config, rng
-        self.samplers = [Sampler(entries, label, config["cap"], config["tilt"], rng) for label in (0, 1)]
-        self.versions = make_versions([([entry.path], entry.key) for entry in entries], config)
-        twins = find_twins(entries, config["twins"]) if config["twins"] else {}
-        made = make_versions([(paths, entries[index].key) for index, paths in twins.items()], config)
-        self.twins = dict(zip(twins, made, strict=True))
-
-    def draw(self) -> Tensor:
-        """Patches of `pictures` real and as many generated pictures, (B * count, 3, W, W) uint8."""
-        size = self.config["pictures"]
-        real = [self._life(row) for row in self.samplers[0].draw(size)]
-        known = [(row, *rest) for row, *rest in real if row in self.twins][: self.config["paired"]]
-        fake = [self._life(row) for row in self.samplers[1].draw(size - len(known))]
-        lives = [(self.versions[row][version], seed) for row, version, seed in real + fake]
-        lives += [(self.twins[row][version], seed) for row, version, seed in known]
-        count, side = self.config["patches"], self.config["patch_size"]
-        stack = [random_patches(pixels, count, side, np.random.default_rng(seed)) for pixels, seed in lives]
-        return torch.from_numpy(np.concatenate(stack)).permute(0, 3, 1, 2)
-
-    def _life(self, row: int) -> tuple[int, int, int]:
-        """A row, one of its versions, and the seed of its patches' places."""
-        return row, int(self.rng.integers(self.config["versions"])), int(self.rng.integers(2**32))
 
 
 class Learner(nn.Module):
@@ -240,7 +185,9 @@ def pretrain(data: str | Path, dealt: dict, config: dict, out: Path) -> Path:
         tensors = load_file(state_file)
         start = int(tensors.pop("step"))
         _restore(tensors, learner, average, optimizer)
-    pictures = Pictures(entries, config, np.random.default_rng([config["seed"], start]))
+    versions = make_versions(entries, config)
+    rng = np.random.default_rng([config["seed"], start])
+    samplers = [Sampler(entries, label, config["cap"], config["tilt"], rng) for label in (0, 1)]
     count, labels = config["patches"], torch.arange(2).repeat_interleave(config["pictures"]).float()
     learner.train()
     if config["compile"]:
@@ -248,9 +195,13 @@ def pretrain(data: str | Path, dealt: dict, config: dict, out: Path) -> Path:
     sums, summed = np.zeros(2), 0
     with open(out / "pretrain.log", "a") as log:
         for step in tqdm(range(start, config["steps"]), initial=start, total=config["steps"], desc="pretrain"):
+            rows = samplers[0].draw(config["pictures"]) + samplers[1].draw(config["pictures"])
+            lives = [versions[row][rng.integers(config["versions"])] for row in rows]
+            stack = np.concatenate([random_patches(life, count, config["patch_size"], rng) for life in lives])
+            patches = torch.from_numpy(stack).permute(0, 3, 1, 2)  # (B * count, 3, W, W)
             for group in optimizer.param_groups:
                 group["lr"] = one_cycle(step, config["steps"], config["rate"])
-            losses = learner(pictures.draw(), labels, count)
+            losses = learner(patches, labels, count)
             optimizer.zero_grad()
             sum(losses).backward()
             nn.utils.clip_grad_norm_(learner.parameters(), 2.0)

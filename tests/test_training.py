@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,9 +10,9 @@ import torch
 from PIL import Image
 from tiny import picture
 
-from mdmf_core import bank, degrade, mmd, objectives, pretrain
+from mdmf_core import bank, mmd, objectives, pretrain
 from mdmf_core.bank import one_life_each
-from mdmf_core.dataset import DatasetError, Entry, Sampler, scan
+from mdmf_core.dataset import DatasetError, Entry, Sampler
 from mdmf_core.embed import Embedded
 from mdmf_core.pfs import PFS
 
@@ -151,51 +149,11 @@ def test_pretraining_goes_on_where_it_stopped(small_data: Path, tmp_path: Path, 
 
 def test_lives_are_fixed_by_seed_and_name(small_data: Path) -> None:
     path = small_data / "real" / "real0" / "0.png"
-    first, again, other = (pretrain.make_version(path, "a", version, 96, 64, 0) for version in (0, 0, 1))
+    entry = Entry(path, "real/real0/0.png", 0, "real0")
+    first, again, other = (pretrain.make_version(entry, version, 96, 64, 0) for version in (0, 0, 1))
     assert np.array_equal(first, again)
     assert first.shape != other.shape or not np.array_equal(first, other)
     assert max(first.shape[:2]) <= 96 and min(first.shape[:2]) >= 64
-
-
-def pictures_with_twins(small_data: Path, folder: Path, paired: int) -> tuple[list[Entry], pretrain.Pictures]:
-    """The twin of a photograph is the photograph, dimmed by half."""
-    entries = scan(small_data)
-    for entry in entries:
-        if entry.label == 0 and entry.source == "real0":
-            path = folder / "fake" / "rebuilt" / f"{entry.source}__{entry.path.stem}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(np.asarray(Image.open(entry.path)) // 2).save(path)
-    sizes = {"patch_size": 32, "side": 64, "patches": 2, "pictures": 6, "versions": 2, "workers": 1}
-    config = pretrain.DEFAULTS | sizes | {"twins": str(folder), "paired": paired}
-    return entries, pretrain.Pictures(entries, config, np.random.default_rng(0))
-
-
-def test_a_twin_has_its_photograph_s_history_and_places(small_data: Path, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(degrade, "jpeg", lambda pixels, *rest: pixels)
-    monkeypatch.setattr(degrade, "webp", lambda pixels, *rest: pixels)
-    monkeypatch.setattr(degrade, "noise", lambda pixels, *rest: pixels)
-    monkeypatch.setattr(degrade, "sharpen", lambda pixels, *rest: pixels)
-    monkeypatch.setattr(pretrain, "ProcessPoolExecutor", lambda workers: nullcontext(SimpleNamespace(map=_map)))
-    _, pictures = pictures_with_twins(small_data, tmp_path, 4)
-    pictures.samplers[0].draw = lambda size: list(pictures.twins)[:1] * size
-    patches = pictures.draw().int()  # (12 pictures * 2, 3, W, W): 6 real, 2 generated, 4 twins
-    assert (patches[16:] - patches[:8] // 2).abs().max() <= 2
-    assert (patches[16:18] - patches[8:10] // 2).abs().float().mean() > 5
-
-
-def _map(function, jobs, chunksize):
-    return map(function, jobs)
-
-
-def test_no_more_twins_than_asked_for_and_none_of_pictures_without(small_data: Path, tmp_path: Path) -> None:
-    entries, pictures = pictures_with_twins(small_data, tmp_path, 4)
-    assert {entries[index].source for index in pictures.twins} == {"real0"}
-    assert pictures.draw().shape == (24, 3, 32, 32)
-
-
-def test_a_folder_without_twins_is_named(small_data: Path) -> None:
-    with pytest.raises(DatasetError, match="reconstruction"):
-        pretrain.find_twins(scan(small_data), small_data)
 
 
 def test_an_unknown_pretrain_key_is_named(small_data: Path, tmp_path: Path) -> None:
