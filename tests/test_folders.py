@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 from test_pipeline import run
 from tiny import picture
@@ -41,6 +43,20 @@ def doubled(folder: Path, item: int) -> int:
         once.touch() if item == 11 else None
         os.kill(os.getpid(), signal.SIGKILL)
     return 2 * item
+
+
+def pages_fetched(rounds: int) -> int:
+    """Page faults of making five blocks of 10 MB and freeing them, `rounds` times."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(rounds):
+        blocks = [torch.ones(2_500_000) for _ in range(5)]
+        del blocks
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+
+def test_a_process_keeps_the_memory_that_it_freed():
+    first, second = workers.run(pages_fetched, [20, 20], 2)
+    assert min(first, second) < 60_000, "all pages anew would be 240,000"
 
 
 def test_a_death_costs_one_result_at_most_and_nothing_runs_far_ahead(tmp_path: Path) -> None:
