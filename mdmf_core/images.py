@@ -11,22 +11,29 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
 import stat
 import struct
 import threading
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
-from PIL import ExifTags, Image, ImageCms
-from PIL.TiffImagePlugin import IFDRational
+from PIL import ExifTags, Image, ImageChops, ImageCms, TiffTags
+from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
 
 MAX_BYTES = 256 * 2**20
-MAX_PIXELS = 64_000_000
+MAX_PIXELS = 70_000_000
 MAX_SIDE = 20_000
 MAX_TEXT = 2_000
 MAX_ENTRIES = 200
+MAX_READS = 1_000_000  # of a file by Pillow's own code, from the pixels on
+MAX_HEADER_READS = {"JPEG": 2_000}  # before them; of other formats 10,000
+MAX_ZIPPED = 1_000  # zipped texts and profiles of a PNG
+MAX_NUMBERS = 2**20  # bytes of numbers in one directory of TIFF or EXIF entries
+MAX_SCANNED = 4 * 10**9  # pixels of a JPEG times its scans, each of which goes through all of them
 EXTENSIONS = frozenset(
     ".jpg .jpeg .jpe .jfif .mpo .png .apng .webp .gif .bmp .dib .tif .tiff .avif .heic .heif .hif".split()
 )
@@ -68,6 +75,8 @@ _PLUMBING = {
     *("ImageWidth", "ImageLength", "BitsPerSample", "SamplesPerPixel", "SampleFormat", "RowsPerStrip"),
     *("Compression", "PhotometricInterpretation", "PlanarConfiguration", "FillOrder"),
 }
+_PNG_ZIPPED = (b"zTXt", b"iTXt", b"iCCP")
+_JPEG_SCAN = re.compile(rb"\xff\xda\0(?:\x08\x01|\x0a\x02|\x0c\x03|\x0e\x04)")
 _TURN = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -79,6 +88,7 @@ _TURN = {
 }
 _PROFILE_MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 _TIFF_BITS_PER_SAMPLE, _TIFF_PHOTOMETRIC, _TIFF_SUBFILE, _TIFF_DNG_VERSION = 258, 262, 254, 50706
+_TIFF_TILE_WIDTH, _TIFF_TILE_LENGTH = 322, 323
 
 
 class ImageError(ValueError):
@@ -220,11 +230,56 @@ def _from_array(array: np.ndarray, min_side: int) -> Picture:
     return Picture(pixels, digest, "array", pixels.nbytes, {}, tuple(notes), "image")
 
 
+class _Sparing(io.BytesIO):
+    """A file in memory that may be read only so many times: headers can ask Pillow for millions of tiny steps."""
+
+    def __init__(self, data: bytes, kind: str):
+        super().__init__(data)
+        self.left = MAX_HEADER_READS.get(kind, 10_000)
+
+    def read(self, size: int | None = -1) -> bytes:
+        self.left -= 1
+        if self.left < 0:
+            raise _too_many_parts()
+        return super().read(size)
+
+
+class _Ration:
+    """A file for one directory of TIFF or EXIF entries, which may read no more than all of it: entries can overlap."""
+
+    def __init__(self, file: BinaryIO):
+        self._file = file
+        self.seek, self.tell = file.seek, file.tell
+        here = file.tell()
+        self._left = file.seek(0, io.SEEK_END) + 2**16  # a few short values may share a place
+        file.seek(here)
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._file.read(size)
+        self._left -= len(data)
+        if self._left < 0:
+            raise OSError("the entries overlap")
+        return data
+
+
+_load_directory = ImageFileDirectory_v2.load
+
+
+def _load_sane_directory(directory: ImageFileDirectory_v2, file: BinaryIO) -> None:
+    """Pillow's reader of TIFF and EXIF entries, within bounds; a directory of more numbers than that is empty."""
+    _load_directory(directory, _Ration(file))
+    texts = (TiffTags.BYTE, TiffTags.ASCII, TiffTags.UNDEFINED)
+    numbers = (len(data) for tag, data in directory._tagdata.items() if directory.tagtype[tag] not in texts)
+    if sum(numbers) > MAX_NUMBERS:
+        directory.reset()
+
+
 class _Decoding:
     """Around every decoder: its warnings stay inside, whatever it throws becomes an ImageError.
 
-    `warnings.catch_warnings` puts back what it found on entry, so two threads that overlap could leave the
-    importing program with changed filters; here the first one in saves and the last one out restores.
+    Meanwhile Pillow reads directories of entries within bounds. `warnings.catch_warnings` puts back what it found on
+    entry, so two threads that overlap could leave the importing program with changed filters; here the first one in
+    saves and the last one out restores.
     """
 
     _lock = threading.Lock()
@@ -241,6 +296,7 @@ class _Decoding:
                 shared._saved = warnings.catch_warnings()
                 shared._saved.__enter__()
                 warnings.filterwarnings("ignore", module=r"(PIL|pillow_heif)\b")
+                ImageFileDirectory_v2.load = _load_sane_directory
             shared._inside += 1
 
     def __exit__(self, kind, error, traceback) -> None:
@@ -248,6 +304,7 @@ class _Decoding:
         with shared._lock:
             shared._inside -= 1
             if shared._inside == 0:
+                ImageFileDirectory_v2.load = _load_directory
                 shared._saved.__exit__(None, None, None)
         if isinstance(error, ImageError) or not isinstance(error, Exception):
             return
@@ -312,6 +369,10 @@ def _megapixels() -> str:
     return f"{MAX_PIXELS // 1_000_000} megapixels"
 
 
+def _too_many_parts() -> ImageError:
+    return ImageError("The picture's file is made of far too many parts; save it again in an image program.")
+
+
 def _check_size(width: int, height: int, min_side: int) -> None:
     size = f"The picture is {width:,} x {height:,} pixels"
     if width * height > MAX_PIXELS:
@@ -323,12 +384,18 @@ def _check_size(width: int, height: int, min_side: int) -> None:
 
 
 def _decode(data: bytes, kind: str, min_side: int, notes: list[str]) -> tuple[Image.Image, np.ndarray]:
+    if kind == "PNG" and sum(data.count(name) for name in _PNG_ZIPPED) > MAX_ZIPPED:
+        raise _too_many_parts()
     image = _open(data, kind)
     _check_size(*image.size, min_side)
+    if kind == "JPEG" and len(_JPEG_SCAN.findall(data)) * image.width * image.height > MAX_SCANNED:
+        raise _too_many_parts()
     if kind == "TIFF":
         tags = image.tag_v2
         if _TIFF_DNG_VERSION in tags or tags.get(_TIFF_SUBFILE, 0) == 1:
             raise _other_kind("a camera raw file")
+        if float(tags.get(_TIFF_TILE_WIDTH, 0)) * float(tags.get(_TIFF_TILE_LENGTH, 0)) > MAX_PIXELS:
+            raise ImageError(f"A tile of the picture has more than {_megapixels()}; save it without tiles.")
         _exif(image)  # once loaded, a TIFF no longer knows its file
     return image, _pixels(image, min_side, notes)
 
@@ -336,7 +403,10 @@ def _decode(data: bytes, kind: str, min_side: int, notes: list[str]) -> tuple[Im
 def _open(data: bytes, kind: str) -> Image.Image:
     """Read the header with the one decoder of `kind`."""
     if kind != "HEIC":
-        return Image.open(io.BytesIO(data), formats=[kind])
+        file = _Sparing(data, kind)
+        image = Image.open(file, formats=[kind])
+        file.left = MAX_READS
+        return image
     try:
         from pillow_heif import HeifImageFile
     except ImportError:
@@ -351,6 +421,7 @@ def _format_name(pillow_name: str) -> str:
 def _pixels(image: Image.Image, min_side: int, notes: list[str]) -> np.ndarray:
     """Decode, (H, W, 3) uint8."""
     image.load()
+    vars(image).pop("_decoder", None)  # those of WebP and AVIF hold the picture again, or twice
     _check_size(*image.size, min_side)
     profile = image.info.get("icc_profile")
     upright = _on_white(_ordinary(image, notes), profile, notes)
@@ -414,22 +485,31 @@ def _eight_bits(values: np.ndarray, notes: list[str], top_of_16: int = 65535) ->
     if values.dtype.kind == "u" and values.dtype.itemsize == 2:
         table = np.minimum(np.rint(np.arange(65536) * (255 / top_of_16)), 255).astype(np.uint8)
         return table[values]
-    floating = values.dtype.kind == "f"
-    if floating:
-        finite = np.isfinite(values)
-        if not finite.all():
-            notes.append("The file holds values that are not numbers; they were taken as black.")
-            values = np.where(finite, values, values[finite].min(initial=0))
-    low, high = float(values.min()), float(values.max())
-    tops = [top for top in ((1.0,) if floating else ()) + (255.0, 65535.0) if high <= top]
+    finite = np.isfinite(values)
+    has_holes = not finite.all()
+    if has_holes:
+        notes.append("The file holds values that are not numbers; they were taken as black.")
+    low = values.min(where=finite, initial=0 if has_holes else values.flat[0])
+    low, high = float(low), float(values.max(where=finite, initial=low))
+    tops = [top for top in ((1.0,) if values.dtype.kind == "f" else ()) + (255.0, 65535.0) if high <= top]
     if low >= 0 and tops:
-        low, high = 0.0, tops[0]
+        black, white = 0.0, tops[0]
     else:
+        black, white = low, high
         notes.append("The values exceed the usual range; all of them were stretched to 8 bits.")
+    eight = np.empty(values.shape, np.uint8)
+    for rows in np.array_split(np.arange(len(values)), -(-values.size // MAX_NUMBERS)):
+        part = slice(rows[0], rows[-1] + 1)
+        eight[part] = _scaled(np.where(finite[part], values[part], low), black, white)
+    return eight
+
+
+def _scaled(values: np.ndarray, black: float, white: float) -> np.ndarray:
+    """Numbers to uint8 of the same shape, `black` to 0 and `white` to 255."""
     scaled = values.astype(np.float64)
     with np.errstate(all="ignore"):
-        scaled -= low
-        scaled *= 255 / ((high - low) or 1.0)
+        scaled -= black
+        scaled *= 255 / ((white - black) or 1.0)
         np.rint(scaled, out=scaled)
     return np.nan_to_num(scaled, copy=False).clip(0, 255).astype(np.uint8)
 
@@ -443,9 +523,8 @@ def _on_white(image: Image.Image, profile: bytes | None, notes: list[str]) -> Im
     if alpha.getextrema()[0] == 255:
         return colours
     notes.append("Transparent parts were put on white.")
-    canvas = Image.new("RGB", image.size, "white")
-    canvas.paste(colours, mask=alpha)
-    return canvas
+    colours.paste("white", mask=ImageChops.invert(alpha))
+    return colours
 
 
 def _to_srgb(image: Image.Image, profile: bytes | None, notes: list[str]) -> Image.Image:
@@ -465,8 +544,12 @@ def _as_rgb(image: Image.Image) -> Image.Image:
 
 
 def _through_profile(image: Image.Image, profile: bytes, notes: list[str]) -> Image.Image:
-    """Convert by an embedded profile, unless it is sRGB by its effect: then no pixel may change by rounding."""
-    opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+    """Convert by an embedded profile, unless it is sRGB by its effect: then no pixel may change by rounding.
+
+    Floating-point transforms (tags D2B0 to D2B3) may have any number of stages and are passed over; profiles that
+    have them must have ordinary ones too (ICC.1:2022, section 8).
+    """
+    opened = ImageCms.ImageCmsProfile(io.BytesIO(profile.replace(b"D2B", b"off")))
     mode = _PROFILE_MODES[opened.profile.xcolor_space.strip()]
     if (image.mode, mode) == ("L", "RGB"):
         image = image.convert("RGB")
@@ -513,7 +596,7 @@ def _without_metadata(data: bytes, kind: str) -> bytes:
     if kind != "PNG":
         return data
     kept, at = [data[:8]], 8
-    while at + 12 <= len(data):
+    while at + 12 <= len(data) and len(kept) < MAX_READS:
         length, name = struct.unpack(">I4s", data[at : at + 8])
         end = at + 12 + length
         if name not in _PNG_METADATA or end > len(data):
@@ -541,7 +624,7 @@ def _metadata(image: Image.Image) -> dict[str, str]:
                 text = _printable(name, entries[key]) if name and name not in _PLUMBING else ""
                 if text and len(texts) < MAX_ENTRIES:
                     texts.setdefault(name, text)
-        except Exception:  # a directory may point anywhere, and a value be of any type
+        except Exception:  # noqa: S112  # a directory may point anywhere, and a value be of any type
             continue
     return texts
 
