@@ -16,9 +16,9 @@ from weakref import WeakKeyDictionary
 import gradio as gr
 
 from mdmf_app import space
-from mdmf_core import hub
+from mdmf_core import hub, isolated
 from mdmf_core.detector import INCONCLUSIVE, CheckpointError, Detector, Evidence
-from mdmf_core.images import ImageError, Picture, read
+from mdmf_core.images import ImageError, Picture
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 ALPHA = 0.05
@@ -47,6 +47,7 @@ class Context:
         self.warning = warning
         self._loaded: OrderedDict[Choice, Detector] = OrderedDict()
         self._loading, self._guard = threading.Lock(), threading.Lock()
+        isolated.start()
 
     def detector(self, choice: Choice | None = None) -> Detector:
         """The detector of a session; one that had to make room is loaded again.
@@ -147,7 +148,7 @@ def detect(detector: Detector, path: str | None, alpha: float | None) -> tuple[P
     kept = _of_examples.setdefault(detector, {}) if Path(path).parent == EXAMPLES else {}
     try:
         if path not in kept or kept[path][1].alpha != alpha:
-            picture = read(path, detector.model.geometry.min_side)
+            picture = isolated.read(path, detector.model.geometry.min_side)
             kept[path] = picture, detector.detect(picture, alpha)
         return kept[path]
     except ImageError as error:

@@ -16,7 +16,7 @@ import logging
 import stat
 import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
@@ -26,8 +26,8 @@ from scipy.stats import false_discovery_control
 
 from mdmf_core import heatmap
 from mdmf_core.detector import Detector, check_alpha
-from mdmf_core.images import MAX_BYTES, ImageError, is_image_name, read
-from mdmf_core.provenance import plain
+from mdmf_core.images import MAX_BYTES, ImageError, Picture, is_image_name, read
+from mdmf_core.texts import cell, plain
 
 MOST = 200
 MAX_TOTAL = 2**30
@@ -47,7 +47,6 @@ ABOUT_Q = (
 
 _LITTER = {"thumbs.db", "desktop.ini"}
 _ARCHIVES = {".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst"}
-_FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 
 
 @dataclass(frozen=True)
@@ -245,17 +244,25 @@ def _write(archive: zipfile.ZipFile, info: zipfile.ZipInfo, folder: Path, room: 
     return Path(file.name)
 
 
-def run(detector: Detector, items: Iterable[Item], alpha: float) -> Iterator[Row]:
+def run(
+    detector: Detector, items: Iterable[Item], alpha: float, read: Callable[[Path, int], Picture] = read
+) -> Iterator[Row]:
     """One row for each item, as it comes; stop asking to cancel.
+
+    Args:
+        detector: judges the pictures.
+        items: from `gather`.
+        alpha: the false-alarm rate that "generated" allows.
+        read: as `images.read` reads a file.
 
     Raises:
         ValueError: `alpha` is out of range; at once.
     """
     check_alpha(alpha)
-    return (_row(detector, item, alpha) for item in items)
+    return (_row(detector, item, alpha, read) for item in items)
 
 
-def _row(detector: Detector, item: Item, alpha: float) -> Row:
+def _row(detector: Detector, item: Item, alpha: float, read: Callable[[Path, int], Picture]) -> Row:
     if item.path is None:
         return Row(item.name, error=item.error)
     try:
@@ -323,16 +330,8 @@ def to_csv(rows: Iterable[Row]) -> str:
     writer.writerow(COLUMNS)
     for row in rows:
         values = row.to_dict()
-        writer.writerow([_cell(values[name]) for name in COLUMNS])
+        writer.writerow(["" if values[name] is None else cell(values[name]) for name in COLUMNS])
     return file.getvalue()
-
-
-def _cell(value: str | float | None) -> str | float:
-    if value is None:
-        return ""
-    if isinstance(value, str) and value.lstrip(" ").startswith(_FORMULA):
-        return f"'{value}"
-    return value
 
 
 def to_json(rows: Iterable[Row], made_with: dict[str, Any]) -> str:

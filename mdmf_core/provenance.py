@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from mdmf_core.images import Picture
+from mdmf_core.texts import plain
 
 MAX_TEXT = 2_000
-MAX_SHORT = 200
 MAX_LIST = 20
 MAX_PACKETS = 8
 MAX_PACKET = 2**18
@@ -168,11 +168,16 @@ class Provenance:
         """For JSON."""
         return json.loads(json.dumps(asdict(self)))
 
+    @classmethod
+    def from_dict(cls, found: dict[str, Any]) -> Provenance:
+        """The other way round."""
+        manifest = found["c2pa"] and C2PA(**{key: _tupled(value) for key, value in found["c2pa"].items()})
+        claims = tuple(Claim(**claim) for claim in found["generator"])
+        return cls(**{**found, "generator": claims, "c2pa": manifest, "notes": tuple(found["notes"])})
 
-def plain(value: object, most: int = MAX_SHORT) -> str:
-    """One line of printable characters: no control, bidirectional or invisible ones."""
-    words = " ".join(str(value)[: 4 * most].split())
-    return "".join(letter for letter in words if letter.isprintable())[:most]
+
+def _tupled(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def read_provenance(source: str | Path | bytes, picture: Picture, trust: str | Path | None = None) -> Provenance:
