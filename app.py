@@ -10,12 +10,12 @@ names another checkpoint (a folder or a Hub repository). The tabs are in `mdmf_a
 from __future__ import annotations
 
 import logging
-import os
 import sys
-from html import escape
 from typing import Any
 
-os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+from mdmf_app import guard
+
+guard.prepare()
 
 from mdmf_app import space  # noqa: E402, I001 (first: `spaces` goes before all that may start CUDA)
 
@@ -24,6 +24,7 @@ import gradio as gr  # noqa: E402
 from mdmf_app import compare, endpoints, many, model, one, style  # noqa: E402
 from mdmf_app.context import ONE_HOUR, Context, first_detector  # noqa: E402
 from mdmf_core.detector import CheckpointError, Detector  # noqa: E402
+from mdmf_core.report import escape  # noqa: E402
 
 TITLE = "Is this picture generated, and where?"
 INTRO = (
@@ -49,7 +50,7 @@ def build(detector: Detector, warning: str = "", mcp: bool = False) -> gr.Blocks
                     module.tab(context, chosen)
         gr.HTML(footer(detector), padding=False)
         endpoints.add(context, mcp)
-    demo.queue(max_size=limits.waiting, default_concurrency_limit=1)
+    demo.queue(max_size=limits.waiting, default_concurrency_limit=1, api_open=False)
     return demo
 
 
@@ -67,11 +68,8 @@ def launch(demo: gr.Blocks, **options: Any) -> tuple[Any, str, str]:
         theme=style.theme(),
         css=style.CSS,
         js=style.PASTE,
-        max_file_size=space.limits().upload,
-        show_error=False,  # what is not one of our sentences may hold a path of the server
-        ssr_mode=False,
-        run_history=False,
         footer_links=["api", "settings"],
+        **guard.options(demo, space.limits()),
         **options,
     )
 

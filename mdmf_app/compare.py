@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from html import escape
 from typing import Any
 
 import gradio as gr
@@ -89,5 +88,6 @@ def half(detector: Detector, path: str | None, alpha: float) -> tuple[Evidence |
 def together(found: list[Evidence], both: bool) -> str:
     """What may be said of both, or what is still to do."""
     if len(found) == 2:
-        return f'<div class="card notice" role="status"><p>{escape(report.compare(*found)["sentence"])}</p></div>'
+        sentence = report.escape(report.compare(*found)["sentence"])
+        return f'<div class="card notice" role="status"><p>{sentence}</p></div>'
     return style.error_card("One of the two pictures can't be used.") if both else style.notice(WAITING)

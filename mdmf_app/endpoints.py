@@ -21,8 +21,9 @@ from gradio.processing_utils import save_bytes_to_cache
 from PIL import Image
 
 from mdmf_app.context import ALPHA, MODEL_QUEUE, Context, detect, rate, sentence
+from mdmf_app.many import in_time
 from mdmf_core import batch as batches
-from mdmf_core import heatmap, report
+from mdmf_core import heatmap, isolated, report
 from mdmf_core.detector import Evidence
 
 TOP = 5
@@ -50,7 +51,7 @@ def add(context: Context, mcp: bool = False) -> None:
         values add up to the score; flagged patches stand out. For an answer in words use describe.
 
         Args:
-            file: The picture: JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC, at least 128 pixels a side.
+            file: The picture (MCP: a data: URI): JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC, from 128 pixels a side.
             alpha: Accepted share of false alarms among real pictures, above 0 and at most 0.2; 0.05 is usual.
 
         Returns:
@@ -67,7 +68,7 @@ def add(context: Context, mcp: bool = False) -> None:
         reason to look further, not proof. Places of patches are pixels from the top left corner.
 
         Args:
-            file: The picture: JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC, at least 128 pixels a side.
+            file: The picture (MCP: a data: URI): JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC, from 128 pixels a side.
             alpha: Accepted share of false alarms among real pictures, above 0 and at most 0.2; 0.05 is usual.
 
         Returns:
@@ -114,7 +115,7 @@ def add(context: Context, mcp: bool = False) -> None:
         them by q_value. A picture that can't be used has a sentence in the column error.
 
         Args:
-            archive: A ZIP archive of pictures.
+            archive: A ZIP archive of pictures as a data: URI.
             alpha: Accepted share of false alarms among real pictures, above 0 and at most 0.2; 0.05 is usual.
 
         Returns:
@@ -130,7 +131,7 @@ def add(context: Context, mcp: bool = False) -> None:
         rows = []
         with tempfile.TemporaryDirectory() as folder:
             items = batches.gather(files, folder)
-            for row in batches.run(context.default, items, alpha):
+            for row in in_time(batches.run(context.default, items, alpha, isolated.read), items):
                 rows.append(row)
                 progress((len(rows), len(items)), desc="Pictures")
         return batches.adjust(rows), batches.facts(context.default, alpha)
@@ -142,7 +143,7 @@ def add(context: Context, mcp: bool = False) -> None:
 
         Args:
             first: The first picture: JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC, at least 128 pixels a side.
-            second: The second picture.
+            second: The second picture. Over MCP both are data: URIs.
             alpha: Accepted share of false alarms among real pictures, above 0 and at most 0.2; 0.05 is usual.
 
         Returns:

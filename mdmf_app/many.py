@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from functools import partial
-from html import escape
 from typing import Any
 
 import gradio as gr
@@ -19,9 +18,10 @@ from gradio.processing_utils import save_bytes_to_cache
 
 from mdmf_app import style
 from mdmf_app.context import MODEL_QUEUE, ONE_HOUR, QUICK, Choice, Context, rate_slider
-from mdmf_core import batch, heatmap
-from mdmf_core.batch import Row
+from mdmf_core import batch, heatmap, isolated
+from mdmf_core.batch import Item, Row
 from mdmf_core.detector import CheckpointError
+from mdmf_core.report import escape
 
 TABLE = ["Name", "Decision", "Score", "p", "q", "Flagged %", "Width", "Height", "KB"]
 TYPES = ["str"] * 2 + ["number"] * 7
@@ -29,6 +29,8 @@ WAITING = f"Choose up to {batch.MOST} pictures, or a ZIP of them, and press Anal
 NAME_FILTER = """() => setTimeout(() => document.querySelector("#many-table input[type=text]")?.setAttribute(
     "aria-label", "Filter the results"), 300)"""  # Gradio gives this field a title only
 EVERY = 0.4  # seconds between two reports of progress
+LONGEST = 600  # seconds that a batch may keep the model from others
+LATE = f"Not analysed: a batch ends after {LONGEST // 60} minutes; give this file in another one."
 
 
 def tab(context: Context, chosen: gr.State) -> None:
@@ -130,7 +132,8 @@ def work(
         try:
             detector = context.detector(choice)
             begun = told = time.monotonic()
-            for row in () if stop.is_set() else batch.run(detector, items, alpha):
+            rows_to_come = in_time(batch.run(detector, items, alpha, isolated.read), items)
+            for row in () if stop.is_set() else rows_to_come:
                 rows.append(row)
                 if stop.is_set():
                     break
@@ -143,6 +146,13 @@ def work(
     rows = batch.adjust(rows)
     results = shown(rows, batch.facts(detector, alpha), cache) if rows else hidden()
     yield status_of(rows, len(items), alpha), *results
+
+
+def in_time(rows: Iterator[Row], items: Sequence[Item]) -> Iterator[Row]:
+    """The rows of these items as they come; from `LONGEST` seconds on a sentence in place of each."""
+    end = time.monotonic() + LONGEST
+    for item in items:
+        yield next(rows) if time.monotonic() < end else Row(item.name, error=LATE)
 
 
 def hidden() -> tuple[Any, ...]:

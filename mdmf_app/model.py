@@ -1,7 +1,8 @@
 """The tab for the model: which one this session uses, what it is, its card and figures; load another one.
 
-A choice is the session's own, kept in its `gr.State`; nobody else's model changes. On a Space (SPACE_ID is set) only
-Hub repositories can be named, for a folder of the server is nobody's business there.
+A choice is the session's own, kept in its `gr.State`; nobody else's model changes. On a Space (SPACE_ID is set) or
+where other machines reach the page (GRADIO_SERVER_NAME) only Hub repositories can be named, for a folder of the server
+is nobody's business there.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
-from html import escape
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -24,13 +24,15 @@ from mdmf_app import style
 from mdmf_app.context import LOADING_QUEUE, QUICK, Choice, Context
 from mdmf_core.detector import CheckpointError, Detector
 from mdmf_core.hub import CARD, progress_to
-from mdmf_core.report import FACTS, STATISTICS
+from mdmf_core.report import FACTS, STATISTICS, escape, fact
+from mdmf_core.texts import printable
 
 LONGEST_CARD = 200_000
 MOST_BYTES = 8 * 10**9
 EVERY = 0.5  # seconds between two reports of progress
 QUIET = 3  # seconds without news from the Hub that are told
 NO_CARD = "This model has no card."
+LOCAL = ("127.0.0.1", "localhost", "::1")
 ONLY_HUB = "Only models on the Hub can be loaded here; give a repository as owner/name."
 
 
@@ -81,8 +83,8 @@ def tab(context: Context, chosen: gr.State) -> None:
 
 
 def local_allowed() -> bool:
-    """Whether a folder of this machine may be named: never on a Space, where strangers use the page."""
-    return not os.environ.get("SPACE_ID")
+    """Whether a folder of this machine may be named: only where nobody else can reach the page."""
+    return not os.environ.get("SPACE_ID") and os.environ.get("GRADIO_SERVER_NAME", LOCAL[0]) in LOCAL
 
 
 def check_name(wanted: str) -> str:
@@ -103,6 +105,18 @@ def check_name(wanted: str) -> str:
     return wanted
 
 
+def check_revision(revision: str) -> str | None:
+    """A branch, tag or commit that may be asked for: it becomes part of an address and of a path in the cache.
+
+    Raises:
+        CheckpointError: it can't be the name of one; one sentence.
+    """
+    revision = revision.strip()
+    if ".." in revision or not re.fullmatch(r"\w[\w.+/-]{0,199}|", revision, re.ASCII):
+        raise CheckpointError("There can't be a revision of this name; give a branch, a tag or a commit.")
+    return revision or None
+
+
 def is_repo(wanted: str) -> bool:
     """Whether it has the form of a repository id."""
     try:
@@ -117,10 +131,10 @@ def change(context: Context, wanted: str, revision: str, choice: Choice | None) 
     kept = gr.skip(), gr.skip()
     yield gr.skip(), bar("Looking for the model ..."), *kept
     try:
-        wanted, revision = check_name(wanted), revision.strip()
+        wanted, revision = check_name(wanted), check_revision(revision)
         download = Download()
         with ThreadPoolExecutor(max_workers=1) as worker:
-            task = worker.submit(download.watch, partial(context.load, wanted, revision or None))
+            task = worker.submit(download.watch, partial(context.load, wanted, revision))
             while not wait([task], timeout=EVERY).done:
                 yield gr.skip(), download.bar(), *kept
         choice = task.result()
@@ -204,20 +218,15 @@ def about_model(detector: Detector) -> str:
 
 def figures(facts: dict[str, Any]) -> dict[str, str]:
     """What the reference is made of, by source."""
-    return {
-        FACTS[name]: f"{sum(facts[name].values()):,}: "
-        + ", ".join(f"{source.replace('_', ' ')} {count:,}" for source, count in facts[name].items())
-        for name in ("real", "generated", "calibration")
-        if facts.get(name)
-    }
+    return {FACTS[name]: fact(facts[name]) for name in ("real", "generated", "calibration") if facts.get(name)}
 
 
 def card_of(detector: Detector) -> str:
     """The model card as HTML that holds nothing but text, tables and links."""
     path = detector.located.folder / CARD
     try:
-        with path.open(encoding="utf-8", errors="replace") as file:
-            text = file.read(LONGEST_CARD)
+        with path.open(encoding="utf-8-sig", errors="replace") as file:
+            text = printable(file.read(LONGEST_CARD))
     except OSError:
         return f"<p>{NO_CARD}</p>"
     return f'<div class="panel">{safe_markdown(text)}</div>'

@@ -22,12 +22,13 @@ from mdmf_app.context import EXAMPLES, MODEL_QUEUE, ONE_HOUR, PRIVATE, QUICK, Ch
 from mdmf_app.evidence import Result, View
 from mdmf_core import heatmap, stability
 from mdmf_core.detector import CheckpointError, decide
+from mdmf_core.files import WriteError
 from mdmf_core.images import ImageError
-from mdmf_core.provenance import read_provenance
+from mdmf_core.isolated import read_provenance
 
 THUMBNAIL = 260
 WAITING = "Drop a picture, paste one with Ctrl+V, or click an example. The result appears here."
-GONE = "There is no picture here, or its hour is over; drop it again."
+GONE = "The picture is not here any more: its hour is over, or others needed the room. Drop it again."
 INSPECT, CORNERS = "Shows a patch", "Sets two corners of a region"
 FIRST_CORNER = "First corner set. Click the opposite corner."
 REGION_SET = "Region set. Analyse it with the button below."
@@ -92,9 +93,9 @@ def show_map(
     corner: tuple[int, int] | None,
     *box: float | None,
 ) -> tuple[Any, Any, Any]:
-    """Map with its marks, legend, and where not to trust it."""
+    """Map with its marks, legend, and where not to trust it; or a sentence in the last place."""
     if result is None:
-        return gr.skip(), gr.skip(), gr.skip()
+        return gr.skip(), gr.skip(), f"<p>{GONE}</p>"
     view = result.view(region)
     image = shown.draw(result, region, colour, opacity)
     image = shown.mark(image, result, region, index_of(view, patch), whole_box(box) or corner or ())
@@ -250,7 +251,10 @@ def make_report(
     except CheckpointError as error:
         return gr.skip(), gr.skip(), style.error_card(str(error)), gr.skip(), gr.skip()
     found = read_provenance(Path(result.path), result.picture)
-    page, data = shown.write_report(folder, detector, result, alpha, variants, found)
+    try:
+        page, data = shown.write_report(folder, detector, result, alpha, variants, found)
+    except WriteError as error:
+        return gr.skip(), gr.skip(), style.error_card(str(error)), gr.skip(), gr.skip()
     return (
         (result, variants),
         shown.stability_panel(variants, alpha),
@@ -350,6 +354,7 @@ def sources() -> Sources:
             webcam_options=gr.WebcamOptions(mirror=False),
             elem_id="camera",
         )
+    camera.preprocess = lambda photo: photo and photo.path  # Gradio's own would open the file in this process
     alpha = rate_slider("alpha")
     gallery = gr.Gallery(
         gallery_items(examples),
