@@ -11,7 +11,6 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -21,12 +20,13 @@ from mdmf_app import style
 from mdmf_app.context import Choice
 from mdmf_core import heatmap, stability
 from mdmf_core.detector import Detector, Evidence, decide
+from mdmf_core.files import write_whole
 from mdmf_core.images import Picture
 from mdmf_core.patches import ALIGN
 from mdmf_core.provenance import C2PA, Provenance
 from mdmf_core.reference import threshold
 from mdmf_core.reliability import Reliability, assess
-from mdmf_core.report import LIMITATIONS, html_report, json_report
+from mdmf_core.report import LIMITATIONS, escape, html_report, json_report
 
 SMALLEST_SHOWN = 640
 TABLE = ("Rank", "Patch", "Evidence", "Share of score (%)", "p-value", "Outlined", "Left", "Top")
@@ -481,9 +481,10 @@ def write_report(
         datetime.now(timezone.utc),
     )
     place = folder / secrets.token_hex(16)
-    place.mkdir(parents=True)
     stem = f"mdmf-report-{result.picture.sha256[:12]}"
-    page, data = place / f"{stem}.html", place / f"{stem}.json"
-    page.write_text(html_report(*told), encoding="utf-8")
-    data.write_text(json.dumps(json_report(*told), indent=1), encoding="utf-8")
+    texts = {"html": html_report(*told), "json": json.dumps(json_report(*told), indent=1)}
+    page, data = (
+        write_whole(place / f"{stem}.{ending}", lambda path, text=text: path.write_text(text, encoding="utf-8"))
+        for ending, text in texts.items()
+    )
     return str(page), str(data)

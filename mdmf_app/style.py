@@ -1,6 +1,6 @@
 """How the page looks: theme, style sheet, the two small scripts, and pieces of HTML that several tabs use.
 
-Everything that comes from a file or a user passes `html.escape` before it is put into HTML.
+Everything that comes from a file or a user passes `report.escape` before it is put into HTML.
 """
 
 from __future__ import annotations
@@ -8,11 +8,12 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterable
-from html import escape
 
 import gradio as gr
 from matplotlib.figure import Figure
 from PIL import Image
+
+from mdmf_core.report import escape
 
 ICONS = {"generated": "▲", "inconclusive": "◆", "no_evidence": "○"}
 

@@ -23,6 +23,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from mdmf_core.texts import printable
+
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 
 Recipe = Annotated[Path, typer.Argument(help="JSON file with data, split and a section for each step.")]
@@ -38,8 +40,9 @@ class Stop(Exception):
     """Ends a command with one sentence on standard error and exit status 1."""
 
 
-def _say(line: str) -> None:
-    print(line, flush=True)
+def _say(line: object, error: bool = False) -> None:
+    """Print text that may hold names of files: none of them may command the terminal or stop the program."""
+    print(printable(line), file=sys.stderr if error else sys.stdout, flush=True)
 
 
 def _read_recipe(path: Path) -> dict[str, Any]:
@@ -130,13 +133,14 @@ def embed(recipe: Recipe, run: Run, processes: Processes = 0, engine: Engine = "
     seed = settings.get("seed", 0)
     failures = step.embed(entries, run / "embeddings", encoder, geometry, lives, seed, processes, engine)
     for failure in failures:
-        print(f"{failure['key']} ({failure['life']}): {failure['error']}", file=sys.stderr)
+        _say(f"{failure['key']} ({failure['life']}): {failure['error']}", error=True)
     _say(f"{len(entries)} pictures, {len(entries) * len(lives) - len(failures)} embedded, {len(failures)} failed.")
 
 
 @app.command()
 def train(recipe: Recipe, run: Run) -> None:
     """Train the Patch Forensic Signature on the stored embeddings."""
+    from mdmf_core.files import write_whole
     from mdmf_core.train import train as step
 
     loaded = _read_recipe(recipe)
@@ -158,7 +162,7 @@ def train(recipe: Recipe, run: Run) -> None:
         run / "checkpoint",
         say,
     )
-    (run / "train.log").write_text("\n".join(lines) + "\n", "utf-8")
+    write_whole(run / "train.log", lambda path: path.write_text("\n".join(lines) + "\n", "utf-8"))
     _say(f"Best mean validation AUROC {best:.4f}; checkpoint in {run / 'checkpoint'}.")
 
 
@@ -238,7 +242,7 @@ def _paths(given: list[Path]) -> list[Path]:
     for path in given:
         inside = sorted(p for p in path.rglob("*") if p.is_file() and is_image_name(p)) if path.is_dir() else [path]
         if not inside:
-            print(f"The folder {path} holds no picture.", file=sys.stderr)
+            _say(f"The folder {path} holds no picture.", error=True)
         found += inside
     return found
 
@@ -268,7 +272,7 @@ def detect(
         died = isinstance(result, workers.Died)
         line, good = (_failed(result.item, result, as_json), False) if died else result
         failed = failed or not good
-        print(line, flush=True)
+        _say(line)
     if failed:
         raise typer.Exit(1)
 
@@ -370,14 +374,29 @@ def push(
     _say(f"Published: {step(folder, repo, private)}")
 
 
+def _told(error: Exception) -> str:
+    """One sentence about what the user or the machine lacks; a fault of the program is raised as it is."""
+    if type(error) in (Stop, ValueError) or type(error).__module__.startswith("mdmf_core"):
+        return str(error)
+    if isinstance(error, OSError):
+        from mdmf_core.files import reason
+
+        return f"{error.filename or 'The output'} can't be used: {reason(error)}."
+    from mdmf_core.detector import out_of_memory
+
+    if out_of_memory(error):
+        return "There is not enough memory for this; end other programs, or use fewer --processes."
+    raise error
+
+
 def main() -> None:
     """Run a command; what the user did wrong is one sentence on standard error, never a stack trace."""
     try:
         app()
-    except (Stop, ValueError, RuntimeError) as error:
-        if type(error) not in (Stop, ValueError) and not type(error).__module__.startswith("mdmf_core"):
-            raise
-        print(f"Error: {error}", file=sys.stderr)
+    except (Stop, ValueError, RuntimeError, OSError, MemoryError) as error:
+        _say(f"Error: {_told(error)}", error=True)
+        if getattr(error, "errno", None) and not error.filename:
+            sys.stdout = None  # it takes no more, and Python would try and complain at the end
         sys.exit(1)
     except SystemExit as end:
         if end.code == INTERRUPTED:  # typer's status for Ctrl-C, about which it says nothing

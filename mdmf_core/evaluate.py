@@ -32,6 +32,7 @@ from mdmf_core.dataset import DatasetError, Entry, scan
 from mdmf_core.detector import Detector, Evidence, check_alpha
 from mdmf_core.files import write_whole
 from mdmf_core.images import ImageError, read
+from mdmf_core.texts import cell
 
 METRICS = ("auroc", "ap", "fpr95")
 TRUE_POSITIVES = 0.95
@@ -402,7 +403,7 @@ def _write_csv(path: Path, rows: list[dict]) -> None:
         with open(temporary, "w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, rows[0])
             writer.writeheader()
-            writer.writerows(rows)
+            writer.writerows({name: cell(value) for name, value in row.items()} for row in rows)
 
     write_whole(path, write)
 

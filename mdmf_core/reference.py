@@ -221,6 +221,16 @@ def save(reference: Reference, path: str | Path) -> Path:
     return write_whole(path, lambda temporary: save_file(tensors, temporary, metadata=content))
 
 
+def _told(content: str) -> dict[str, dict]:
+    """What the file says about itself: `facts`, and `pictures` that the banks' points come from."""
+    try:
+        told = json.loads(content)
+        pictures = {bank: list(names) for bank, names in told.get("pictures", {}).items()}
+        return {"facts": dict(told.get("facts", {})), "pictures": pictures}
+    except (AttributeError, TypeError, ValueError, RecursionError) as error:
+        raise ValueError("what it says about itself can't be read") from error
+
+
 def load(path: str | Path, signature: int, dim: int, deep: bool, statistic: str) -> Reference:
     """Read `reference.safetensors`, strictly.
 
@@ -235,7 +245,7 @@ def load(path: str | Path, signature: int, dim: int, deep: bool, statistic: str)
     """
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}
-        told = json.loads((file.metadata() or {}).get("content", "{}"))
+        told = _told((file.metadata() or {}).get("content", "{}"))
     for name, value in tensors.items():
         if not torch.isfinite(value).all():
             raise ValueError(f"the tensor {name} has values that are not finite")
@@ -263,7 +273,7 @@ def load(path: str | Path, signature: int, dim: int, deep: bool, statistic: str)
     generated = take_bank("generated") if statistic == "relative" or "generated.z" in tensors else None
     origins = {}
     for name, bank in (("real", real), ("generated", generated)):
-        names = told.get("pictures", {}).get(name)
+        names = told["pictures"].get(name)
         if bank is not None and names is not None:
             index = take(f"{name}.origin", bank.points.count).numpy().astype(int)
             if index.min() < 0 or index.max() >= len(names):
@@ -280,4 +290,4 @@ def load(path: str | Path, signature: int, dim: int, deep: bool, statistic: str)
         patch_nulls[kind] = np.sort(take(f"patch_null.{kind}", None).numpy())
     if tensors:
         raise ValueError(f"unexpected tensors: {', '.join(sorted(tensors))}")
-    return Reference(real, generated, nulls, patch_nulls, told.get("facts", {}), origins)
+    return Reference(real, generated, nulls, patch_nulls, told["facts"], origins)

@@ -12,12 +12,13 @@ text chunks, manifests) is escaped, and characters that can't be printed are rep
 from __future__ import annotations
 
 import base64
+import hashlib
+import html
 import io
 import json
 import math
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from PIL import Image
 from mdmf_core import heatmap
 from mdmf_core.detector import Evidence
 from mdmf_core.images import Picture
+from mdmf_core.texts import printable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -85,7 +87,7 @@ body {font: 16px/1.5 system-ui, sans-serif; color: #1c1c1c; background: #fff; ma
   padding: 1rem;}
 h1 {font-size: 1.5rem; line-height: 1.25; margin: 0 0 .25rem; overflow-wrap: anywhere;}
 h2 {font-size: 1.15rem; margin: 2rem 0 .5rem; border-bottom: 1px solid #bbb;}
-p, li, dd, td, figcaption {overflow-wrap: anywhere;}
+p, li, dt, dd, th, td, figcaption {overflow-wrap: anywhere;}
 dl {display: grid; grid-template-columns: minmax(8rem, 14rem) minmax(0, 1fr); gap: .2rem 1rem; margin: .5rem 0;}
 dt {font-weight: 600;}
 dd {margin: 0;}
@@ -265,7 +267,7 @@ def html_report(
 ) -> str:
     """The report as one HTML page; the arguments are those of `json_report`."""
     data = json_report(picture, evidence, reliability, variants, provenance, facts, when)
-    title = f"Evidence report: {_text(picture.name)}"
+    title = f"Evidence report: {escape(picture.name)}"
     sections = (
         _head(data, title),
         _maps(data, picture, evidence, reliability),
@@ -278,8 +280,7 @@ def html_report(
     )
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta http-equiv="Content-Security-Policy" '
-        "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">\n"
+        f'<meta http-equiv="Content-Security-Policy" content="{_policy()}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light">\n'
         f"<title>{title}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n"
@@ -288,9 +289,15 @@ def html_report(
     )
 
 
-def _text(value: object) -> str:
-    """Escaped text; line ends and tabs stay, other characters that can't be printed become U+FFFD."""
-    return escape("".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in str(value)))
+def escape(value: object) -> str:
+    """Text for HTML; what can't be printed becomes U+FFFD."""
+    return html.escape(printable(value))
+
+
+def _policy() -> str:
+    """Nothing is loaded or run; only pictures inside the page and its one style sheet, by its hash, are shown."""
+    digest = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+    return f"default-src 'none'; base-uri 'none'; form-action 'none'; img-src data:; style-src 'sha256-{digest}'"
 
 
 def _figure(data: dict, field: str, form: str = ".4g") -> str:
@@ -299,7 +306,7 @@ def _figure(data: dict, field: str, form: str = ".4g") -> str:
     for step in field.split("."):
         value = value[int(step)] if isinstance(value, list) else value[step]
     shown = "no value" if value is None else format(value, form)
-    return f'<data value="{_text(json.dumps(value))}" data-field="{field}">{_text(shown)}</data>'
+    return f'<data value="{escape(json.dumps(value))}" data-field="{field}">{escape(shown)}</data>'
 
 
 def _terms(pairs: Iterable[tuple[str, str]]) -> str:
@@ -320,7 +327,7 @@ def _data_uri(image: Image.Image, kind: str) -> str:
 
 def _img(image: Image.Image, alt: str, kind: str = "PNG") -> str:
     size = f'width="{image.width}" height="{image.height}"'
-    return f'<img src="{_data_uri(image, kind)}" {size} alt="{_text(alt)}">'
+    return f'<img src="{_data_uri(image, kind)}" {size} alt="{escape(alt)}">'
 
 
 def _drawing(figure: Figure, alt: str) -> str:
@@ -329,7 +336,7 @@ def _drawing(figure: Figure, alt: str) -> str:
     figure.savefig(buffer, format="svg", metadata={"Date": None})
     width, height = np.rint(96 * figure.get_size_inches()).astype(int)
     source = f"data:image/svg+xml;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
-    return f'<img src="{source}" width="{width}" height="{height}" alt="{_text(alt)}">'
+    return f'<img src="{source}" width="{width}" height="{height}" alt="{escape(alt)}">'
 
 
 def _head(data: dict, title: str) -> str:
@@ -355,21 +362,21 @@ def _head(data: dict, title: str) -> str:
     )
     file = _terms(
         [
-            ("File", _text(shown["name"])),
-            ("SHA-256", f"<code>{_text(shown['sha256'])}</code>"),
+            ("File", escape(shown["name"])),
+            ("SHA-256", f"<code>{escape(shown['sha256'])}</code>"),
             (
                 "Size",
                 f"{_figure(data, 'picture.width', ',')} x {_figure(data, 'picture.height', ',')} pixels, "
-                f"{_text(shown['format'])}, {_figure(data, 'picture.n_bytes', ',')} bytes",
+                f"{escape(shown['format'])}, {_figure(data, 'picture.n_bytes', ',')} bytes",
             ),
             ("Analysed", _date(data["report"]["created"])),
         ]
     )
-    notes = "".join(f"<p>Note: {_text(note)}</p>" for note in shown["notes"])
+    notes = "".join(f"<p>Note: {escape(note)}</p>" for note in shown["notes"])
     return (
         f"<header>\n<h1>{title}</h1>\n{file}{notes}\n</header>\n"
-        f'<div class="verdict {result["decision"]}"><p class="words">{_text(result["verdict"])}</p>'
-        f"<p>{_text(result['explanation'])}</p>{figures}</div>"
+        f'<div class="verdict {result["decision"]}"><p class="words">{escape(result["verdict"])}</p>'
+        f"<p>{escape(result['explanation'])}</p>{figures}</div>"
     )
 
 
@@ -400,7 +407,7 @@ def _maps(data: dict, picture: Picture, evidence: Evidence, reliability: Reliabi
 def _scale(data: dict, evidence: Evidence) -> str:
     """The colour bar in words and numbers."""
     items = "".join(
-        f"<li><strong>{value:.3g}</strong><br>{_text(words)}</li>" for _, value, words in heatmap.ticks(evidence.scale)
+        f"<li><strong>{value:.3g}</strong><br>{escape(words)}</li>" for _, value, words in heatmap.ticks(evidence.scale)
     )
     return (
         f'<img class="bar" src="{_data_uri(_bar(evidence.scale), "PNG")}" width="{BAR_STEPS}" height="1" '
@@ -422,7 +429,7 @@ def _doubts(data: dict) -> str:
     if found is None:
         return "<p>Where the map can't be trusted was not looked at.</p>"
     sentences = [*found["warnings"], found["patch_note"]]
-    return "".join(f'<p class="warning">{_text(sentence)}</p>' for sentence in sentences if sentence)
+    return "".join(f'<p class="warning">{escape(sentence)}</p>' for sentence in sentences if sentence)
 
 
 def _null(data: dict, evidence: Evidence) -> str:
@@ -469,23 +476,23 @@ def _patches(data: dict, picture: Picture) -> str:
 def _stability_section(data: dict, variants: Sequence[Variant] | None) -> str:
     found = data["stability"]
     if not variants:
-        return _section("Does it hold?", f"<p>{_text(found['sentence'])}</p>")
+        return _section("Does it hold?", f"<p>{escape(found['sentence'])}</p>")
     rows = []
     for number, variant in enumerate(found["variants"]):
         if variant["error"]:
-            cells = f'<td colspan="3">{_text(variant["error"])}</td>'
+            cells = f'<td colspan="3">{escape(variant["error"])}</td>'
         else:
             field = f"stability.variants.{number}."
             cells = (
                 f"<td>{_figure(data, field + 'score')}</td><td>{_figure(data, field + 'p_value', '.3g')}</td>"
                 f"<td>{heatmap.VERDICTS[variant['decision']]}</td>"
             )
-        rows.append(f'<tr><th scope="row">{_text(variant["name"])}</th>{cells}</tr>')
+        rows.append(f'<tr><th scope="row">{escape(variant["name"])}</th>{cells}</tr>')
     chart = _drawing(heatmap.stability_plot(variants, data["settings"]["alpha"]), heatmap.describe_stability(variants))
     head = "".join(f'<th scope="col">{name}</th>' for name in ("Version", "Score", "p-value", "Decision"))
     return _section(
         "Does it hold?",
-        f'<p>{_text(found["sentence"])}</p><figure>{chart}</figure><div class="wide"><table>'
+        f'<p>{escape(found["sentence"])}</p><figure>{chart}</figure><div class="wide"><table>'
         f"<caption>The same picture, changed and analysed again</caption>"
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>",
     )
@@ -501,12 +508,12 @@ def _provenance(found: Provenance | None) -> str:
     lines += [("Digital source type (IPTC)", found.digital_source_type)] if found.digital_source_type else []
     lines += _credentials(found)
     claims = "".join(
-        f"<p><strong>{_text(claim.tool)}</strong>, in the field {_text(claim.field)}:</p>"
-        f"<pre>\n{_text(claim.text)}</pre>"
+        f"<p><strong>{escape(claim.tool)}</strong>, in the field {escape(claim.field)}:</p>"
+        f"<pre>\n{escape(claim.text)}</pre>"
         for claim in found.generator
     )
-    notes = "".join(f"<p>{_text(note)}</p>" for note in found.notes)
-    body = _terms((_text(name), _text(value)) for name, value in lines) if lines else ""
+    notes = "".join(f"<p>{escape(note)}</p>" for note in found.notes)
+    body = _terms((escape(name), escape(value)) for name, value in lines) if lines else ""
     return _section(
         title,
         '<p class="small">Anyone can write or remove this information. It is not part of the score.</p>'
@@ -540,11 +547,11 @@ def _setup(data: dict) -> str:
     model, settings = data["model"], data["settings"]
     area = ", ".join(_figure(data, f"settings.area.{side}", ",") for side in range(4))
     lines = [
-        ("Model", _text(model["model"])),
-        ("Revision", _text(model["revision"])),
-        ("Weight fingerprint", f"<code>{_text(model['fingerprint'])}</code>"),
-        ("Encoder", _text(model["backbone"])),
-        ("Statistic that decides", _text(STATISTICS[settings["statistic"]])),
+        ("Model", escape(model["model"])),
+        ("Revision", escape(model["revision"])),
+        ("Weight fingerprint", f"<code>{escape(model['fingerprint'])}</code>"),
+        ("Encoder", escape(model["backbone"])),
+        ("Statistic that decides", escape(STATISTICS[settings["statistic"]])),
         ("False-alarm rate", _figure(data, "settings.alpha", ".3g")),
         ("False discovery rate of outlines", _figure(data, "settings.fdr", ".3g")),
         ("Area analysed (x, y, width, height)", area),
@@ -554,31 +561,32 @@ def _setup(data: dict) -> str:
             f"{_figure(data, 'settings.cols', ',')}",
         ),
     ]
-    lines += [(_text(FACTS.get(name, name.replace("_", " "))), _fact(value)) for name, value in model["facts"].items()]
+    facts = model["facts"].items()
+    lines += [(escape(FACTS.get(name, name.replace("_", " "))), escape(fact(value))) for name, value in facts]
     return _section("Model and settings", _terms(lines))
 
 
-def _fact(value: Any) -> str:
-    """A fact of the reference in words: counts with their sum, other things as they are."""
+def fact(value: Any) -> str:
+    """A fact of the reference in words, not escaped: counts with their sum, other things as they are."""
     if isinstance(value, dict):
         counts = value and all(isinstance(v, int) and not isinstance(v, bool) for v in value.values())
         total = f"{sum(value.values()):,}: " if counts else ""
-        return total + ", ".join(f"{_text(str(name).replace('_', ' '))} {_fact(v)}" for name, v in value.items())
+        return total + ", ".join(f"{str(name).replace('_', ' ')} {fact(v)}" for name, v in value.items())
     if isinstance(value, (list, tuple)):
-        return ", ".join(_fact(v) for v in value)
-    return f"{value:.3g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else _text(value)
+        return ", ".join(fact(v) for v in value)
+    return f"{value:.3g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _method() -> str:
-    steps = "".join(f"<li>{_text(sentence)}</li>" for sentence in METHOD)
-    limits = "".join(f"<li>{_text(sentence)}</li>" for sentence in LIMITATIONS)
+    steps = "".join(f"<li>{escape(sentence)}</li>" for sentence in METHOD)
+    limits = "".join(f"<li>{escape(sentence)}</li>" for sentence in LIMITATIONS)
     return "\n".join(
         [
             _section("The method in five sentences", f"<ol>{steps}</ol>"),
             _section("What this can't tell", f"<ul>{limits}</ul>"),
             _section(
                 "Citation",
-                f"<p>The method: {_text(CITATION)} The p-values, the relative statistic and the significance of "
+                f"<p>The method: {escape(CITATION)} The p-values, the relative statistic and the significance of "
                 "patches are additions of this implementation. Cite a result with the picture's SHA-256, the weight "
                 "fingerprint and the date above.</p>",
             ),
