@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -29,6 +30,7 @@ __all__ = ["CheckpointError", "Detector", "Evidence", "Failure", "decide"]
 
 INCONCLUSIVE = 0.2
 FALSE_DISCOVERIES = 0.1
+NO_MEMORY = "There is not enough memory to analyse this picture now; try a smaller one, or try again later."
 
 
 @dataclass(frozen=True)
@@ -153,6 +155,23 @@ def check_alpha(alpha: float) -> float:
     return alpha
 
 
+def out_of_memory(error: Exception) -> bool:
+    """Whether Python's memory, the processor's as torch says it, or the GPU's was not enough."""
+    return isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
+
+
+@contextmanager
+def _enough_memory() -> Iterator[None]:
+    """What does not fit into memory is one picture's misfortune, not the program's."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        torch.cuda.empty_cache()
+        raise ImageError(NO_MEMORY) from error
+
+
 class Detector:
     """A model with its reference; holds no state between pictures."""
 
@@ -203,6 +222,7 @@ class Detector:
         """A pickled detector is where it lies; a process that gets it loads it anew."""
         return Detector._load, (replace(self.located, folder=self.located.folder.resolve()), self.device)
 
+    @_enough_memory()
     def detect(
         self, image: Any, alpha: float = 0.05, region: tuple[int, int, int, int] | None = None
     ) -> Evidence:
@@ -214,7 +234,7 @@ class Detector:
             region: x, y, w, h in pixels of the upright picture, analysed densely and alone.
 
         Raises:
-            ImageError: the picture can't be used; one sentence.
+            ImageError: the picture can't be used, or memory is not enough for it; one sentence.
             ValueError: `alpha` or `region` is out of range.
         """
         alpha = check_alpha(alpha)

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from safetensors.torch import save_file
@@ -218,8 +218,11 @@ def _embed_here(
 
 
 def _content(path: Path) -> dict:
-    with safe_open(path, framework="pt") as file:
-        return json.loads(file.metadata()["content"])
+    try:
+        with safe_open(path, framework="pt") as file:
+            return json.loads(file.metadata()["content"])
+    except (SafetensorError, OSError, TypeError, KeyError, ValueError) as error:
+        raise DatasetError(f"The shard {path.name} is damaged; delete it and run `embed` again.") from error
 
 
 def pictures(path: Path, chosen: Iterable[int] | None = None) -> Iterator[Embedded]:
@@ -240,7 +243,7 @@ def shards(folder: str | Path, weights: str | None = None) -> Iterator[tuple[Pat
         weights: digest that the embeddings must have been made with, or None to take any.
 
     Raises:
-        DatasetError: no manifest, another encoder's embeddings, or a shard that is missing.
+        DatasetError: no manifest, another encoder's embeddings, or a shard that is missing or damaged.
     """
     folder = Path(folder)
     path = folder / "manifest.json"

@@ -11,7 +11,6 @@ any progress; then there is one sentence. The client does not compare content wi
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import re
@@ -24,7 +23,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mdmf_core.files import write_whole
+from mdmf_core.files import NO_ROOM, NOT_ALLOWED, write_whole
 
 FILES = ("config.json", "model.safetensors", "reference.safetensors")
 CARD = "README.md"
@@ -105,9 +104,9 @@ def explain(error: Exception, repo: str, otherwise: str) -> str:
         return f"The Hub is in trouble and can't serve {repo} now (HTTP {status}); try again later."
     if status:
         return f"The Hub refused what was asked of {repo} (HTTP {status})."
-    if any(isinstance(one, OSError) and one.errno == errno.ENOSPC for one in chain):
+    if any(isinstance(one, OSError) and one.errno in NO_ROOM for one in chain):
         return f"There is no room on the disk for {repo}; make some and try again."
-    if any(isinstance(one, PermissionError) and one.filename for one in chain):
+    if any(isinstance(one, OSError) and one.filename and one.errno in NOT_ALLOWED for one in chain):
         return "The Hub's cache can't be written; set HF_HOME to a folder that can."
     return otherwise
 
@@ -283,7 +282,8 @@ def _verify(repo: str, path: Path) -> None:
     stated = Path(os.readlink(path)).name if path.is_symlink() else ""
     if not path.exists() or not re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", stated):
         return
-    digest = hashlib.sha256() if len(stated) == 64 else hashlib.sha1(b"blob %d\0" % path.stat().st_size)
+    git = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
+    digest = hashlib.sha256() if len(stated) == 64 else git
     with path.open("rb") as file:
         while piece := file.read(2**20):
             digest.update(piece)
@@ -317,7 +317,7 @@ def locate(folder_or_repo_id: str | Path | None = None, revision: str | None = N
             repository is the one of MDMF_MODEL.
 
     Raises:
-        CheckpointError: it isn't there or lacks a file.
+        CheckpointError: it isn't there or lacks a file, or it is the bundled one and not as its card says.
     """
     wanted = str(folder_or_repo_id or os.environ.get("MDMF_MODEL") or BUNDLED)
     folder = Path(wanted).expanduser()
@@ -332,6 +332,11 @@ def locate(folder_or_repo_id: str | Path | None = None, revision: str | None = N
     missing = [name for name in FILES if not (located.folder / name).is_file()]
     if missing:
         raise CheckpointError(f"The checkpoint {located.model} lacks {', '.join(missing)}.")
+    if folder.resolve() == BUNDLED and not _as_its_card_says(folder):
+        raise CheckpointError(
+            "The bundled detector is damaged or was altered, for its fingerprint is not the one that its model card "
+            "names; get this repository again."
+        )
     return located
 
 
@@ -341,6 +346,12 @@ def fingerprint(folder: Path) -> str:
     for name in FILES:
         digest.update(hashlib.sha256((folder / name).read_bytes()).digest())
     return digest.hexdigest()
+
+
+def _as_its_card_says(folder: Path) -> bool:
+    """Whether the card names the fingerprint of the files beside it."""
+    card = folder / CARD
+    return card.is_file() and fingerprint(folder) in card.read_text("utf-8", "replace")
 
 
 # Publishing

@@ -103,6 +103,8 @@ def train(
 ) -> float:
     """Train a signature and write `config.json` and `model.safetensors` of the best one.
 
+    What lay in `out` before goes with the first of them: a bank and calibration of other weights would mislead.
+
     Args:
         train_pictures: embedded pictures of both classes; fitted to.
         validation: embedded pictures of held-out sources of both classes; decides which signature is kept.
@@ -159,8 +161,11 @@ def train(
         each = ", ".join(f"{name} {auroc:.3f}" for name, auroc in aurocs.items())
         say(f"step {step}: loss {value.item():.4f}, J {j:.4f}, validation AUROC {mean:.4f} ({each})")
         if mean > best:
-            best = mean
             kept = PFS(**pfs.config)
             kept.load_state_dict(pfs.state_dict())
+            if best < 0:
+                for name in ("reference.safetensors", "config.json"):  # of another signature that was trained before
+                    (out / name).unlink(missing_ok=True)
+            best = mean
             models.save(models.Model(config["name"], source, encoder, geometry, kept, config["statistic"]), out)
     return best

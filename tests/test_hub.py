@@ -351,6 +351,7 @@ def test_other_requests_of_the_process_keep_the_clients_own_habits(standin, home
     [
         (OSError(28, "No space left on device", "/secret/place"), "no room on the disk"),
         (PermissionError(13, "Permission denied", "/secret/place"), "set HF_HOME"),
+        (OSError(30, "Read-only file system", "/secret/place"), "set HF_HOME"),
         (ValueError("anything"), "connection to the Hub broke"),
     ],
 )
