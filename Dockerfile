@@ -8,9 +8,12 @@ ENV GRADIO_SERVER_NAME=0.0.0.0 \
     PYTHONUNBUFFERED=1
 
 WORKDIR /app
-COPY requirements.txt ./
-# The second command stops the build where PyTorch came with CUDA, which is some gigabytes for nothing.
-RUN pip install --no-cache-dir --extra-index-url https://download.pytorch.org/whl/cpu -r requirements.txt \
+COPY requirements.lock ./
+# First PyTorch for CPUs, which is on its own index and without hashes here; then all else, each file by its hash.
+# The last line stops the build where PyTorch came with CUDA, which is some gigabytes for nothing.
+RUN pip install --no-cache-dir --no-deps --index-url https://download.pytorch.org/whl/cpu torch==2.14.1 torchvision==0.29.1 \
+    && pip install --no-cache-dir --only-binary :all: --require-hashes -r requirements.lock \
+    && pip check \
     && python -c "import sys, torch; sys.exit(torch.version.cuda)" \
     && useradd --create-home --uid 1000 app
 

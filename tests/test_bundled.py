@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image
 
 from mdmf_core import hub
-from mdmf_core.detector import Detector
+from mdmf_core.detector import CheckpointError, Detector
 from mdmf_core.images import read
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -47,3 +48,17 @@ def test_jpeg_and_png_of_one_picture_differ_only_by_their_bytes(bundled: Detecto
     from_png = bundled.detect(tmp_path / "same.png")
     assert from_jpeg.score == from_png.score
     assert from_jpeg.sha256 != from_png.sha256
+
+
+@pytest.mark.parametrize("name", [*hub.FILES, hub.CARD])
+def test_a_file_that_was_altered_on_disk_is_refused_with_one_sentence(name, tmp_path, monkeypatch) -> None:
+    folder = tmp_path / "compact"
+    shutil.copytree(hub.BUNDLED, folder)
+    monkeypatch.setattr(hub, "BUNDLED", folder)
+    assert hub.locate().model == "bundled"
+    data = bytearray((folder / name).read_bytes())
+    at = data.index(hub.fingerprint(folder).encode()) if name == hub.CARD else len(data) // 2
+    data[at] ^= 1
+    (folder / name).write_bytes(data)
+    with pytest.raises(CheckpointError, match=r"^The bundled detector is damaged or was altered, .*again\.$"):
+        Detector.from_pretrained()

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mdmf_core import backbones, model, reference
+from mdmf_core import backbones, hub, model, reference
 from mdmf_core import mmd as maths
 from mdmf_core.patches import Geometry, cut
 from mdmf_core.pfs import PFS
@@ -44,5 +44,5 @@ def make_checkpoint(folder: Path, statistic: str = "relative", deep: bool = Fals
     folder.mkdir(parents=True, exist_ok=True)
     model.save(made, folder)
     reference.save(reference.Reference(real, generated, nulls, patch_nulls, {}), folder / "reference.safetensors")
-    (folder / "README.md").write_text("# tiny\n\nRandom weights, for tests.\n")
+    (folder / "README.md").write_text(f"# tiny\n\nRandom weights, for tests. Fingerprint {hub.fingerprint(folder)}.\n")
     return folder
