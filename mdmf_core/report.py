@@ -57,7 +57,8 @@ METHOD = (
 )
 LIMITATIONS = (
     "The test can't tell who made a picture, why, or whether what it shows is true.",
-    "A clean result clears nothing: new generators, small edits, resizing and strong compression can hide the traces.",
+    "A clean result clears nothing: one more compression or a screenshot can hide the traces, on purpose or not, and new "
+    "generators and small edits can, too.",
     "A high score is a reason to look further: unusual cameras, filters, scans and screenshots can cause it too.",
     "An outline means that a place is unlike patches of real pictures; it does not prove that it was altered.",
     "The p-value holds for real pictures like those of the calibration; for other kinds of picture it is a guide.",
