@@ -57,7 +57,7 @@ METHOD = (
 )
 LIMITATIONS = (
     "The test can't tell who made a picture, why, or whether what it shows is true.",
-    "A clean result clears nothing: one more compression or a screenshot can hide the traces, on purpose or not, and new "
+    "A clean result clears nothing: one more compression or a screenshot can hide the traces, on purpose or not; new "
     "generators and small edits can, too.",
     "A high score is a reason to look further: unusual cameras, filters, scans and screenshots can cause it too.",
     "An outline means that a place is unlike patches of real pictures; it does not prove that it was altered.",
