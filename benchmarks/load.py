@@ -5,7 +5,9 @@
 Starts `python app.py` as a process of its own, takes each picture's answer while nobody else asks, and then lets
 `--clients` people do what people do: photographs, pictures of 12 and 48 megapixels, bad files, batches, reports,
 cancelled and abandoned requests. Each answer is compared with the one taken before. A server that is busy says so and
-is asked again; that is no failure. Meanwhile its memory, open files, processes and temporary files are written down.
+is asked again; that is no failure. Meanwhile its memory, open files, processes and temporary files are written down;
+what sessions may keep is filled to its bounds first. A fifth of the time is for warming up; the halves of the rest are
+compared.
 At the end 100 requests come at once, more than may wait. Writes `benchmarks/results/load.json`. Needs Linux (/proc).
 """
 
@@ -46,9 +48,10 @@ RATE = 0.05
 PATIENCE = 300  # seconds for one answer; longer is a failure
 AGAIN = 1.0  # seconds before a busy server is asked again
 BURST = 100
+SESSIONS = 500  # that come first: as many as the server keeps
 FILL = 8  # pictures of 48 megapixels that are dropped first: as many as all sessions together may keep
 STEADY = 0.05
-ENDS = 0.2  # the warm-up's share of the run, and half of that for its memory's first and last figure
+WARM = 0.2  # the warm-up's share of the run; what follows is cut in two halves, whose medians are compared
 MIX = {
     **{"photo": 50, "large": 5, "huge": 1, "visit": 12, "report": 4, "batch": 6},
     **{"bad": 12, "cancel": 5, "abandon": 5},
@@ -266,9 +269,14 @@ class Person:
         """Drop a picture on the page, which keeps it for an hour; the session."""
         return self.drop(self.random.choice(self.bag.photos + self.bag.large))
 
-    def drop(self, path: Path) -> str:
+    def come(self, path: Path) -> str:
+        """A new session, to which a picture is given."""
         session = uuid4().hex
         call(self.client, self.page.take, [give(self.client, path)], session)
+        return session
+
+    def drop(self, path: Path) -> str:
+        session = self.come(path)
         card = call(self.client, self.page.analyse, [None, RATE, None, None], session)[1]
         if "p-value" not in card:
             self.note("wrong", f"{path.name} got the card {card}")
@@ -428,8 +436,9 @@ def summary(people: list[Person], seconds: float, looks: list[dict[str, float]])
     answered = [wait for kind in good for wait in waits[kind]]
     busy = sum((person.busy for person in people), Counter())
     end = looks[-1]["seconds"]
-    first = [one for one in looks if ENDS <= one["seconds"] / end <= 1.5 * ENDS] or looks[:1]
-    last = [one for one in looks if one["seconds"] / end >= 1 - ENDS / 2]
+    middle = (1 + WARM) / 2
+    first = [one for one in looks if WARM <= one["seconds"] / end < middle] or looks[:1]
+    last = [one for one in looks if one["seconds"] / end >= middle]
     before, after = ({key: float(np.median([one[key] for one in part])) for key in looks[0]} for part in (first, last))
     return {
         "done": {kind: counts[kind] for kind in MIX},
@@ -443,8 +452,8 @@ def summary(people: list[Person], seconds: float, looks: list[dict[str, float]])
         "p50_s": float(np.median(answered)),
         "p95_s": float(np.quantile(answered, 0.95)),
         "waits_s": {kind: [float(np.quantile(w, q)) for q in (0.5, 0.95)] for kind, w in waits.items() if w},
-        "after_warm_up": before,
-        "at_the_end": after,
+        "first_half": before,
+        "second_half": after,
         "memory_growth": after["memory_mib"] / before["memory_mib"] - 1,
         "faults": [fault for person in people for fault in person.faults][:50],
         "looks": looks,
@@ -467,6 +476,8 @@ def run(
         for path in (*bag.photos, *bag.large, *bag.huge):
             found = serial.ask(path)
             bag.answers[path.name] = found["score"], found["p_value"]
+        for _ in range(SESSIONS if sizes else 0):
+            serial.come(bag.photos[0])
         for path in FILL * bag.huge:
             serial.drop(path)
         people = [Person(address, page, bag, seed) for seed in range(clients)]
@@ -484,7 +495,7 @@ def run(
 
 def verdict(found: dict[str, Any]) -> list[str]:
     """What is not as it should be."""
-    burst, before, after = found["burst"], found["after_warm_up"], found["at_the_end"]
+    burst, before, after = found["burst"], found["first_half"], found["second_half"]
     checks = {
         f"{found['failed']} good requests failed": found["failed"],
         f"{found['wrong']} answers were wrong": found["wrong"],
@@ -505,7 +516,7 @@ def verdict(found: dict[str, Any]) -> list[str]:
 
 def table(found: dict[str, Any]) -> str:
     """The figures for people."""
-    burst, before, after = found["burst"], found["after_warm_up"], found["at_the_end"]
+    burst, before, after = found["burst"], found["first_half"], found["second_half"]
     rows = {
         "good requests": f"{found['good_requests']:,}, {found['failed']} failed",
         "answers compared with the serial ones": f"{found['compared']:,}, {found['wrong']} wrong",
@@ -517,7 +528,7 @@ def table(found: dict[str, Any]) -> str:
     }
     for name in before:
         if name != "seconds":
-            rows[name.replace("_", " ")] = f"{before[name]:,.0f} after warm-up, {after[name]:,.0f} at the end"
+            rows[name.replace("_", " ")] = f"{before[name]:,.0f} in the first half, {after[name]:,.0f} in the second"
     width = max(map(len, rows))
     done = ", ".join(f"{kind} {count:,}" for kind, count in found["done"].items())
     return "\n".join([done, *(f"{name:<{width}}  {text}" for name, text in rows.items())])

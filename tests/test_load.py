@@ -41,7 +41,7 @@ def test_the_server_is_watched(found):
 def test_the_table_and_the_verdict(found):
     steady = copy.deepcopy(found)
     steady["memory_growth"] = 0.0
-    steady["at_the_end"] = steady["after_warm_up"]
+    steady["second_half"] = steady["first_half"]
     assert load.verdict(steady) == []
     assert f"{found['good_requests']:,}, 0 failed" in load.table(found)
 
@@ -56,7 +56,7 @@ def test_the_table_and_the_verdict(found):
     ],
 )
 def test_what_is_not_well_is_said(found, change, words):
-    ill = copy.deepcopy(found) | {"memory_growth": 0.0, "at_the_end": found["after_warm_up"]} | change
+    ill = copy.deepcopy(found) | {"memory_growth": 0.0, "second_half": found["first_half"]} | change
     assert load.verdict(ill) == [words]
 
 
