@@ -67,7 +67,7 @@ def _keep_memory() -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, 2**25)
-        mallopt(_M_TRIM_THRESHOLD, 2**26)
+        mallopt(_M_TRIM_THRESHOLD, 2**28)
 
 
 def _end_with_parent() -> None:
