@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from mdmf_app import style
+from mdmf_app import pictures, style
 from mdmf_app.context import Choice
 from mdmf_core import heatmap, stability
 from mdmf_core.detector import Detector, Evidence, decide
 from mdmf_core.files import write_whole
-from mdmf_core.images import Picture
+from mdmf_core.images import ImageError, Picture
 from mdmf_core.patches import ALIGN
 from mdmf_core.provenance import C2PA, Provenance
 from mdmf_core.reference import threshold
@@ -59,10 +59,25 @@ class Result:
     """One picture that was analysed, as a session keeps it. `choice` is the model that did it."""
 
     path: str
-    picture: Picture
     whole: View
     choice: Choice | None
     example: dict | None
+
+    @property
+    def picture(self) -> Picture:
+        """The picture, which is decoded again where others needed the room.
+
+        Raises:
+            ImageError: its file is gone.
+        """
+        return pictures.of_sessions.read(self.path)
+
+    def is_there(self) -> bool:
+        """Whether its picture can still be had."""
+        try:
+            return self.picture is not None
+        except ImageError:
+            return False
 
     def view(self, region: View | None) -> View:
         """The region, if it belongs to this result, else the whole picture."""

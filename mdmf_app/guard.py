@@ -2,7 +2,7 @@
 
 Gradio's server has more routes than this page uses, fetches addresses that a request names, and keeps sessions for
 long. Here is what stands before and around it: a small middleware (`Guard`), limits of uploads, a housekeeper
-(`keep_house`) that bounds what sessions keep in memory and on disk, and a log without names. `app.py`
+(`keep_house`) that bounds what sessions leave in memory and on disk, and a log without names. `app.py`
 calls `prepare` before anything imports Gradio, and launches with `options`. Checked with gradio 6.31.
 """
 
@@ -22,7 +22,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from functools import cache, partial
-from itertools import count
 from multiprocessing import parent_process
 from pathlib import Path
 from types import SimpleNamespace
@@ -33,6 +32,8 @@ from starlette.formparsers import MultiPartException
 from starlette.middleware import Middleware
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mdmf_app import pictures
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -46,7 +47,6 @@ FILES = 250  # of one upload; some more than a batch takes, whose sentence says 
 AT_ONCE = {"upload": 64, "mcp": 8, "call": 256}
 ROOM = 2**28  # bytes of disk that an upload must leave
 SESSIONS = 500  # a quarter of a megabyte each, without their pictures
-PICTURE_BYTES = 2**30  # decoded pictures that all sessions keep together
 THREADS = 8  # handlers at once, which may each draw a large picture
 SWEEP = 60  # seconds between two looks for forgotten files
 STALE = 3600  # seconds without a look, after which a folder is that of a process that was killed
@@ -335,35 +335,15 @@ async def keep_house(demo: gr.Blocks, age: int, _: ASGIApp) -> AsyncIterator[Non
 
 async def house(demo: gr.Blocks, age: int) -> None:
     unread: dict[str, Any] = {}
-    for second in count():
+    while True:
         try:
-            forget_pictures(demo.state_holder, PICTURE_BYTES)
-            if second % SWEEP == 0:
-                unread = forget_unread(demo, unread)
-                kept = {path for block in demo.blocks.values() for path in getattr(block, "keep_in_cache", ())}
-                await asyncio.to_thread(sweep, folder(), kept, time.time() - age - 2 * SWEEP)
+            unread = forget_unread(demo, unread)
+            kept = {path for block in demo.blocks.values() for path in getattr(block, "keep_in_cache", ())}
+            await asyncio.to_thread(sweep, folder(), kept, time.time() - age - 2 * SWEEP)
+            pictures.of_sessions.forget()
         except Exception:  # it must not end while the server runs
             log_nameless()
-        await asyncio.sleep(1)
-
-
-def forget_pictures(holder: Any, most: int) -> None:
-    """Take pictures from the sessions that were used longest ago, until the rest has at most `most` bytes.
-
-    Whoever comes back to such a picture is told to drop it again, as after its hour.
-    """
-    total = 0
-    for session in reversed(list(holder.session_data.values())):
-        pictures = {key: pictures_in(value) for key, value in list(session.state_data.items())}
-        total += sum({id(one): one.pixels.nbytes for held in pictures.values() for one in held}.values())
-        if total > most:
-            session.state_data.update((key, None) for key, held in pictures.items() if held)
-
-
-def pictures_in(value: Any) -> list[Any]:
-    """The pictures that a state holds: those of a result, alone or in a tuple."""
-    parts = value if isinstance(value, tuple) else (value,)
-    return [part.picture for part in parts if hasattr(part, "picture")]
+        await asyncio.sleep(SWEEP)
 
 
 def forget_unread(demo: gr.Blocks, before: dict[str, Any]) -> dict[str, Any]:
@@ -392,12 +372,12 @@ def sweep(place: Path, kept: set[str], before: float) -> None:
     for entry in list(place.iterdir()):
         if entry.is_dir() and not HASH.fullmatch(entry.name):
             continue
-        for file in [*entry.iterdir()] if entry.is_dir() else [entry]:
-            if str(file) not in kept and file.stat().st_ctime < before:
-                file.unlink(missing_ok=True)
-        if entry.is_dir() and entry.stat().st_mtime < before:
-            with suppress(OSError):  # not empty
-                entry.rmdir()
+        with suppress(OSError):  # others remove files too
+            for file in [*entry.iterdir()] if entry.is_dir() else [entry]:
+                if str(file) not in kept and file.stat().st_ctime < before:
+                    file.unlink(missing_ok=True)
+            if entry.is_dir() and entry.stat().st_mtime < before:
+                entry.rmdir()  # unless it holds something
 
 
 @cache

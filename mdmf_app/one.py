@@ -17,7 +17,7 @@ import gradio as gr
 from PIL import Image
 
 from mdmf_app import evidence as shown
-from mdmf_app import style
+from mdmf_app import pictures, style
 from mdmf_app.context import EXAMPLES, MODEL_QUEUE, ONE_HOUR, PRIVATE, QUICK, Choice, Context, detect, rate_slider
 from mdmf_app.evidence import Result, View
 from mdmf_core import heatmap, stability
@@ -68,7 +68,8 @@ def analyse(
         picture, found = detect(context.detector(chosen), path, alpha)
     except (gr.Error, CheckpointError) as error:
         return None, style.error_card(getattr(error, "message", str(error))), hidden, hidden
-    result = Result(path, picture, shown.judge(picture, found), chosen, example)
+    pictures.of_sessions.keep(path, picture)
+    result = Result(path, shown.judge(picture, found), chosen, example)
     mask = Image.open(EXAMPLES / example["mask"]) if example and example["mask"] else None
     return (
         result,
@@ -94,7 +95,7 @@ def show_map(
     *box: float | None,
 ) -> tuple[Any, Any, Any]:
     """Map with its marks, legend, and where not to trust it; or a sentence in the last place."""
-    if result is None:
+    if is_gone(result):
         return gr.skip(), gr.skip(), f"<p>{GONE}</p>"
     view = result.view(region)
     image = shown.draw(result, region, colour, opacity)
@@ -106,7 +107,7 @@ def pair_of(
     result: Result | None, region: View | None, colour: str, opacity: float
 ) -> tuple[Image.Image, Image.Image] | None:
     """The picture without and with its map."""
-    if result is None:
+    if is_gone(result):
         return None
     return shown.plain(result, region), shown.draw(result, region, colour, opacity)
 
@@ -120,13 +121,18 @@ def show_null(result: Result | None, alpha: float) -> Any:
 
 
 def show_patch(result: Result | None, region: View | None, patch: float | None) -> str:
-    if result is None:
+    if is_gone(result):
         return style.notice(GONE)
     return shown.patch_panel(result, region, index_of(result.view(region), patch))
 
 
 def show_origin(result: Result | None) -> Any:
-    return gr.skip() if result is None else shown.origin_panel(read_provenance(Path(result.path), result.picture))
+    return gr.skip() if is_gone(result) else shown.origin_panel(read_provenance(Path(result.path), result.picture))
+
+
+def is_gone(result: Result | None) -> bool:
+    """Whether there is nothing to show: the session has no result any more, or the result no picture."""
+    return result is None or not result.is_there()
 
 
 def index_of(view: View, patch: float | None) -> int | None:
@@ -167,7 +173,7 @@ def analyse_region(
 ) -> tuple[Any, str, Any, Any]:
     """The region's view, its card, the button back to the whole picture, and no patch chosen."""
     kept = gr.skip(), gr.skip(), gr.skip()
-    if result is None:
+    if is_gone(result):
         return kept[0], style.error_card(GONE), *kept[1:]
     if whole_box(box) is None:
         sentence = "Give all four numbers, or set two corners by clicking the map."
@@ -203,7 +209,7 @@ def show_stability(
     progress: gr.Progress = gr.Progress(),  # noqa: B008 (Gradio's way to ask for it)
 ) -> tuple[Held | None, str]:
     """What the session keeps of the stability test, and its panel."""
-    if result is None:
+    if is_gone(result):
         return None, style.error_card(GONE)
     try:
         variants = hold(context, result, alpha, progress)
@@ -243,7 +249,7 @@ def make_report(
     progress: gr.Progress = gr.Progress(),  # noqa: B008
 ) -> tuple[Any, ...]:
     """What is kept of the stability test, its panel, a sentence and the two files."""
-    if result is None:
+    if is_gone(result):
         return gr.skip(), gr.skip(), style.error_card(GONE), gr.skip(), gr.skip()
     try:
         variants = held_at(held, result, alpha) or hold(context, result, alpha, progress)

@@ -37,12 +37,15 @@ def result(context, photo) -> shown.Result:
 
 
 @pytest.fixture(scope="module")
-def made(detector):
+def made(detector, tmp_path_factory):
     """Makes the result of any pixels (H, W, 3)."""
+    folder = tmp_path_factory.mktemp("made")
 
     def make(pixels: np.ndarray) -> shown.Result:
         seen = read(pixels, detector.model.geometry.min_side)
-        return shown.Result("", seen, shown.judge(seen, detector.detect(seen)), None, None)
+        path = folder / f"{seen.sha256}.png"
+        Image.fromarray(pixels).save(path)
+        return shown.Result(str(path), shown.judge(seen, detector.detect(seen)), None, None)
 
     return make
 

@@ -14,7 +14,6 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import SimpleNamespace
 from urllib.parse import quote, urlsplit
 
 import gradio as gr
@@ -29,9 +28,10 @@ from tiny import picture
 import app
 from benchmarks import screenshot
 from mdmf_app import context as contexts
-from mdmf_app import guard, many, model, one, space
+from mdmf_app import guard, many, model, one, pictures, space
 from mdmf_app.context import ONE_HOUR
 from mdmf_core.batch import Item, Row
+from mdmf_core.images import ImageError, read
 
 ROOT = Path(app.__file__).resolve().parent
 LIMITS = space.Limits(waiting=2, upload=2 * 2**20, delete_cache=(ONE_HOUR, ONE_HOUR), request=3 * 2**20)
@@ -457,32 +457,46 @@ def test_parallel_clients_get_their_own(demo, detector, tmp_path):
             assert {(row["name"], row["score"]) for row in rows} == {(path.name, detector.detect(path).score)}
 
 
-def test_pictures_of_those_who_came_first_make_room(web, demo, monkeypatch):
-    analyse(web, demo, 13, "older")
-    analyse(web, demo, 14, "newer")
-    patch = numbers(demo, "show_patch")[0]
-    one_picture = picture(14).nbytes
-    guard.forget_pictures(demo.state_holder, one_picture)
+def test_pictures_make_room_and_come_back(web, demo, monkeypatch):
+    kept = pictures.Pictures(picture(14).nbytes)
+    monkeypatch.setattr(pictures, "of_sessions", kept)
+    patch, paths = numbers(demo, "show_patch")[0], {}
+
+    def pixels(session: str) -> str:
+        panel = run(web, patch, [None, None, 1], session).json()["data"][0]
+        return panel.split("data:image/png;base64,")[1].split('"')[0]
+
+    for seed, session in ((13, "older"), (14, "newer")):
+        paths[session] = analyse(web, demo, seed, session)
+    shown = {session: pixels(session) for session in paths}
+    assert kept.n_bytes == kept.most
+    assert pixels("older") == shown["older"] != shown["newer"]
+    Path(paths["older"]).unlink()
+    kept.forget()
+    assert kept.n_bytes == 0
     assert one.GONE in run(web, patch, [None, None, 1], "older").json()["data"][0]
-    assert "<h3>" in run(web, patch, [None, None, 1], "newer").json()["data"][0]
     assert run(web, numbers(demo, "show_map")[0], SHOW_MAP, "older").json()["data"][2] == f"<p>{one.GONE}</p>"
-    monkeypatch.setattr(guard, "PICTURE_BYTES", 0)
-    session = demo.state_holder.session_data["newer"]
-    assert wait_for(lambda: not any(guard.pictures_in(value) for value in session.state_data.values()))
+    assert pixels("newer") == shown["newer"]
 
 
 def test_sessions_are_counted(demo):
     assert demo.state_holder.capacity == guard.SESSIONS and demo.limiter.total_tokens == guard.THREADS
 
 
-def test_a_picture_counts_once_and_also_beside_a_test():
-    result = SimpleNamespace(picture=SimpleNamespace(pixels=np.zeros(100, np.uint8)))
-    old, new = (SimpleNamespace(state_data={1: result, 2: (result, []), 3: "path"}) for _ in range(2))
-    holder = SimpleNamespace(session_data={"old": old, "new": new})
-    guard.forget_pictures(holder, 200)
-    assert old.state_data[1] is result
-    guard.forget_pictures(holder, 199)
-    assert old.state_data == {1: None, 2: None, 3: "path"} and new.state_data[2] == (result, [])
+def test_pictures_used_last_are_kept(tmp_path):
+    for seed in range(3):
+        (tmp_path / f"{seed}.png").write_bytes(png(seed))
+    size, (first, second, third) = picture(0).nbytes, map(str, sorted(tmp_path.iterdir()))
+    kept = pictures.Pictures(2 * size)
+    for path in (first, second, first, third):
+        assert np.array_equal(kept.read(path).pixels, read(path, 1).pixels)
+    assert kept.n_bytes == 2 * size
+    Path(second).unlink()
+    assert kept.read(first) is kept.read(first), "it was used after the second"
+    with pytest.raises(ImageError):
+        kept.read(second)
+    small = pictures.Pictures(size - 1)
+    assert small.read(first) is not small.read(first) and small.n_bytes == 0
 
 
 def test_answers_that_nobody_reads_go(web, demo):
