@@ -149,7 +149,7 @@ def rows_of(fold: Fold, pictures: list[Embedded], condition: str) -> list[Row]:
     statistic = fold.model.statistic
     for picture, values in zip(pictures, evidence(fold.model, banks, pictures, statistic), strict=True):
         score = float(values.mean())
-        null = fold.detector.reference.null(statistic, picture.rows * picture.cols)
+        null = fold.detector.reference.null(statistic, picture.rows * picture.cols, picture.detail)
         p = float(reference.p_value(score, null))
         rows.append(Row(fold.name, picture.source, picture.label, picture.key, condition, score=score, p_value=p))
     return rows

@@ -4,20 +4,25 @@
 
 Source: arXiv 2605.09296 (the bank), method.md sections 4 and 6 (calibration, compression). Bank pictures
 may be training pictures; calibration pictures may be neither, and each is used once, in one life drawn by
-lot, so that the calibration scores are exchangeable. Prints what the compression of the bank costs.
+lot, so that the calibration scores are exchangeable. `details` of the recipe names lives that make calibration
+pictures soft or noisy (`mdmf_core.detail`); such pictures then get a calibration of their own. Prints what the
+compression of the bank costs.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sized
+from dataclasses import replace
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
 from mdmf_core import mmd, reference
-from mdmf_core.dataset import DatasetError, lot, source_shares
-from mdmf_core.embed import Embedded
+from mdmf_core.dataset import DatasetError, Entry, lot, source_shares
+from mdmf_core.detail import KINDS
+from mdmf_core.embed import Embedded, Embedder
 from mdmf_core.model import Model
 from mdmf_core.reference import Reference, Signed
 
@@ -26,10 +31,13 @@ DEFAULTS = {
     "per_picture": 12,
     "lives": ["as_is"],
     "calibration_lives": ["as_is"],
+    "details": {},
     "cap": 120,
     "tilt": 0.7,
     "seed": 0,
 }
+
+FEWEST = 19  # pictures with one kind of detail, below which no p-value reaches 0.05
 
 
 def pool(pictures: list[Embedded], model: Model, config: dict) -> tuple[mmd.Bank, np.ndarray]:
@@ -69,9 +77,12 @@ def life_of(key: str, lives: list[str]) -> str:
     return lives[int(lot(f"life {key}") * len(lives))]
 
 
-def one_life_each(pictures: list[Embedded], lives: list[str]) -> list[Embedded]:
-    """Each calibration picture once, in one of `lives` by lot."""
-    return [p for p in pictures if p.life == life_of(p.key, lives)]
+def calibrates(key: str, life: str, detail: str, config: dict) -> bool:
+    """Whether this life of a calibration picture is the one that is used.
+
+    It is one of `calibration_lives` by lot, and is left out where pictures with its detail have their own calibration.
+    """
+    return life == life_of(key, config["calibration_lives"]) and detail not in config["details"]
 
 
 def check(real: Sized, generated: Sized, calibration: Sized, model: Model) -> None:
@@ -108,7 +119,7 @@ def build(
         ValueError: an unknown key in `config`.
     """
     config = complete(config)
-    calibration = one_life_each(calibration, config["calibration_lives"])
+    calibration = [p for p in calibration if calibrates(p.key, p.life, p.detail, config)]
     shared = {p.key for p in calibration} & {p.key for p in bank_pictures}
     if shared:
         raise DatasetError(f"{len(shared)} calibration pictures are in the bank too, such as {min(shared)}.")
@@ -161,6 +172,44 @@ def finish(
     error = facts["compression_error"]
     say(f"compression: |s - s_full| {error['mean']:.1e} on average, {error['max']:.1e} at most, in null deviations")
     return Reference(*small, nulls, patch_nulls, facts, origins)
+
+
+def with_details(
+    made: Reference, entries: list[Entry], model: Model, config: dict, say: Callable[[str], None] = print
+) -> Reference:
+    """The same reference with a calibration for each other kind of detail that the recipe names lives for.
+
+    Args:
+        made: banks and the usual calibration.
+        entries: the calibration pictures, each of which is used at most once a kind.
+        model: the checkpoint.
+        config: any of `DEFAULTS`; `details` is kind -> lives, one of which a picture gets by lot. It is left out where
+            its detail is of another kind afterwards.
+        say: takes a line about each kind.
+
+    Raises:
+        DatasetError: fewer than `FEWEST` pictures are of a kind.
+        ValueError: no kind has that name, or no life.
+    """
+    details, facts = {}, {}
+    embedder = Embedder(model.backbone, model.geometry, complete(config)["seed"])
+    for name, lives in complete(config)["details"].items():
+        if name not in KINDS[1:]:
+            raise ValueError(f"There is no kind of detail {name!r}; use {' or '.join(KINDS[1:])}.")
+        jobs = [(entry, life_of(f"{name} {entry.key}", lives)) for entry in entries]
+        found = [embedder(job) for job in tqdm(jobs, desc=f"calibrate {name}", unit="picture")]
+        found = [fields for fields in found if fields.get("detail") == name]
+        if len(found) < FEWEST:
+            enough = "name other lives or more pictures"
+            raise DatasetError(f"Only {len(found)} calibration pictures become {name}; {enough}.")
+        signed = [
+            Signed(model.points(torch.from_numpy(fields["embeddings"])), fields["rows"], fields["cols"])
+            for fields in found
+        ]
+        details[name] = reference.calibrate(signed, made.real, made.generated, model.kernel)
+        facts[name] = dict(Counter(fields["life"] for fields in found))
+        say(f"calibration of {name} pictures: {len(found)} pictures")
+    return replace(made, details=details, facts=made.facts | {"details": facts} if facts else made.facts)
 
 
 def compression_error(signed: list[Signed], full: list, small: list, model: Model, most: int = 60) -> dict[str, float]:

@@ -202,6 +202,9 @@ def bank(
     else:
         roles = _roles(loaded, run, found.backbone)
         made = step.build(roles["train"], roles["calibration"], found, section, _say)
+    if section.get("details"):
+        calibration = split(scan(loaded["data"]), **loaded.get("split", {})).calibration
+        made = step.with_details(made, calibration, found, section, _say)
     _say(f"Reference written to {reference.save(made, folder / 'reference.safetensors')}.")
 
 

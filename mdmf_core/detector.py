@@ -22,6 +22,7 @@ from safetensors import SafetensorError
 
 from mdmf_core import hub, reference, workers
 from mdmf_core import model as models
+from mdmf_core.detail import detail_of
 from mdmf_core.hub import CheckpointError
 from mdmf_core.images import ImageError, Picture, read
 from mdmf_core.patches import cut
@@ -42,7 +43,8 @@ class Evidence:
     Score: `score` is the statistic that decides ("mmd" or "relative"), `mmd2` MMD2_u to the real bank and
     `relative` the relative MMD (None without a bank of generated patches). `p_value` is the share of
     calibration images that score at least as high, `null` their sorted scores, `threshold` what a score
-    must exceed for p <= `alpha`.
+    must exceed for p <= `alpha`. `detail` says which calibration images: those whose fine detail is
+    missing ("soft") or drowned ("noisy") as this picture's is, or "usual" ones, also where the model has no others.
 
     Patches, N = rows * cols of them, row by row: `boxes` (N, 4) the pixels analysed and `cells` (N, 4) the
     part of the picture each stands for (x, y, w, h); `evidence` (N,) sums to `score`; `witness` (N,);
@@ -65,6 +67,7 @@ class Evidence:
     decision: str
     alpha: float
     n_calibration: int
+    detail: str
     rows: int
     cols: int
     boxes: np.ndarray
@@ -120,6 +123,7 @@ class Evidence:
             "decision": self.decision,
             "alpha": self.alpha,
             "n_calibration": self.n_calibration,
+            "detail": self.detail,
             "model": self.model,
             "revision": self.revision,
             "fingerprint": self.fingerprint,
@@ -258,9 +262,11 @@ class Detector:
         evidence, witness = (tensor.numpy() for tensor in values[statistic])
         scores = {kind: float(pair[0].numpy().sum()) for kind, pair in values.items()}
         marks.append(time.perf_counter())
-        null = bank.null(statistic, grid.independent)
+        detail = bank.nearest(detail_of(_part(picture.pixels, region)))
+        calibration = bank.calibration(detail)
+        null = bank.null(statistic, grid.independent, detail)
         p = float(reference.p_value(scores[statistic], null))
-        patch_p = reference.p_value(len(evidence) * evidence, bank.patch_nulls[statistic])
+        patch_p = reference.p_value(len(evidence) * evidence, calibration.patch_nulls[statistic])
         flagged = reference.flag(patch_p, FALSE_DISCOVERIES)
         marks.append(time.perf_counter())
         stages = ("decode", "patches", "backbone", "signature", "mmd", "evidence")
@@ -278,6 +284,7 @@ class Detector:
             decision=decide(p, alpha),
             alpha=alpha,
             n_calibration=len(null),
+            detail=detail,
             rows=grid.rows,
             cols=grid.cols,
             boxes=grid.boxes,
@@ -288,7 +295,7 @@ class Detector:
             flagged=flagged,
             fdr=FALSE_DISCOVERIES,
             scale=bank.scale(statistic),
-            patch_null=bank.patch_nulls[statistic],
+            patch_null=calibration.patch_nulls[statistic],
             mmd_evidence=values["mmd"][0].numpy(),
             mmd_scale=bank.scale("mmd"),
             signatures=points.z.numpy(),
@@ -314,6 +321,14 @@ class Detector:
         check_alpha(alpha)
         for found in workers.run(partial(_one, self, alpha), images, processes):
             yield _failure(found.item, found) if isinstance(found, workers.Died) else found
+
+
+def _part(pixels: np.ndarray, region: tuple[int, int, int, int] | None) -> np.ndarray:
+    """The pixels that are analysed, (H, W, 3)."""
+    if region is None:
+        return pixels
+    x, y, w, h = (int(number) for number in region)
+    return pixels[max(0, y) : y + h, max(0, x) : x + w]
 
 
 def _one(detector: Detector, alpha: float, image: Any) -> Evidence | Failure:

@@ -30,17 +30,22 @@ from tqdm import tqdm
 
 from mdmf_core import backbones, degrade, workers
 from mdmf_core.dataset import DatasetError, Entry
+from mdmf_core.detail import USUAL, detail_of
 from mdmf_core.files import write_whole
 from mdmf_core.images import ImageError, read
 from mdmf_core.patches import Geometry, Grid, cut
 
 SHARD = 256
+VERSION = 2  # of a shard's content
 AS_IS = ("as_is",)
 
 
 @dataclass(frozen=True)
 class Embedded:
-    """One life of one picture: `embeddings` (N, D) float32 of a grid of rows x cols patches."""
+    """One life of one picture: `embeddings` (N, D) float32 of a grid of rows x cols patches.
+
+    `detail` is that of its pixels (`detail_of`); shards of the first version don't tell it.
+    """
 
     key: str
     label: int
@@ -49,6 +54,7 @@ class Embedded:
     rows: int
     cols: int
     embeddings: Tensor
+    detail: str = USUAL
 
 
 def backbone_digest(encoder: nn.Module) -> str:
@@ -76,7 +82,8 @@ def prepare(job: tuple[Entry, str], geometry: Geometry, seed: int) -> dict:
     except ImageError as error:
         return _failure(job, error)
     fields = {"key": entry.key, "label": entry.label, "source": entry.source, "life": life}
-    return {**fields, "rows": grid.rows, "cols": grid.cols, "patches": patches.numpy()}
+    fields |= {"rows": grid.rows, "cols": grid.cols, "detail": detail_of(pixels)}
+    return {**fields, "patches": patches.numpy()}
 
 
 def _cut(pixels: np.ndarray, geometry: Geometry) -> tuple[Tensor, Grid]:
@@ -179,6 +186,7 @@ def embed(
         "lives": list(lives),
         "seed": seed,
         "shard": SHARD,
+        "version": VERSION,
         "pictures": hashlib.sha256("\n".join(f"{e.key} {e.label}" for e in entries).encode()).hexdigest(),
         "shards": -(-len(jobs) // SHARD),
     }

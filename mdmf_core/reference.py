@@ -6,7 +6,9 @@ relative statistic, of generated ones; the scores of calibration images that are
 nor bank; and the evidence of those images' patches. No pixels.
 
 How scores are compared with equal numbers of patches: each calibration image's grid is cut down to its
-central k x k block, for k = 2, 3, ...; a picture with n patches uses the largest k with k * k <= n.
+central k x k block, for k = 2, 3, ...; a picture with n patches uses the largest k with k * k <= n. A blurred or
+noisy picture is compared with calibration pictures that were blurred or got noise, where the checkpoint has such
+(`detail`; conformal prediction calls it Mondrian, Vovk et al., 2005).
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -27,6 +30,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mdmf_core import mmd
+from mdmf_core.detail import KINDS, USUAL
 from mdmf_core.files import write_whole
 
 STATISTICS = ("mmd", "relative")
@@ -35,16 +39,27 @@ SUM_TO_ONE = 1e3  # weight of the row that makes non-negative least squares keep
 SCALE_QUANTILES = (0.8, 0.999)
 
 
+class Calibration(NamedTuple):
+    """What real pictures with one kind of detail score.
+
+    `nulls` is statistic -> {k -> sorted scores (n_calibration,)} of k x k blocks of calibration images, `patch_nulls`
+    statistic -> sorted evidence N * c_i of their patches.
+    """
+
+    nulls: dict[str, dict[int, np.ndarray]]
+    patch_nulls: dict[str, np.ndarray]
+
+
 @dataclass(frozen=True)
 class Reference:
     """Banks and calibration of one checkpoint.
 
     Args:
         real, generated: the banks; `generated` may be None where the statistic is "mmd".
-        nulls: statistic -> {k -> sorted scores (n_calibration,)} of k x k blocks of calibration images.
-        patch_nulls: statistic -> sorted evidence N * c_i of patches of calibration images.
+        nulls, patch_nulls: of calibration images, as `Calibration` has them.
         facts: what the banks were made of: counts, sources, compression error. For people.
         origins: bank ("real", "generated") -> the picture that each of its points comes from, M names.
+        details: kind of detail ("soft", "noisy") -> the calibration for pictures with it.
     """
 
     real: mmd.Bank
@@ -53,10 +68,19 @@ class Reference:
     patch_nulls: dict[str, np.ndarray]
     facts: dict
     origins: dict[str, list[str]] = field(default_factory=dict)
+    details: dict[str, Calibration] = field(default_factory=dict)
 
-    def null(self, statistic: str, n_patches: int) -> np.ndarray:
+    def nearest(self, detail: str) -> str:
+        """The kind of detail of the calibration images that pictures with this one are compared with."""
+        return detail if detail in self.details else USUAL
+
+    def calibration(self, detail: str = USUAL) -> Calibration:
+        """The calibration for pictures with this detail: the usual one where it has none of its own."""
+        return self.details.get(detail) or Calibration(self.nulls, self.patch_nulls)
+
+    def null(self, statistic: str, n_patches: int, detail: str = USUAL) -> np.ndarray:
         """Calibration scores, sorted, to compare a picture of `n_patches` patches with."""
-        blocks = self.nulls[statistic]
+        blocks = self.calibration(detail).nulls[statistic]
         fitting = [k for k in blocks if k * k <= n_patches]
         return blocks[max(fitting) if fitting else min(blocks)]
 
@@ -158,7 +182,7 @@ class Signed:
 
 def calibrate(
     pictures: Iterable[Signed], real: mmd.Bank, generated: mmd.Bank | None, kernel: mmd.Kernel
-) -> tuple[dict[str, dict[int, np.ndarray]], dict[str, np.ndarray]]:
+) -> Calibration:
     """Null scores by block size and null evidence of patches, for each statistic that the banks allow.
 
     A block size is kept while at least nine in ten of the pictures have it.
@@ -190,13 +214,24 @@ def calibrate(
         if len(values) > MOST_PATCH_NULLS:
             values = values[np.linspace(0, len(values) - 1, MOST_PATCH_NULLS).round().astype(int)]
         patch_nulls[statistic] = values
-    return nulls, patch_nulls
+    return Calibration(nulls, patch_nulls)
 
 
 def _bank_tensors(prefix: str, bank: mmd.Bank) -> dict[str, Tensor]:
     tensors = {f"{prefix}.z": bank.points.z, f"{prefix}.weights": bank.weights, f"{prefix}.self_term": bank.self_term}
     if bank.points.e is not None:
         tensors[f"{prefix}.e"] = bank.points.e
+    return tensors
+
+
+def _prefix(detail: str) -> str:
+    return "" if detail == USUAL else f"{detail}."
+
+
+def _calibration_tensors(prefix: str, made: Calibration) -> dict[str, Tensor]:
+    tensors = {f"{prefix}patch_null.{kind}": torch.from_numpy(values) for kind, values in made.patch_nulls.items()}
+    for kind, blocks in made.nulls.items():
+        tensors |= {f"{prefix}null.{kind}.{k}": torch.from_numpy(scores) for k, scores in blocks.items()}
     return tensors
 
 
@@ -213,9 +248,8 @@ def save(reference: Reference, path: str | Path) -> Path:
     for name, origin in reference.origins.items():
         pictures[name], index = np.unique(origin, return_inverse=True)
         tensors[f"{name}.origin"] = torch.from_numpy(index.astype(np.int32))
-    for statistic, blocks in reference.nulls.items():
-        tensors |= {f"null.{statistic}.{k}": torch.from_numpy(scores) for k, scores in blocks.items()}
-        tensors[f"patch_null.{statistic}"] = torch.from_numpy(reference.patch_nulls[statistic])
+    for detail in (USUAL, *reference.details):
+        tensors |= _calibration_tensors(_prefix(detail), reference.calibration(detail))
     told = {"facts": reference.facts, "pictures": {name: names.tolist() for name, names in pictures.items()}}
     content = {"content": json.dumps(told, sort_keys=True)}
     return write_whole(path, lambda temporary: save_file(tensors, temporary, metadata=content))
@@ -279,15 +313,21 @@ def load(path: str | Path, signature: int, dim: int, deep: bool, statistic: str)
             if index.min() < 0 or index.max() >= len(names):
                 raise ValueError(f"the tensor {name}.origin points to pictures that are not named")
             origins[name] = [names[i] for i in index]
-    nulls: dict[str, dict[int, np.ndarray]] = {}
-    patch_nulls: dict[str, np.ndarray] = {}
-    for kind in STATISTICS if generated is not None else STATISTICS[:1]:
-        names = [name for name in tensors if re.fullmatch(rf"null\.{kind}\.[1-9]\d*", name)]
-        sizes = sorted(int(name.rsplit(".", 1)[1]) for name in names)
-        if not sizes:
-            raise ValueError(f"there are no calibration scores null.{kind}.*")
-        nulls[kind] = {k: np.sort(take(f"null.{kind}.{k}", None).numpy()) for k in sizes}
-        patch_nulls[kind] = np.sort(take(f"patch_null.{kind}", None).numpy())
+
+    def take_calibration(prefix: str) -> Calibration:
+        found = Calibration({}, {})
+        for kind in STATISTICS if generated is not None else STATISTICS[:1]:
+            names = [name for name in tensors if re.fullmatch(rf"{re.escape(prefix)}null\.{kind}\.[1-9]\d*", name)]
+            sizes = sorted(int(name.rsplit(".", 1)[1]) for name in names)
+            if not sizes:
+                raise ValueError(f"there are no calibration scores {prefix}null.{kind}.*")
+            found.nulls[kind] = {k: np.sort(take(f"{prefix}null.{kind}.{k}", None).numpy()) for k in sizes}
+            found.patch_nulls[kind] = np.sort(take(f"{prefix}patch_null.{kind}", None).numpy())
+        return found
+
+    usual = take_calibration("")
+    held = [name for name in KINDS if name != USUAL and any(key.startswith(_prefix(name)) for key in tensors)]
+    details = {name: take_calibration(_prefix(name)) for name in held}
     if tensors:
         raise ValueError(f"unexpected tensors: {', '.join(sorted(tensors))}")
-    return Reference(real, generated, nulls, patch_nulls, told["facts"], origins)
+    return Reference(real, generated, *usual, told["facts"], origins, details)

@@ -217,6 +217,7 @@ def _result(evidence: Evidence) -> dict[str, Any]:
         "threshold": evidence.threshold if math.isfinite(evidence.threshold) else None,
         "p_value": evidence.p_value,
         "n_calibration": evidence.n_calibration,
+        "detail": evidence.detail,
         "mmd2": evidence.mmd2,
         "relative": evidence.relative,
         "n_flagged": int(evidence.flagged.sum()),

@@ -29,6 +29,7 @@ from tqdm import tqdm
 
 from mdmf_core import bank, degrade, embed, mmd, reference, workers
 from mdmf_core.dataset import DatasetError, source_shares
+from mdmf_core.detail import USUAL
 from mdmf_core.model import Model
 from mdmf_core.reference import Reference, Signed
 
@@ -195,7 +196,7 @@ def plan(folder: Path, weights: str, roles: dict[str, str], config: dict, chunk:
                 counts[row["label"], row["source"]] += 1
                 found[row["label"]][row["source"]] += row["key"] != last  # lives of a picture follow each other
                 last = row["key"]
-            elif role == "calibration" and row["life"] == bank.life_of(row["key"], config["calibration_lives"]):
+            elif role == "calibration" and bank.calibrates(row["key"], row["life"], row.get("detail", USUAL), config):
                 null.append(index)
         for part, chosen in ((waiting, used), (calibration, null)):
             if chosen:

@@ -7,7 +7,7 @@ import io
 import json
 import math
 import shutil
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +15,15 @@ import pytest
 from PIL import Image
 from tiny import make_checkpoint, picture
 
-from mdmf_core import images, mmd, reference
+from mdmf_core import degrade, images, mmd, reference
+from mdmf_core.detail import detail_of
 from mdmf_core.detector import CheckpointError, Detector, Evidence, Failure, check_alpha, decide
 from mdmf_core.images import ImageError
 from mdmf_core.patches import cut
 
 CONTRACT = {
     *("path", "sha256", "width", "height", "score", "statistic", "mmd2", "p_value", "decision", "alpha"),
-    *("n_calibration", "model", "n_patches", "patches"),
+    *("n_calibration", "detail", "model", "n_patches", "patches"),
 }
 PATCH = {"x", "y", "w", "h", "evidence", "witness", "p_value", "flagged"}
 
@@ -169,6 +170,28 @@ def test_pictures_are_compared_with_blocks_that_fit(detector):
         evidence = detector.detect(picture(4, *size))
         assert np.array_equal(evidence.null, nulls[k]) and evidence.n_calibration == len(nulls[k]), size
         assert evidence.p_value == (1 + (evidence.null >= evidence.score).sum()) / (evidence.n_calibration + 1)
+
+
+def test_pictures_are_compared_with_others_of_their_detail(others):
+    made = others["mmd"]
+    usual = made.reference.calibration()
+    soft = reference.Calibration({"mmd": {2: np.array([-9.0, 9.0])}}, {"mmd": np.array([9.0])})
+    bank = replace(made.reference, details={"soft": soft})
+    graded = Detector(made.model, bank, made.located, "cpu")
+    sharp, noise = picture(4, 96, 160), np.random.default_rng(0).normal(0, 30, (96, 160, 3))
+    blurred = degrade.blur(sharp, 2)
+    noisy = np.clip(sharp + noise, 0, 255).astype(np.uint8)
+    assert [detail_of(pixels) for pixels in (sharp, blurred, noisy)] == ["usual", "soft", "noisy"]
+    found = graded.detect(blurred)
+    assert found.detail == found.to_dict()["detail"] == "soft" and found.n_calibration == 2
+    assert found.null.tolist() == [-9, 9] and found.p_value == pytest.approx(2 / 3)
+    assert found.patch_null.tolist() == [9] and (found.patch_p_values == 1).all()
+    assert found.scale == made.reference.scale("mmd"), "one scale of colours for all"
+    assert graded.detect(np.hstack([sharp, blurred]), region=(160, 0, 160, 96)).detail == "soft"
+    assert graded.detect(np.hstack([sharp, blurred]), region=(0, 0, 160, 96)).detail == "usual"
+    for pixels, detector in ((sharp, graded), (noisy, graded), (blurred, made)):
+        found = detector.detect(pixels)
+        assert found.detail == "usual" and found.n_calibration == len(usual.nulls["mmd"][3])
 
 
 def test_threshold_and_decision_agree(detector):

@@ -41,6 +41,7 @@ def made(values: np.ndarray, flagged: tuple[int, ...] = (), scale=SCALE, size=(1
         decision="generated",
         alpha=0.05,
         n_calibration=len(null),
+        detail="usual",
         rows=ROWS,
         cols=COLS,
         boxes=boxes,

@@ -202,8 +202,9 @@ def make(deep: bool = False, relative: bool = True) -> reference.Reference:
     real = mmd.bank(single(points(1, 12, deep)), kernel, weights / weights.sum())
     generated = mmd.bank(single(points(2, 9, deep, 0.5)), kernel) if relative else None
     pictures = [signed(10 + seed, 3, 4, deep) for seed in range(6)]
-    nulls, patch_nulls = reference.calibrate(pictures, real, generated, kernel)
-    return reference.Reference(real, generated, nulls, patch_nulls, {"sources": {"a": 3}, "error": 0.25})
+    usual, soft = (reference.calibrate(part, real, generated, kernel) for part in (pictures, pictures[:4]))
+    facts = {"sources": {"a": 3}, "error": 0.25}
+    return reference.Reference(real, generated, *usual, facts, details={"soft": soft})
 
 
 def test_blocks_fit_the_picture():
@@ -227,13 +228,23 @@ def test_a_reference_survives_storage_bit_for_bit(tmp_path: Path, deep, relative
         assert torch.equal(before.self_term, after.self_term) and after.points.z.dtype == torch.float64
         assert not deep or torch.equal(before.points.e, after.points.e)
     assert (found.generated is None) == (not relative) and found.facts == made.facts
-    assert found.nulls.keys() == made.nulls.keys() == found.patch_nulls.keys()
-    for statistic, blocks in made.nulls.items():
-        assert blocks.keys() == found.nulls[statistic].keys()
-        assert all(np.array_equal(scores, found.nulls[statistic][k]) for k, scores in blocks.items())
-        assert np.array_equal(made.patch_nulls[statistic], found.patch_nulls[statistic])
+    assert list(found.details) == ["soft"]
+    for kind in ("usual", "soft"):
+        before, after = made.calibration(kind), found.calibration(kind)
+        assert before.nulls.keys() == after.nulls.keys() == after.patch_nulls.keys()
+        for statistic, blocks in before.nulls.items():
+            assert blocks.keys() == after.nulls[statistic].keys()
+            assert all(np.array_equal(scores, after.nulls[statistic][k]) for k, scores in blocks.items())
+            assert np.array_equal(before.patch_nulls[statistic], after.patch_nulls[statistic])
     again = reference.save(found, tmp_path / "again.safetensors")
     assert again.read_bytes() == path.read_bytes() and sorted(tmp_path.glob("**/.*")) == []
+
+
+def test_pictures_meet_their_own_kind():
+    made = make()
+    assert [made.nearest(kind) for kind in ("usual", "soft", "noisy")] == ["usual", "soft", "usual"]
+    assert len(made.null("mmd", 9, "soft")) == 4 and len(made.null("mmd", 9)) == 6
+    assert np.array_equal(made.null("mmd", 9, "noisy"), made.null("mmd", 9))
 
 
 def faulty(tmp_path: Path, change) -> Path:
@@ -272,6 +283,10 @@ def test_missing_calibration_is_named(tmp_path):
         ("spare", torch.zeros(2), "unexpected tensors: spare"),
         ("real.e", torch.zeros(12, 5), "unexpected tensors: real.e"),
         ("null.other.2", torch.zeros(2), "unexpected tensors: null.other.2"),
+        ("soft.null.other.2", torch.zeros(2), "unexpected tensors: soft.null.other.2"),
+        ("loud.null.mmd.2", torch.zeros(2), "unexpected tensors: loud.null.mmd.2"),
+        ("noisy.null.mmd.2", torch.zeros(2), "the tensor noisy.patch_null.mmd is missing"),
+        ("noisy.patch_null.mmd", torch.zeros(2), r"there are no calibration scores noisy.null.mmd"),
     ],
 )
 def test_a_tensor_that_does_not_fit_is_named(tmp_path, name, value, words):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from skimage import data
 
-from mdmf_core import degrade, reliability
+from mdmf_core import degrade, detail, reliability
 from mdmf_core.images import read
 from mdmf_core.patches import Geometry, cut
 
@@ -26,10 +26,10 @@ def opened(name: str) -> np.ndarray:
     return read(EXAMPLES / name if "." in name else getattr(data, name)()).pixels
 
 
-def assess(pixels: np.ndarray, size: int = 64) -> reliability.Reliability:
+def assess(pixels: np.ndarray, size: int = 64, kind: str = detail.USUAL) -> reliability.Reliability:
     picture = read(pixels, 2 * size)
     _, grid = cut(picture.pixels, Geometry(size, 144))
-    return reliability.assess(picture, SimpleNamespace(boxes=grid.boxes, n_patches=len(grid.boxes)))
+    return reliability.assess(picture, SimpleNamespace(boxes=grid.boxes, n_patches=len(grid.boxes), detail=kind))
 
 
 def noisy(level: float, sigma: float, seed: int = 0, shape=(256, 320, 3)) -> np.ndarray:
@@ -103,7 +103,7 @@ def test_ordinary_compression_is_not_held_against_a_picture(name, quality):
 
 @pytest.mark.parametrize(("quality", "step"), [(75, 6), (60, 10), (50, 12)])
 def test_the_step_is_that_of_the_table(quality, step):
-    luma = degrade.jpeg(opened("flower.jpg"), quality) @ reliability.LUMA
+    luma = degrade.jpeg(opened("flower.jpg"), quality) @ detail.LUMA
     assert reliability.jpeg_step(luma) == step
     assert reliability.jpeg_step(np.ascontiguousarray(luma[3:, 5:])) == 0, "off the grid it can't be read"
 
@@ -113,14 +113,14 @@ def test_the_step_is_that_of_the_table(quality, step):
 )
 def test_a_turned_jpeg_is_recognised(turn):
     pixels = degrade.jpeg(opened("china.jpg")[:421, :637], 50)
-    assert reliability.jpeg_step(np.ascontiguousarray(turn(pixels)) @ reliability.LUMA) == 12
+    assert reliability.jpeg_step(np.ascontiguousarray(turn(pixels)) @ detail.LUMA) == 12
 
 
 def test_a_large_picture_keeps_its_grid_where_only_its_middle_is_looked_at():
     large = degrade.jpeg(np.tile(opened("china.jpg"), (3, 3, 1))[:1237, :1903], 50)
-    middle = reliability._middle(large)
-    assert max(middle.shape) <= reliability.LONGEST_SIDE + 16
-    assert reliability.jpeg_step(middle @ reliability.LUMA) == 12
+    middle = detail.middle(large)
+    assert max(middle.shape) <= detail.LONGEST_SIDE + 16
+    assert reliability.jpeg_step(middle @ detail.LUMA) == 12
 
 
 @pytest.mark.parametrize("name", ("china.jpg", "rocket.jpg", "chelsea", "camera", "coffee"))
@@ -128,10 +128,13 @@ def test_a_large_picture_keeps_its_grid_where_only_its_middle_is_looked_at():
 def test_lost_detail_is_found(name, change):
     pixels = opened(name)
     worse = degrade.apply(change, pixels, np.random.default_rng(0), False, 64)
-    assert reliability.lacks_fine_detail(worse) and not reliability.lacks_fine_detail(pixels)
+    assert detail.lacks_fine_detail(worse) and not detail.lacks_fine_detail(pixels)
     found = assess(worse)
     assert any(SMOOTHED in warning for warning in found.warnings)
     assert found.doubtful.all()
+    assert detail.detail_of(worse) == detail.SOFT and detail.detail_of(pixels) == detail.USUAL
+    before, after = (assess(worse, kind=kind).warnings[0] for kind in (detail.USUAL, detail.SOFT))
+    assert after == before + reliability.COMPARED[detail.SOFT]
 
 
 def test_a_small_picture_rests_on_little():
@@ -151,10 +154,12 @@ def test_a_picture_without_anything_in_it_breaks_nothing(pixels):
 @pytest.mark.parametrize("sigma", [2.0, 6.0])
 def test_the_noise_level_is_that_of_the_noise(sigma):
     luma = 100 + np.random.default_rng(1).normal(0, sigma, (256, 320)) + np.linspace(0, 60, 320)
-    assert reliability.noise_level(luma) == pytest.approx(sigma, rel=0.12)
+    assert detail.noise_level(luma) == pytest.approx(sigma, rel=0.12)
 
 
 @pytest.mark.parametrize("name", PHOTOS)
 def test_added_noise_is_warned_of(name):
     pixels = degrade.noise(opened(name), 0.05, np.random.default_rng(0))
+    assert detail.detail_of(pixels) == detail.NOISY
     assert any("very noisy" in warning for warning in assess(pixels).warnings)
+    assert any("noise was added" in warning for warning in assess(pixels, kind=detail.NOISY).warnings)

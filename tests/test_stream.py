@@ -110,7 +110,8 @@ def test_the_error_it_tells_is_the_one_against_all_points(detector, embedded) ->
         for size, chunk in ((10_000, stream.CHUNK), (60, stream.CHUNK), (60, 100))
     )
     pictures = [p for p in embed.load(folder) if roles[p.key] == "calibration"]
-    points = [model.points(p.embeddings) for p in bank.one_life_each(pictures, CONFIG["calibration_lives"])]
+    lives = CONFIG["calibration_lives"]
+    points = [model.points(p.embeddings) for p in pictures if p.life == bank.life_of(p.key, lives)]
 
     def scores(made: reference.Reference) -> np.ndarray:
         banks = made.real, made.generated

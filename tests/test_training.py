@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 from tiny import picture
 
-from mdmf_core import bank, mmd, objectives, pretrain
-from mdmf_core.bank import one_life_each
+from mdmf_core import bank, degrade, mmd, objectives, pretrain
 from mdmf_core.dataset import DatasetError, Entry, Sampler
+from mdmf_core.detail import KINDS
 from mdmf_core.embed import Embedded
 from mdmf_core.pfs import PFS
 
@@ -98,20 +98,39 @@ def test_sampler_balances_sources() -> None:
 
 
 def test_a_calibration_picture_is_used_in_one_life_only() -> None:
-    pictures = [
-        Embedded(f"{i}", 0, "camera", life, 2, 2, torch.zeros(4, 2))
-        for i in range(40)
-        for life in ("as_is", "history0")
-    ]
-    kept = one_life_each(pictures, ["as_is", "history0"])
-    assert sorted(int(p.key) for p in kept) == list(range(40))
-    assert {p.life for p in kept} == {"as_is", "history0"}
+    lives = ["as_is", "history0"]
+    config = bank.complete({"calibration_lives": lives})
+    kept = [(i, life) for i in range(40) for life in lives if bank.calibrates(f"{i}", life, "soft", config)]
+    assert sorted(i for i, _ in kept) == list(range(40)) and {life for _, life in kept} == set(lives)
+    config = bank.complete({"details": {"soft": ["blur:2"]}})
+    assert [bank.calibrates("0", "as_is", detail, config) for detail in KINDS] == [True, False, True]
 
 
 def test_calibration_pictures_in_the_bank_are_refused() -> None:
     pictures = [Embedded("same", 0, "camera", "as_is", 2, 2, torch.zeros(4, 2))]
     with pytest.raises(DatasetError, match="in the bank too"):
         bank.build(pictures, pictures, None, {})
+
+
+def test_details_get_a_calibration_of_their_own(tmp_path: Path, detector) -> None:
+    entries = []
+    for seed in range(24):
+        path = tmp_path / f"{seed}.png"
+        Image.fromarray(picture(seed, 96, 96)).save(path)
+        entries.append(Entry(path, path.stem, 0, "camera"))
+    made, lines = detector.reference, []
+    asked = {"details": {"soft": ["blur:2", "blur:3"], "noisy": ["noise:0.1"]}}
+    found = bank.with_details(made, entries, detector.model, asked, lines.append)
+    assert list(found.details) == ["soft", "noisy"] and found.nulls is made.nulls
+    assert sum(found.facts["details"]["soft"].values()) == 24 and len(found.facts["details"]["soft"]) == 2
+    assert found.facts["details"]["noisy"] == {"noise:0.1": 24} and len(lines) == 2
+    scores = [detector.detect(degrade.blur(picture(0, 96, 96), sigma)).score for sigma in (2, 3)]
+    assert np.isclose(found.null("relative", 9, "soft")[:, None], scores).any()
+    assert bank.with_details(made, entries, detector.model, {}, lines.append).details == {}
+    with pytest.raises(DatasetError, match="Only 0 calibration pictures become soft"):
+        bank.with_details(made, entries, detector.model, {"details": {"soft": ["as_is"]}})
+    with pytest.raises(ValueError, match="no kind of detail 'loud'; use soft or noisy"):
+        bank.with_details(made, entries, detector.model, {"details": {"loud": ["as_is"]}})
 
 
 @pytest.fixture()
