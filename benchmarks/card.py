@@ -18,6 +18,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
 import quality  # noqa: E402
 
+from mdmf_core.detail import KINDS  # noqa: E402
 from mdmf_core.detector import Detector  # noqa: E402
 
 CARD = ROOT / "benchmarks" / "card.md"
@@ -56,6 +57,8 @@ def card(run: Path, figures: dict) -> str:
         error=facts["compression_error"]["max"],
         calibration=listed(facts["calibration"]),
         lives=lives,
+        **{kind: ", ".join(f"`{life}`" for life in sorted(facts["details"][kind])) for kind in KINDS[1:]},
+        **{f"n_{kind}": sum(facts["details"][kind].values()) for kind in KINDS[1:]},
         validation=", ".join(mine["split"]["validation"]),
         tpr=sum(rates) / len(rates),
         fpr=alike["false_positives"]["mean"],

@@ -31,12 +31,8 @@ def detail_of(pixels: np.ndarray) -> str:
         return USUAL
     if noise_level(middle(pixels) @ LUMA) > MOST_NOISE:
         return NOISY
-    return SOFT if is_empty(spectrum(pixels)) or lacks_fine_detail(pixels) else USUAL
-
-
-def is_empty(power: dict[str, float]) -> bool:
-    """Whether hardly any fine detail is left, because it was taken away or because there was none."""
-    return power["fine"] < LEAST_FINE_DB
+    power = spectrum(pixels)
+    return SOFT if power["fine"] < LEAST_FINE_DB or _is_missing(power) else USUAL
 
 
 def lacks_fine_detail(pixels: np.ndarray) -> bool:
@@ -46,9 +42,13 @@ def lacks_fine_detail(pixels: np.ndarray) -> bool:
     """
     if min(pixels.shape[:2]) < TILE:
         return False
-    power = spectrum(pixels)
-    missing = is_empty(power) and power["coarse"] > LEAST_COARSE_DB
-    return missing or power["corner"] - power["medium"] < LEAST_CORNER_DB
+    return _is_missing(spectrum(pixels))
+
+
+def _is_missing(power: dict[str, float]) -> bool:
+    """Whether fine detail is gone from where coarser detail is."""
+    empty = power["fine"] < LEAST_FINE_DB and power["coarse"] > LEAST_COARSE_DB
+    return empty or power["corner"] - power["medium"] < LEAST_CORNER_DB
 
 
 def spectrum(pixels: np.ndarray) -> dict[str, float]:

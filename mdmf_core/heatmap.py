@@ -45,6 +45,7 @@ VALUES = ("share", "witness", "p_value")
 SHOWN_STATISTICS = ("deciding", "mmd")
 P_ENDS = (0.2, 0.001)  # the p-values at the two ends of every scale
 RESIDUAL_RANGE = 10.0  # grey levels to either side of the 3 x 3 mean that a residual shows
+LIKE_IT = {"usual": "", "soft": " that have as little fine detail", "noisy": " that have as much noise"}
 VERDICTS = {
     "generated": "Likely generated",
     "inconclusive": "Inconclusive",
@@ -447,7 +448,7 @@ def explain(evidence: Evidence) -> str:
     banks = "real and of generated pictures" if evidence.statistic == "relative" else "real pictures"
     compared = (
         f"Its patches were compared with patches of {banks}, and its score with those of "
-        f"{evidence.n_calibration:,} other real pictures."
+        f"{evidence.n_calibration:,} other real pictures{LIKE_IT[evidence.detail]}."
     )
     return " ".join([decision, rarity(evidence) + ".", patches, compared])
 

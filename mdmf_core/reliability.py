@@ -36,10 +36,6 @@ HEAVY_STEP = 10.0  # quantisation step of JPEG's low frequencies; 10 is quality 
 FEW_PATCHES = 16
 MOSTLY = 0.5  # share of doubtful patches from which the score itself is in doubt
 
-COMPARED = {
-    detail.SOFT: " Its score is compared with those of real pictures that were blurred or enlarged.",
-    detail.NOISY: " Its score is compared with those of real pictures to which noise was added.",
-}
 LOW_FREQUENCIES = ((0, 1), (1, 0), (1, 1), (0, 2), (2, 0))
 LARGEST_STEP = 64
 FEWEST_COEFFICIENTS = 25
@@ -82,14 +78,14 @@ def assess(picture: Picture, evidence: Evidence) -> Reliability:
     """
     reasons = tuple(reason(picture.pixels[y : y + h, x : x + w]) for x, y, w, h in evidence.boxes)
     mostly = np.mean([bool(each) for each in reasons]) > MOSTLY
-    everywhere, compared = "", "" if evidence.detail == detail.USUAL else COMPARED[evidence.detail]
+    everywhere = ""
     luma = detail.middle(picture.pixels) @ LUMA
     found = []
     if detail.lacks_fine_detail(picture.pixels):
         everywhere = "without fine detail"
         found.append(
             "The finest detail is missing, as after enlarging, blur or strong noise reduction, and traces of how the "
-            f"picture was made go with it: use the original size if you can get it.{compared}"
+            "picture was made go with it: use the original size if you can get it."
         )
     if jpeg_step(luma) >= HEAVY_STEP:
         everywhere = "heavily compressed"
@@ -100,7 +96,7 @@ def assess(picture: Picture, evidence: Evidence) -> Reliability:
     if detail.noise_level(luma) > detail.MOST_NOISE:
         found.append(
             "The picture is very noisy, which hides traces of how it was made: use a copy with less noise if there is "
-            f"one.{compared}"
+            "one."
         )
     if evidence.n_patches < FEW_PATCHES:
         found.append(

@@ -327,6 +327,9 @@ def test_the_sentences_never_promise(p_value, flagged):
     text = explain(evidence)
     assert text.endswith(".") and "%" not in text and not re.search(r"\bis real\b|\bauthentic\b|1 in 1\b", text)
     assert f"{evidence.n_calibration}" in text and "real and of generated" in text
+    assert text.endswith("99 other real pictures.")
+    assert heatmap.explain(replace(evidence, detail="soft")).endswith("pictures that have as little fine detail.")
+    assert heatmap.explain(replace(evidence, detail="noisy")).endswith("pictures that have as much noise.")
     assert ("outlined" in text) == bool(flagged)
     assert VERDICTS[evidence.decision]
 
