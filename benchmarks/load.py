@@ -277,7 +277,7 @@ class Person:
 
     def drop(self, path: Path) -> str:
         session = self.come(path)
-        card = call(self.client, self.page.analyse, [None, RATE, None, None], session)[1]
+        card = call(self.client, self.page.analyse, [None, RATE, None, None, None], session)[1]
         if "p-value" not in card:
             self.note("wrong", f"{path.name} got the card {card}")
         return session

@@ -46,7 +46,20 @@ REPORT_INTRO = (
     "to a clean PDF. The JSON file holds the same figures."
 )
 
+LAST = {"trigger_mode": "always_last"}  # what comes meanwhile is done afterwards; else it would be passed over
+
 Held = tuple[Result, list[stability.Variant]]
+
+
+class Turn:
+    """Counts the analyses that a session began, of which the last one counts, whichever ends first."""
+
+    def __init__(self) -> None:
+        self.last = 0
+
+    def begin(self) -> int:
+        self.last += 1
+        return self.last
 
 
 # Handlers
@@ -58,9 +71,24 @@ def take(path: str | None) -> tuple[str | None, None, None, Any]:
 
 
 def analyse(
+    context: Context,
+    path: str | None,
+    alpha: float,
+    example: dict | None,
+    chosen: Choice | None,
+    turn: Turn | None = None,
+) -> tuple[Result | None, str, Any, Any]:
+    """Result, card, the panels' visibility and, for a composite, its mask; nothing if it was overtaken meanwhile."""
+    turn = turn or Turn()
+    mine = turn.begin()
+    found = analyse_now(context, path, alpha, example, chosen)
+    return found if turn.last == mine else (gr.skip(),) * 4
+
+
+def analyse_now(
     context: Context, path: str | None, alpha: float, example: dict | None, chosen: Choice | None
 ) -> tuple[Result | None, str, Any, Any]:
-    """Result, card, the panels' visibility and, for a composite, its mask."""
+    """What `analyse` gives."""
     if not path:
         return None, style.notice(WAITING), gr.skip(), gr.skip()
     hidden = gr.update(visible=False)
@@ -345,6 +373,7 @@ class Kept:
     region: gr.State
     corner: gr.State
     held: gr.State
+    turn: gr.State
 
 
 def sources() -> Sources:
@@ -488,7 +517,8 @@ def panels_below() -> Panels:
 
 def tab(context: Context, chosen: gr.State) -> None:
     """Drop, paste, camera, pick or example; card and panels."""
-    state = Kept(*(gr.State(time_to_live=ONE_HOUR) for _ in range(6)))
+    kept = (gr.State(value, time_to_live=ONE_HOUR) for value in (*[None] * 6, Turn()))
+    state = Kept(*kept)
     with gr.Row():
         with gr.Column(scale=2, min_width=300):
             given = sources()
@@ -526,9 +556,10 @@ def wire_picture(
 
     call = {
         "fn": partial(analyse, context),
-        "inputs": [state.path, given.alpha, state.example, chosen],
+        "inputs": [state.path, given.alpha, state.example, chosen, state.turn],
         "outputs": [state.result, verdict, panels.column, panels.parts.mask],
         "show_progress_on": verdict,
+        **LAST,
         **PRIVATE,
         **MODEL_QUEUE,
     }
@@ -537,10 +568,11 @@ def wire_picture(
         begun.append(event(take, source, [state.path, source, state.example, given.gallery], **QUICK))
     fill, filled = filling(state, verdict, panels)
     for event in (*(event.success(**call) for event in begun), chosen.change(**call)):
-        full = event.then(fill, [state.result, panels.parts.colour, panels.parts.opacity, given.alpha], filled, **QUICK)
+        shown_by = [state.result, panels.parts.colour, panels.parts.opacity, given.alpha]
+        full = event.then(fill, shown_by, filled, **LAST, **QUICK)
         full.then(None, js=style.REVEAL, **QUICK)
-        full.then(pair_of, drawn, panels.pair, **QUICK).then(None, js=style.NAME_PAIR, **QUICK)
-        event.then(show_origin, state.result, panels.origin, **QUICK)
+        full.then(pair_of, drawn, panels.pair, **LAST, **QUICK).then(None, js=style.NAME_PAIR, **QUICK)
+        event.then(show_origin, state.result, panels.origin, **LAST, **QUICK)
 
 
 def filling(

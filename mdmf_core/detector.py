@@ -8,6 +8,7 @@ Data flows once through: file -> array -> patches -> embeddings -> signatures ->
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -177,7 +178,7 @@ def _enough_memory() -> Iterator[None]:
 
 
 class Detector:
-    """A model with its reference; holds no state between pictures."""
+    """A model with its reference; holds no state between pictures. Threads that share it are served one by one."""
 
     def __init__(self, model: models.Model, bank: reference.Reference, located: hub.Located, device: str) -> None:
         self.model = model
@@ -185,6 +186,7 @@ class Detector:
         self.located = located
         self.device = device
         self.fingerprint = hub.fingerprint(located.folder)
+        self._turn = threading.Lock()
         model.backbone.to(device)
 
     @classmethod
@@ -242,9 +244,16 @@ class Detector:
             ValueError: `alpha` or `region` is out of range.
         """
         alpha = check_alpha(alpha)
-        marks = [time.perf_counter()]
+        begun = time.perf_counter()
         picture = image if isinstance(image, Picture) else read(image, self.model.geometry.min_side)
-        marks.append(time.perf_counter())
+        decoding = time.perf_counter() - begun
+        with self._turn:
+            return self._judge(picture, alpha, region, decoding)
+
+    def _judge(
+        self, picture: Picture, alpha: float, region: tuple[int, int, int, int] | None, decoding: float
+    ) -> Evidence:
+        marks = [time.perf_counter()]
         try:
             patches, grid = cut(picture.pixels, self.model.geometry, region)
         except ValueError as error:
@@ -269,7 +278,7 @@ class Detector:
         patch_p = reference.p_value(len(evidence) * evidence, calibration.patch_nulls[statistic])
         flagged = reference.flag(patch_p, FALSE_DISCOVERIES)
         marks.append(time.perf_counter())
-        stages = ("decode", "patches", "backbone", "signature", "mmd", "evidence")
+        stages = ("patches", "backbone", "signature", "mmd", "evidence")
         return Evidence(
             name=picture.name,
             sha256=picture.sha256,
@@ -305,7 +314,7 @@ class Detector:
             revision=self.located.revision,
             fingerprint=self.fingerprint,
             backbone=self.model.backbone.name,
-            timings=dict(zip(stages, np.diff(marks).tolist(), strict=True)),
+            timings={"decode": decoding, **dict(zip(stages, np.diff(marks).tolist(), strict=True))},
         )
 
     def detect_many(

@@ -22,7 +22,7 @@ from benchmarks.screenshot import free_port
 from mdmf_app import context as contexts
 from mdmf_app import evidence as shown
 from mdmf_app import one, style
-from mdmf_app.context import ALPHA, EXAMPLES, ONE_HOUR, Context
+from mdmf_app.context import ALPHA, EXAMPLES, ONE_HOUR, PLACES, Context
 from mdmf_core import heatmap, hub, stability
 from mdmf_core.detector import CheckpointError, Detector
 from mdmf_core.images import read
@@ -133,14 +133,27 @@ def test_no_page_source_names_another_host(address):
     assert "googleapis" not in page and "<script>alert(1)" not in page
 
 
-def test_the_queue_is_bounded_the_model_has_one_place_in_it_and_nothing_is_kept_beyond_an_hour(detector):
+def test_the_queue_is_bounded_the_model_has_few_places_in_it_and_nothing_is_kept_beyond_an_hour(detector):
     demo = app.build(detector)
     assert demo._queue.max_size and demo.delete_cache == (ONE_HOUR, ONE_HOUR)
     model = [fn for fn in demo.fns.values() if fn.concurrency_id == "model"]
-    assert len(model) >= 8 and {fn.concurrency_limit for fn in model} == {1}
+    assert len(model) >= 8 and {fn.concurrency_limit for fn in model} == {PLACES}
     states = [block for block in demo.blocks.values() if isinstance(block, gr.State)]
     assert states and {state.time_to_live for state in states} == {ONE_HOUR}
-    assert all(state.value is None for state in states)
+    assert [state.value for state in states if not isinstance(state.value, one.Turn)] == [None] * (len(states) - 1)
+
+
+def test_only_the_last_analysis_of_a_session_counts(context, photo, monkeypatch):
+    turn = one.Turn()
+    assert one.analyse(context, str(photo), ALPHA, None, None, turn)[0] is not None
+
+    def overtaken(*given):
+        one.analyse(context, None, ALPHA, None, None, turn)
+        return read_now(*given)
+
+    read_now = contexts.isolated.read
+    monkeypatch.setattr(contexts.isolated, "read", overtaken)
+    assert one.analyse(context, str(photo), ALPHA, None, None, turn) == (gr.skip(),) * 4
 
 
 # Loading

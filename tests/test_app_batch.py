@@ -16,7 +16,7 @@ from PIL import Image
 from tiny import make_checkpoint, picture
 
 from mdmf_app import compare, many, model
-from mdmf_app.context import Choice
+from mdmf_app.context import PLACES, Choice
 from mdmf_core import batch, heatmap, report
 from mdmf_core.images import read
 
@@ -278,7 +278,7 @@ def test_the_model_is_used_by_one_at_a_time(context):
     slow, loading = (
         [fn for fn in demo.fns.values() if fn.concurrency_id == queue] for queue in ("model", "loading")
     )
-    assert {fn.concurrency_limit for fn in slow} == {1} and len(slow) == 6
+    assert {fn.concurrency_limit for fn in slow} == {PLACES} and len(slow) == 6
     assert {fn.concurrency_limit for fn in loading} == {1} and len(loading) == 1
     assert not [fn for fn in demo.fns.values() if fn.api_visibility == "public"]
 

@@ -20,6 +20,7 @@ from tiny import picture
 import app
 from benchmarks.screenshot import free_port
 from mdmf_app import endpoints
+from mdmf_app.context import PLACES
 from mdmf_core import batch, heatmap, report
 from mdmf_core.images import read
 
@@ -145,7 +146,7 @@ def test_the_model_is_used_by_one_at_a_time(detector):
     demo = app.build(detector)
     named = [fn for fn in demo.fns.values() if fn.api_name in ("analyze", "describe", "batch", "compare")]
     assert len(named) == 4
-    assert {(fn.concurrency_id, fn.concurrency_limit) for fn in named} == {("model", 1)}
+    assert {(fn.concurrency_id, fn.concurrency_limit) for fn in named} == {("model", PLACES)}
 
 
 def encoded(path, kind: str) -> str:

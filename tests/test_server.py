@@ -29,7 +29,7 @@ import app
 from benchmarks import screenshot
 from mdmf_app import context as contexts
 from mdmf_app import guard, many, model, one, pictures, space
-from mdmf_app.context import ONE_HOUR
+from mdmf_app.context import ONE_HOUR, PLACES
 from mdmf_core.batch import Item, Row
 from mdmf_core.images import ImageError, read
 
@@ -108,7 +108,7 @@ def analyse(web: httpx.Client, demo: gr.Blocks, seed: int, session: str) -> str:
     """Drop a picture as the page does; gives its path on the server."""
     path = upload(web, png(seed)).json()[0]
     assert run(web, numbers(demo, "take")[0], [data_of(path)], session).status_code == 200
-    assert join(web, numbers(demo, "analyse")[0], [None, 0.05, None, None], session).status_code == 200
+    assert join(web, numbers(demo, "analyse")[0], [None, 0.05, None, None, None], session).status_code == 200
     assert "process_completed" in result(web, session)
     return path
 
@@ -355,18 +355,42 @@ def test_over_the_bound_the_queue_says_busy_and_recovers(web, demo, client, dete
     free, detect = threading.Event(), detector.detect
     monkeypatch.setattr(detector, "detect", lambda *args, **more: free.wait(120) and detect(*args, **more))
     with ThreadPoolExecutor(8) as people:
-        first = people.submit(client.predict, handle_file(photo), api_name="/describe")
-        queue = demo._queue
-        assert wait_for(lambda: any(queue.active_jobs))
-        again = range(LIMITS.waiting)
-        waiting = [people.submit(client.predict, handle_file(photo), api_name="/describe") for _ in again]
-        assert wait_for(lambda: len(queue) == LIMITS.waiting)
+        queue, asked = demo._queue, []
+        bounds = {PLACES: lambda: under_way(queue) == PLACES, LIMITS.waiting: lambda: len(queue) == LIMITS.waiting}
+        for more, full in bounds.items():
+            for _ in range(more):
+                asked.append(people.submit(client.predict, handle_file(photo), api_name="/describe"))
+            assert wait_for(full)
         with pytest.raises(Exception, match=r"^Queue is full! Please try again\.$"):
             client.predict(handle_file(photo), api_name="/describe")
         assert join(web, numbers(demo, "describe")[0], [None, 0.05], "s").status_code == 503
         free.set()
-        answers = {first.result(), *(one.result() for one in waiting)}
+        answers = {one.result() for one in asked}
     assert answers == {client.predict(handle_file(photo), api_name="/describe")}
+
+
+def under_way(queue) -> int:
+    return sum(len(jobs or ()) for jobs in queue.active_jobs)
+
+
+def test_a_stuck_picture_delays_nobody(demo, client, photo, tmp_path, monkeypatch):
+    free, read_now = threading.Event(), contexts.isolated.read
+    stuck = tmp_path / "stuck.jpg"
+    stuck.write_bytes(photo.read_bytes())
+
+    def read_some(path, *rest):
+        if Path(path).name == stuck.name:
+            assert free.wait(120)
+        return read_now(path, *rest)
+
+    monkeypatch.setattr(contexts.isolated, "read", read_some)
+    with ThreadPoolExecutor(1) as people:
+        late = people.submit(client.predict, handle_file(stuck), api_name="/describe")
+        assert wait_for(lambda: under_way(demo._queue) == 1)
+        told = client.predict(handle_file(photo), api_name="/describe")
+        assert not late.done()
+        free.set()
+        assert late.result() == told.replace(photo.name, stuck.name)
 
 
 def test_the_page_says_busy_and_recovers(chromium, demo, photo, monkeypatch):
@@ -377,6 +401,39 @@ def test_the_page_says_busy_and_recovers(chromium, demo, photo, monkeypatch):
         page.get_by_text("This application is currently busy. Please try again.").wait_for()
     page.locator("#picture input[type=file]").set_input_files(photo)
     page.locator("#verdict h2").wait_for()
+    page.context.close()
+
+
+def test_the_last_picture_is_the_one_that_is_shown(chromium, demo, photo, tmp_path, monkeypatch):
+    free, read_now = threading.Event(), contexts.isolated.read
+    page = screenshot.open_page(chromium, demo.local_url)
+    first, second = tmp_path / "first.jpg", tmp_path / "second.jpg"
+    for path in (first, second):
+        path.write_bytes(photo.read_bytes())
+
+    def read_some(path, *rest):
+        if Path(path).name == first.name:
+            assert free.wait(60)
+        return read_now(path, *rest)
+
+    monkeypatch.setattr(contexts.isolated, "read", read_some)
+    drop, verdict = page.locator("#picture input[type=file]"), page.locator("#verdict")
+    drop.set_input_files(first)
+    assert wait_for(lambda: under_way(demo._queue) == 1)
+    drop.set_input_files(second)
+    page.wait_for_timeout(500)
+    free.set()
+    verdict.get_by_text(second.name).wait_for()
+    free.clear()
+    drop.set_input_files(first)
+    assert wait_for(lambda: under_way(demo._queue) == 1)
+    page.locator("#examples button").first.click()
+    page.wait_for_function("!document.querySelector('#verdict').innerText.includes('second.jpg')")
+    verdict.locator("h2").wait_for()
+    free.set()
+    assert wait_for(lambda: under_way(demo._queue) == 0)
+    page.wait_for_timeout(500)
+    assert first.name not in verdict.inner_text()
     page.context.close()
 
 
