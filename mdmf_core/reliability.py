@@ -1,7 +1,8 @@
 """Where and why a picture's evidence can't be trusted: a few measured rules, each with its threshold here.
 
-Sources: issue 4, "Where the map can't be trusted". The rules look at the pixels alone, never at the score, and change
-neither. The thresholds were set on real photographs and on the same photographs enlarged, blurred and recompressed.
+Sources: issue 4, "Where the map can't be trusted". The rules look at the pixels and at what the file says of its
+camera, never at the score, and change neither. The thresholds were set on real photographs and on the same photographs
+enlarged, blurred and recompressed.
 
 Patches. What the detector reads is the faint noise that a camera or a generator leaves between neighbouring
 pixels. Little of it is left where values are clipped ("saturated"), where the light is low ("very dark"), and where
@@ -33,6 +34,7 @@ DARK_LEVEL = 16.0  # mean luma of a patch, 0..255
 FLAT_RESIDUAL = 0.3  # standard deviation, in grey levels, of luma minus its 3 x 3 mean
 
 HEAVY_STEP = 10.0  # quantisation step of JPEG's low frequencies; 10 is quality 60 of the standard's table
+CAMERA_PIXELS = 5_000_000  # from which a picture that names its camera counts as that camera's original
 FEW_PATCHES = 16
 MOSTLY = 0.5  # share of doubtful patches from which the score itself is in doubt
 
@@ -97,6 +99,12 @@ def assess(picture: Picture, evidence: Evidence) -> Reliability:
         found.append(
             "The picture is very noisy, which hides traces of how it was made: use a copy with less noise if there is "
             "one."
+        )
+    if picture.width * picture.height >= CAMERA_PIXELS and {"Make", "Model"} <= picture.metadata.keys():
+        found.append(
+            "The picture is as large as cameras make them, and its file names one. Detectors of this kind called too "
+            "many originals of cameras that they had not seen generated (model card): rest no suspicion on the score "
+            "alone."
         )
     if evidence.n_patches < FEW_PATCHES:
         found.append(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -133,6 +134,21 @@ def test_lost_detail_is_found(name, change):
     assert any(SMOOTHED in warning for warning in found.warnings)
     assert found.doubtful.all()
     assert detail.detail_of(worse) == detail.SOFT and detail.detail_of(pixels) == detail.USUAL
+
+
+@pytest.mark.parametrize(
+    ("side", "metadata", "warned"),
+    [
+        (2240, {"Make": "A", "Model": "B"}, True),
+        (2230, {"Make": "A", "Model": "B"}, False),
+        (2240, {"Make": "A"}, False),
+        (2240, {}, False),
+    ],
+)
+def test_originals_of_cameras_are_warned_of(side, metadata, warned):
+    picture = replace(read(np.tile(noisy(120, 4), (9, 7, 1))[:side, :side]), metadata=metadata)
+    evidence = SimpleNamespace(boxes=np.array([[0, 0, 64, 64]] * 16), n_patches=16)
+    assert any("originals of cameras" in each for each in reliability.assess(picture, evidence).warnings) == warned
 
 
 def test_a_small_picture_rests_on_little():
