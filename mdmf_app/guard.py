@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import ctypes
 import json
 import logging
 import os
 import re
 import shutil
+import sys
 import tempfile
 import time
 import traceback
@@ -48,6 +50,7 @@ AT_ONCE = {"upload": 64, "mcp": 8, "call": 256}
 ROOM = 2**28  # bytes of disk that an upload must leave
 SESSIONS = 500  # a quarter of a megabyte each, without their pictures
 THREADS = 8  # handlers at once, which may each draw a large picture
+_M_ARENA_MAX = -8  # of glibc's malloc.h
 SWEEP = 60  # seconds between two looks for forgotten files
 STALE = 3600  # seconds without a look, after which a folder is that of a process that was killed
 PREFIX = "mdmf-files-"
@@ -102,6 +105,7 @@ def prepare() -> None:
     }
     if parent_process() is not None:
         return  # a worker, which is born with the settings of its parent
+    few_heaps()
     place = Path(os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir()).resolve()
     place.mkdir(parents=True, exist_ok=True)
     for old in place.glob(f"{PREFIX}*"):
@@ -341,9 +345,28 @@ async def house(demo: gr.Blocks, age: int) -> None:
             kept = {path for block in demo.blocks.values() for path in getattr(block, "keep_in_cache", ())}
             await asyncio.to_thread(sweep, folder(), kept, time.time() - age - 2 * SWEEP)
             pictures.of_sessions.forget()
+            await asyncio.to_thread(give_back)
         except Exception:  # it must not end while the server runs
             log_nameless()
         await asyncio.sleep(SWEEP)
+
+
+def few_heaps() -> None:
+    """Threads share two heaps, where the C library is glibc: pieces of many would lie between what is used."""
+    mallopt = _of_c_library("mallopt")
+    if mallopt is not None:
+        mallopt(_M_ARENA_MAX, 2)
+
+
+def give_back() -> None:
+    """Memory that was freed goes back to the system; glibc keeps it otherwise."""
+    trim = _of_c_library("malloc_trim")
+    if trim is not None:
+        trim(0)
+
+
+def _of_c_library(name: str) -> Any:
+    return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None
 
 
 def forget_unread(demo: gr.Blocks, before: dict[str, Any]) -> dict[str, Any]:

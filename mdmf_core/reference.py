@@ -278,7 +278,7 @@ def load(path: str | Path, signature: int, dim: int, deep: bool, statistic: str)
         ValueError: a tensor is missing, left over, of the wrong shape or not finite; the message names it.
     """
     with safe_open(path, framework="pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}
+        tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # else views of a file that may change
         told = _told((file.metadata() or {}).get("content", "{}"))
     for name, value in tensors.items():
         if not torch.isfinite(value).all():

@@ -194,6 +194,20 @@ def test_pictures_are_compared_with_others_of_their_detail(others):
         assert found.detail == "usual" and found.n_calibration == len(usual.nulls["mmd"][3])
 
 
+@pytest.mark.parametrize("kind", ["mmd", "deep"])
+def test_a_checkpoint_that_is_overwritten_changes_nothing(others, tmp_path, kind):
+    """Its tensors must not be views of the mapped files."""
+    folder = shutil.copytree(others[kind].located.folder, tmp_path / "copy")
+    loaded = Detector.from_pretrained(folder)
+    before = loaded.detect(picture(5))
+    for path in folder.iterdir():
+        with path.open("r+b") as file:
+            file.write(b"\x7f" * path.stat().st_size)
+    after = loaded.detect(picture(5))
+    assert after.score == before.score and after.p_value == before.p_value
+    assert np.array_equal(after.evidence, before.evidence) and np.array_equal(after.null, before.null)
+
+
 def test_threshold_and_decision_agree(detector):
     for seed in range(12):
         for alpha in (0.12, 0.2):

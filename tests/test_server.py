@@ -556,6 +556,18 @@ def test_pictures_used_last_are_kept(tmp_path):
     assert small.read(first) is not small.read(first) and small.n_bytes == 0
 
 
+def test_freed_memory_goes_back():
+    def mebibytes() -> float:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / 2**20
+
+    blocks = [bytearray(b"x" * 60_000) for _ in range(4_000)]
+    pins = blocks[::500]
+    del blocks
+    before = mebibytes()
+    guard.give_back()
+    assert before - mebibytes() > 100 and len(pins) == 8
+
+
 def test_answers_that_nobody_reads_go(web, demo):
     assert join(web, numbers(demo, "describe")[0], [None, 0.05], "unread").status_code == 200
     assert wait_for(lambda: len(demo._queue.pending_messages_per_session["unread"]._queue) >= 2)
