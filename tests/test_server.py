@@ -373,17 +373,23 @@ def under_way(queue) -> int:
     return sum(len(jobs or ()) for jobs in queue.active_jobs)
 
 
-def test_a_stuck_picture_delays_nobody(demo, client, photo, tmp_path, monkeypatch):
+def hold_up(name: str, monkeypatch) -> threading.Event:
+    """Pictures of this name are stuck in the decoder until the event is set."""
     free, read_now = threading.Event(), contexts.isolated.read
-    stuck = tmp_path / "stuck.jpg"
-    stuck.write_bytes(photo.read_bytes())
 
-    def read_some(path, *rest):
-        if Path(path).name == stuck.name:
+    def read_late(path, *rest):
+        if Path(path).name == name:
             assert free.wait(120)
         return read_now(path, *rest)
 
-    monkeypatch.setattr(contexts.isolated, "read", read_some)
+    monkeypatch.setattr(contexts.isolated, "read", read_late)
+    return free
+
+
+def test_a_stuck_picture_delays_nobody(demo, client, photo, tmp_path, monkeypatch):
+    stuck = tmp_path / "stuck.jpg"
+    stuck.write_bytes(photo.read_bytes())
+    free = hold_up(stuck.name, monkeypatch)
     with ThreadPoolExecutor(1) as people:
         late = people.submit(client.predict, handle_file(stuck), api_name="/describe")
         assert wait_for(lambda: under_way(demo._queue) == 1)
@@ -405,18 +411,11 @@ def test_the_page_says_busy_and_recovers(chromium, demo, photo, monkeypatch):
 
 
 def test_the_last_picture_is_the_one_that_is_shown(chromium, demo, photo, tmp_path, monkeypatch):
-    free, read_now = threading.Event(), contexts.isolated.read
     page = screenshot.open_page(chromium, demo.local_url)
     first, second = tmp_path / "first.jpg", tmp_path / "second.jpg"
     for path in (first, second):
         path.write_bytes(photo.read_bytes())
-
-    def read_some(path, *rest):
-        if Path(path).name == first.name:
-            assert free.wait(60)
-        return read_now(path, *rest)
-
-    monkeypatch.setattr(contexts.isolated, "read", read_some)
+    free = hold_up(first.name, monkeypatch)
     drop, verdict = page.locator("#picture input[type=file]"), page.locator("#verdict")
     drop.set_input_files(first)
     assert wait_for(lambda: under_way(demo._queue) == 1)
