@@ -73,7 +73,7 @@ class Page:
     def drop(self, session: str) -> str:
         """Someone drops a picture on the page; the card."""
         self.call(self.functions.take, [self.upload()], session)
-        return self.call(self.functions.analyse, [None, RATE, None, None], session)[1]
+        return self.call(self.functions.analyse, [None, RATE, None, None, None], session)[1]
 
     def make_report(self, session: str) -> tuple[str, bool]:
         """What the page says, and whether there is a file."""

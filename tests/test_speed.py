@@ -13,6 +13,7 @@ from torch import nn
 import app
 from benchmarks import measure, screenshot, speed, speed_mmd, speed_page, speed_picture
 from mdmf_app import endpoints
+from mdmf_app.context import PLACES
 from mdmf_core import hub, mmd, reference
 from mdmf_core.backbones.compact import CLIP, Compact, high_pass_filters
 from mdmf_core.detector import Detector
@@ -167,11 +168,11 @@ def test_a_measuring_process_that_fails_says_why():
 
 
 def test_the_page_says_the_place_in_the_queue(detector, photo, chromium, monkeypatch):
-    """Two people are first, and the first one's picture takes as long as this test wants."""
-    entered, turn = threading.Event(), threading.Semaphore(0)
+    """All places are taken and one person waits; pictures take as long as this test wants."""
+    entered, turn = threading.Semaphore(0), threading.Semaphore(0)
 
     def slow(*given):
-        entered.set()
+        entered.release()
         turn.acquire(timeout=600)
         return detect(*given)
 
@@ -183,9 +184,9 @@ def test_the_page_says_the_place_in_the_queue(detector, photo, chromium, monkeyp
         page = screenshot.open_page(chromium, url)
         with httpx.Client(base_url=url, timeout=60) as client:
             number = speed_page.endpoint(client)
-            for _ in range(2):
+            for _ in range(PLACES + 1):
                 speed_page.join(client, number, speed_page.upload(client, photo))
-                assert entered.wait(60)
+            assert all(entered.acquire(timeout=60) for _ in range(PLACES))
             page.locator("#picture input[type=file]").set_input_files(photo)
             status = page.locator("#verdict [data-testid=status-tracker]")
             status.filter(has_text="queue: 2/2").wait_for()
