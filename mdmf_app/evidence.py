@@ -36,13 +36,19 @@ MAPS = {
     "witness": ("Witness value", "witness", "deciding"),
     "p_value": ("p-value", "p_value", "deciding"),
     "mmd": ("Distance to real pictures (MMD)", "share", "mmd"),
+    "unlike": ("Unlike the rest of the picture", "unlike", "deciding"),
 }
 MEANINGS = {
     "share": "The values of all patches, divided by their number, add up to the score that decides.",
     "witness": "How much closer a patch lies to one side of the comparison than to the other.",
     "p_value": "The share of patches of real pictures with at least as much evidence.",
     "mmd": "How unlike real pictures a patch is, whatever else it is like. It stands beside the score that decides.",
+    "unlike": heatmap.UNLIKE,
 }
+NOT_COMPARED = (
+    "This map is not there: it needs a whole picture of at least 3 x 3 patches, and a model that was trained for it. "
+    "Choose another under “Colour shows”."
+)
 SELECTED, BOX = (0, 229, 255), (255, 255, 255)
 
 
@@ -201,7 +207,7 @@ def extent(evidence: Evidence) -> tuple[int, int, int, int]:
 
 
 def draw(result: Result, region: View | None, colour: str, opacity: float) -> Image.Image:
-    """The map, without marks.
+    """The map, without marks; the picture alone where there is no such map.
 
     Args:
         result, region: what was analysed.
@@ -215,6 +221,8 @@ def draw(result: Result, region: View | None, colour: str, opacity: float) -> Im
         view.evidence, boxes=larger * (view.evidence.boxes - moved), cells=larger * (view.evidence.cells - moved)
     )
     value, statistic = MAPS[colour][1:]
+    if not is_known(view.evidence, colour):
+        return plain(result, region)
     return heatmap.overlay(
         _cropped(result.picture, place),
         evidence,
@@ -224,6 +232,11 @@ def draw(result: Result, region: View | None, colour: str, opacity: float) -> Im
         statistic=statistic,
         doubtful=view.reliability.doubtful,
     )
+
+
+def is_known(evidence: Evidence, colour: str) -> bool:
+    """Whether there is such a map of this picture or region."""
+    return MAPS[colour][1] != "unlike" or evidence.inconsistency is not None
 
 
 def plain(result: Result, region: View | None) -> Image.Image:
@@ -267,6 +280,8 @@ def _ring(pen: ImageDraw.ImageDraw, corners: list[float], colour: tuple[int, int
 
 def legend(evidence: Evidence, colour: str, opacity: float = heatmap.OPACITY) -> str:
     """What the map's colours mean, in words and numbers."""
+    if not is_known(evidence, colour):
+        return style.notice(NOT_COMPARED)
     value, statistic = MAPS[colour][1:]
     layer = heatmap.layer(evidence, value, statistic)
     sampled = f'<p class="small">{escape(coverage(evidence))}</p>' * bool(coverage(evidence))
@@ -369,6 +384,10 @@ def patch_figures(view: View, patch: int) -> dict[str, str]:
         "Rank": f"{known['rank']:,} of {evidence.n_patches:,}",
         "Outlined": f"{outlined} (false discovery rate {evidence.fdr:.0%})",
     }
+    if evidence.inconsistency is not None:
+        unlike = evidence.inconsistency
+        stands = "outlined" if unlike.flagged[patch] else "not outlined"
+        figures["Unlike the rest"] = f"{unlike.values[patch]:.3g}, p-value {unlike.p_values[patch]:.2g}; {stands} on that map"
     if view.reliability.reasons[patch]:
         figures["Hatched"] = f"{view.reliability.reasons[patch]}; too little detail to judge"
     return figures

@@ -5,6 +5,7 @@
     embed RECIPE RUN        step 1 of the paper: embeddings of all patches
     train RECIPE RUN        step 2: the Patch Forensic Signature
     bank RECIPE RUN         step 2b: reference bank and calibration
+    locate RECIPE RUN       add the map of patches unlike the rest of their picture (only for the bundled backbone)
     import FILE OUT         a research checkpoint (PyTorch) into a checkpoint folder
     evaluate MODEL FOLDER...    step 3: figures on generators that were not trained on
     push FOLDER REPO        publish a checkpoint on the Hugging Face Hub
@@ -32,7 +33,7 @@ Run = Annotated[Path, typer.Argument(help="Folder for everything that the recipe
 Engine = Annotated[Literal["local", "ray"], typer.Option(help="This machine, or the machines of a Ray cluster.")]
 Processes = Annotated[int, typer.Option(min=0, help="How many work at once; 0 is one a core, or a GPU, if worth it.")]
 INTERRUPTED = 130
-SECTIONS = {"data", "split", "backbone", "geometry", "pretrain", "embed", "train", "bank"}
+SECTIONS = {"data", "split", "backbone", "geometry", "pretrain", "embed", "train", "bank", "locate"}
 SPLIT_KEYS = {"test", "validation", "calibration", "calibration_share"}
 
 
@@ -206,6 +207,23 @@ def bank(
         calibration = split(scan(loaded["data"]), **loaded.get("split", {})).calibration
         made = step.with_details(made, calibration, found, section, _say)
     _say(f"Reference written to {reference.save(made, folder / 'reference.safetensors')}.")
+
+
+@app.command()
+def locate(recipe: Recipe, run: Run) -> None:
+    """Train the locator, which finds patches unlike the rest of their picture, on composites; calibrate it."""
+    from mdmf_core import bank, model
+    from mdmf_core.dataset import scan, split
+    from mdmf_core.locate import run as step
+
+    loaded = _read_recipe(recipe)
+    folder = run / "checkpoint"
+    if not (folder / "config.json").is_file():
+        raise Stop(f"There is no checkpoint in {folder}; run `train` first.")
+    dealt = split(scan(loaded["data"]), **loaded.get("split", {}))
+    lives = bank.complete(loaded.get("bank", {}))["calibration_lives"]
+    written = step(folder, model.load(folder), dealt, lives, loaded.get("locate", {}), _say)
+    _say(f"Locator written to {written}.")
 
 
 @app.command()

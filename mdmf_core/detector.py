@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 
-from mdmf_core import hub, reference, workers
+from mdmf_core import hub, locator, reference, workers
 from mdmf_core import model as models
 from mdmf_core.detail import detail_of
 from mdmf_core.hub import CheckpointError
@@ -33,6 +33,22 @@ __all__ = ["CheckpointError", "Detector", "Evidence", "Failure", "decide"]
 INCONCLUSIVE = 0.2
 FALSE_DISCOVERIES = 0.1
 NO_MEMORY = "There is not enough memory to analyse this picture now; try a smaller one, or try again later."
+
+
+@dataclass(frozen=True)
+class Inconsistency:
+    """How unlike the rest of their picture its N patches are (`locator`); no part of the score.
+
+    `values` (N,), without a unit; `p_values` (N,) against `null`, sorted values of patches of untouched real
+    calibration images; `flagged` (N,) by Benjamini-Hochberg at the rate of the evidence; `scale` the ends of the
+    colour scale.
+    """
+
+    values: np.ndarray
+    p_values: np.ndarray
+    flagged: np.ndarray
+    scale: tuple[float, float]
+    null: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -53,6 +69,8 @@ class Evidence:
     at false discovery rate `fdr`; `scale` the ends of the model's one colour scale for N * evidence, and
     `patch_null` the sorted N * evidence of patches of real calibration images. `mmd_evidence` (N,) and
     `mmd_scale` are the same for MMD2 to the real bank, whichever statistic decides. `signatures` (N, K).
+
+    `inconsistency` is None for a region, for a picture of fewer than 3 x 3 patches, and where the model has no locator.
     """
 
     name: str
@@ -90,6 +108,7 @@ class Evidence:
     fingerprint: str
     backbone: str
     timings: dict[str, float]
+    inconsistency: Inconsistency | None = None
 
     @property
     def n_patches(self) -> int:
@@ -131,7 +150,15 @@ class Evidence:
             "n_patches": self.n_patches,
             "notes": list(self.notes),
             "patches": patches,
+            "inconsistency": _plain(self.inconsistency),
         }
+
+
+def _plain(found: Inconsistency | None) -> dict[str, list] | None:
+    """What the JSON says of it: lists (N,) in the order of the patches."""
+    if found is None:
+        return None
+    return {"values": found.values.tolist(), "p_values": found.p_values.tolist(), "flagged": found.flagged.tolist()}
 
 
 @dataclass(frozen=True)
@@ -180,14 +207,24 @@ def _enough_memory() -> Iterator[None]:
 class Detector:
     """A model with its reference; holds no state between pictures. Threads that share it are served one by one."""
 
-    def __init__(self, model: models.Model, bank: reference.Reference, located: hub.Located, device: str) -> None:
+    def __init__(
+        self,
+        model: models.Model,
+        bank: reference.Reference,
+        located: hub.Located,
+        device: str,
+        finder: locator.Locator | None = None,
+    ) -> None:
         self.model = model
         self.reference = bank
+        self.locator = finder
         self.located = located
         self.device = device
         self.fingerprint = hub.fingerprint(located.folder)
         self._turn = threading.Lock()
         model.backbone.to(device)
+        if finder is not None:
+            finder.encoder.to(device)
 
     @classmethod
     def from_pretrained(
@@ -222,7 +259,9 @@ class Detector:
             )
         except (ValueError, SafetensorError, OSError) as error:
             raise CheckpointError(f"reference.safetensors can't be used: {error}.") from error
-        return cls(model, bank, located, device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        return cls(
+            model, bank, located, device or ("cuda" if torch.cuda.is_available() else "cpu"), _finder(located, model)
+        )
 
     def __reduce__(self) -> tuple:
         """A pickled detector is where it lies; a process that gets it loads it anew."""
@@ -278,7 +317,9 @@ class Detector:
         patch_p = reference.p_value(len(evidence) * evidence, calibration.patch_nulls[statistic])
         flagged = reference.flag(patch_p, FALSE_DISCOVERIES)
         marks.append(time.perf_counter())
-        stages = ("patches", "backbone", "signature", "mmd", "evidence")
+        unlike = None if region else self._compared(patches, grid.rows, grid.cols)
+        marks.append(time.perf_counter())
+        stages = ("patches", "backbone", "signature", "mmd", "evidence", "locator")
         return Evidence(
             name=picture.name,
             sha256=picture.sha256,
@@ -315,7 +356,18 @@ class Detector:
             fingerprint=self.fingerprint,
             backbone=self.model.backbone.name,
             timings={"decode": decoding, **dict(zip(stages, np.diff(marks).tolist(), strict=True))},
+            inconsistency=unlike,
         )
+
+    def _compared(self, patches: torch.Tensor, rows: int, cols: int) -> Inconsistency | None:
+        """What the locator says of a whole picture's patches."""
+        found = None if self.locator is None else self.locator.values(patches, rows, cols)
+        if found is None:
+            return None
+        values, null = found.double().numpy(), self.locator.null.double().numpy()
+        p_values = reference.p_value(values, null)
+        flagged = reference.flag(p_values, FALSE_DISCOVERIES)
+        return Inconsistency(values, p_values, flagged, reference.ends(null), null)
 
     def detect_many(
         self, images: Iterable[Any], alpha: float = 0.05, processes: int = 1
@@ -330,6 +382,21 @@ class Detector:
         check_alpha(alpha)
         for found in workers.run(partial(_one, self, alpha), images, processes):
             yield _failure(found.item, found) if isinstance(found, workers.Died) else found
+
+
+def _finder(located: hub.Located, model: models.Model) -> locator.Locator | None:
+    """The checkpoint's locator, if it has one.
+
+    Raises:
+        CheckpointError: it has one that doesn't fit.
+    """
+    path = located.folder / hub.LOCATOR
+    if not path.is_file():
+        return None
+    try:
+        return locator.load(path, model.geometry.patch_size)
+    except ValueError as error:
+        raise CheckpointError(f"The checkpoint {located.model} can't be used: {str(error).rstrip('.')}.") from error
 
 
 def _part(pixels: np.ndarray, region: tuple[int, int, int, int] | None) -> np.ndarray:

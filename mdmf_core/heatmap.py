@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 OPACITY = 0.55
 LONGEST_SIDE = 1600
 NARROWEST_BAR = 520
-VALUES = ("share", "witness", "p_value")
+VALUES = ("share", "witness", "p_value", "unlike")
 SHOWN_STATISTICS = ("deciding", "mmd")
 P_ENDS = (0.2, 0.001)  # the p-values at the two ends of every scale
 RESIDUAL_RANGE = 10.0  # grey levels to either side of the 3 x 3 mean that a residual shows
@@ -51,6 +51,11 @@ VERDICTS = {
     "inconclusive": "Inconclusive",
     "no_evidence": "No evidence of generation",
 }
+UNLIKE = (
+    "How unlike the rest of this picture a patch is in what its making left behind. It points at parts that come from "
+    "another picture, generated or not. It is no part of the score and says nothing about the picture as a whole: where "
+    "all of it was generated, no part stands out, and the softest or busiest place of a photograph can."
+)
 _COLOURS = colormaps["plasma"]
 _DARKEST = 0.3
 _PAPER, _INK, _STAND_IN = (255, 255, 255), (32, 32, 32), (158, 158, 158)
@@ -77,7 +82,8 @@ def layer(evidence: Evidence, value: str = "share", statistic: str = "deciding")
     Args:
         evidence: of one picture.
         value: "share" is N * c_i, a patch's part of the score on a scale that does not depend on N; "witness" the
-            witness function; "p_value" -log10 of the patch's p-value, from 0.2 to 0.001.
+            witness function; "p_value" -log10 of the patch's p-value, from 0.2 to 0.001; "unlike" how unlike the rest
+            of the picture a patch is, where that is known (`Evidence.inconsistency`).
         statistic: "deciding" or "mmd", MMD2 to the real bank whichever statistic decides. Where another one decides,
             its share is all that is known of "mmd".
 
@@ -97,7 +103,12 @@ def layer(evidence: Evidence, value: str = "share", statistic: str = "deciding")
     other = statistic == "mmd" and evidence.statistic != "mmd"
     if other and value != "share":
         raise ValueError("MMD to real pictures does not decide here, so only its share of the score can be drawn.")
-    n = evidence.n_patches
+    n, unlike = evidence.n_patches, evidence.inconsistency
+    if value == "unlike":
+        if unlike is None:
+            raise ValueError("How unlike the rest of the picture each patch is, is not known here.")
+        numbers = tuple(f"{end:.3g}" for end in unlike.scale)
+        return _layer(unlike.values, unlike.scale, "How unlike the rest of the picture each patch is", numbers)
     if value == "p_value":
         low, high = (-math.log10(p) for p in P_ENDS)
         numbers = tuple(f"p = {p:g}" for p in P_ENDS)
@@ -169,8 +180,8 @@ def overlay(
         evidence: of that picture.
         opacity: of the strongest colour, 0..1.
         colorbar: put the scale below the picture.
-        value, statistic: what is drawn, as in `layer`. Outlines belong to the deciding statistic and are left out
-            where the map shows another.
+        value, statistic: what is drawn, as in `layer`. Outlines belong to the deciding statistic, and are left out
+            where the map shows another, or to "unlike", which has its own.
         doubtful: (N,) bool, patches that can't be trusted; their cells are hatched.
 
     Returns:
@@ -192,7 +203,9 @@ def overlay(
             cell[:] = np.rint(cell + opacity * strength * (np.array(colour) - cell))
     hatched = corners[:0] if doubtful is None else corners[np.asarray(doubtful, bool)]
     _hatch(canvas, hatched)
-    if statistic == "deciding" or evidence.statistic == statistic:
+    if value == "unlike" and evidence.inconsistency is not None:
+        _outline(canvas, corners[evidence.inconsistency.flagged])
+    elif statistic == "deciding" or evidence.statistic == statistic:
         _outline(canvas, corners[evidence.flagged])
     picture = Image.fromarray(canvas)
     return _with_bar(picture, shown, opacity, len(hatched) > 0) if colorbar else picture
@@ -432,7 +445,7 @@ def rarity(evidence: Evidence) -> str:
 
 
 def explain(evidence: Evidence) -> str:
-    """The result in plain sentences: decision, how rare the score is, flagged patches, what was compared."""
+    """The result in plain sentences: decision, how rare the score is, flagged patches, what was compared, odd patches."""
     n, flagged = evidence.n_patches, int(evidence.flagged.sum())
     decision = {
         "generated": "This picture is likely generated, wholly or in part.",
@@ -450,7 +463,16 @@ def explain(evidence: Evidence) -> str:
         f"Its patches were compared with patches of {banks}, and its score with those of "
         f"{evidence.n_calibration:,} other real pictures{LIKE_IT[evidence.detail]}."
     )
-    return " ".join([decision, rarity(evidence) + ".", patches, compared])
+    return " ".join([decision, rarity(evidence) + ".", patches, compared, *explain_unlike(evidence)])
+
+
+def explain_unlike(evidence: Evidence) -> list[str]:
+    """What stands out from the rest of the picture, one sentence; nothing where no patch does."""
+    odd = 0 if evidence.inconsistency is None else int(evidence.inconsistency.flagged.sum())
+    if not odd:
+        return []
+    are = "patch is unlike" if odd == 1 else "patches are unlike"
+    return [f"Apart from the score, {odd:,} {are} the rest of the picture, as a part from another picture would be."]
 
 
 def score_line(evidence: Evidence) -> str:

@@ -1,7 +1,8 @@
 """Checkpoint folders, local or on the Hugging Face Hub: find, fetch, verify, publish.
 
 A checkpoint is a folder of four files: `config.json`, `model.safetensors`, `reference.safetensors` and
-`README.md`, the model card. A local folder and a Hub repository load through the same code.
+`README.md`, the model card; a fifth, `locator.safetensors`, may be there. A local folder and a Hub repository load
+through the same code.
 
 The Hub's client waits in silence: a minute for a file that stalls, half a minute for a Hub in trouble, and as long as
 a busy one tells it to. Here an answer or the next bytes have `TIMEOUT` seconds and an address `TRIES` attempts without
@@ -26,6 +27,7 @@ from typing import Any
 from mdmf_core.files import NO_ROOM, NOT_ALLOWED, write_whole
 
 FILES = ("config.json", "model.safetensors", "reference.safetensors")
+LOCATOR = "locator.safetensors"
 CARD = "README.md"
 CARD_NEEDS = ("license", "library_name", "tags", "metrics")  # https://huggingface.co/docs/hub/model-cards
 BUNDLED = Path(__file__).resolve().parent.parent / "assets" / "compact"
@@ -328,7 +330,7 @@ def locate(folder_or_repo_id: str | Path | None = None, revision: str | None = N
         raise CheckpointError(f"There is no folder {wanted}.")
     else:
         own = os.environ.get("MDMF_REVISION") if wanted == os.environ.get("MDMF_MODEL") else None
-        return download(wanted, FILES, revision or own, extra=(CARD,))
+        return download(wanted, FILES, revision or own, extra=(CARD, LOCATOR))
     missing = [name for name in FILES if not (located.folder / name).is_file()]
     if missing:
         raise CheckpointError(f"The checkpoint {located.model} lacks {', '.join(missing)}.")
@@ -341,9 +343,22 @@ def locate(folder_or_repo_id: str | Path | None = None, revision: str | None = N
 
 
 def fingerprint(folder: Path) -> str:
-    """SHA-256 over configuration, weights and reference: two checkpoints that can differ in a score differ here."""
+    """SHA-256 over all but the card: two checkpoints that can differ in a score or a map differ here."""
+    return _digest(folder, (*FILES, *_locator_in(folder)))
+
+
+def score_fingerprint(folder: Path) -> str:
+    """SHA-256 over configuration, weights and reference, without the locator, which no score depends on."""
+    return _digest(folder, FILES)
+
+
+def _locator_in(folder: Path) -> tuple[str, ...]:
+    return (LOCATOR,) if (folder / LOCATOR).is_file() else ()
+
+
+def _digest(folder: Path, names: tuple[str, ...]) -> str:
     digest = hashlib.sha256()
-    for name in FILES:
+    for name in names:
         digest.update(hashlib.sha256((folder / name).read_bytes()).digest())
     return digest.hexdigest()
 
@@ -390,7 +405,8 @@ def push(folder: str | Path, repo: str, private: bool = False) -> str:
     with _limits():
         try:
             api.create_repo(repo, private=private, exist_ok=True)
-            parts = [CommitOperationAdd(name, folder / name) for name in (*FILES, CARD)]
+            names = (*FILES, *_locator_in(folder), CARD)
+            parts = [CommitOperationAdd(name, folder / name) for name in names]
             for part in parts:
                 api.preupload_lfs_files(repo, [part], free_memory=False)
             lost = f"The Hub did not confirm that {repo} is published; push again, what has arrived is not sent twice."

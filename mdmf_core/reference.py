@@ -86,8 +86,13 @@ class Reference:
 
     def scale(self, statistic: str) -> tuple[float, float]:
         """Ends of the one colour scale for N * c_i: quantiles of the evidence of real patches."""
-        low, high = np.quantile(self.patch_nulls[statistic], SCALE_QUANTILES)
-        return float(low), float(high)
+        return ends(self.patch_nulls[statistic])
+
+
+def ends(null: np.ndarray) -> tuple[float, float]:
+    """Ends of a colour scale: quantiles of values of real patches."""
+    low, high = np.quantile(null, SCALE_QUANTILES)
+    return float(low), float(high)
 
 
 def p_value(score: float | np.ndarray, null: np.ndarray) -> np.ndarray:

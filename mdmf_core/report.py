@@ -194,6 +194,7 @@ def json_report(
         "calibration_scores": evidence.null.tolist(),
         "top_patches": heatmap.top_patches(evidence, TOP),
         "patches": _with_reasons(result["patches"], reliability),
+        "inconsistency": _inconsistency(evidence),
         "reliability": _reliability(reliability),
         "stability": _stability(variants),
         "provenance": provenance.to_dict() if provenance else None,
@@ -224,6 +225,15 @@ def _result(evidence: Evidence) -> dict[str, Any]:
         "flagged_share": float(evidence.flagged.mean()),
         "scale": list(evidence.scale),
     }
+
+
+def _inconsistency(evidence: Evidence) -> dict[str, Any] | None:
+    """What the map of patches unlike the rest shows; None where there is none."""
+    found = evidence.inconsistency
+    if found is None:
+        return None
+    shown = evidence.to_dict()["inconsistency"]
+    return {**shown, "scale": list(found.scale), "n_flagged": int(found.flagged.sum()), "meaning": heatmap.UNLIKE}
 
 
 def _with_reasons(patches: list[dict], reliability: Reliability | None) -> list[dict]:
@@ -273,6 +283,7 @@ def html_report(
     sections = (
         _head(data, title),
         _maps(data, picture, evidence, reliability),
+        _unlike(data, picture, evidence, reliability),
         _null(data, evidence),
         _patches(data, picture),
         _stability_section(data, variants),
@@ -406,16 +417,42 @@ def _maps(data: dict, picture: Picture, evidence: Evidence, reliability: Reliabi
     )
 
 
+def _unlike(data: dict, picture: Picture, evidence: Evidence, reliability: Reliability | None) -> str:
+    """The map of patches unlike the rest of the picture, where there is one."""
+    if evidence.inconsistency is None:
+        return ""
+    doubtful = reliability.doubtful if reliability is not None else None
+    drawn = heatmap.overlay(picture.pixels, evidence, colorbar=False, value="unlike", doubtful=doubtful)
+    flagged = f"{_figure(data, 'inconsistency.n_flagged', ',')} of {_figure(data, 'settings.n_patches', ',')} patches"
+    alt = "The picture under the map of patches unlike the rest of it; such patches are coloured."
+    figure = f"<figure>{_img(drawn, alt, 'JPEG')}<figcaption>{flagged} stand out and are outlined</figcaption></figure>"
+    words = (
+        "How unlike the rest a patch is, on one scale from "
+        f"{_figure(data, 'inconsistency.scale.0')} to {_figure(data, 'inconsistency.scale.1')} for every picture."
+    )
+    scale = _bar_in_words(evidence.inconsistency.scale, words)
+    meaning = f"<p>{escape(heatmap.UNLIKE)}</p>"
+    return _section("What is unlike the rest of the picture", f'{meaning}<div class="pair">{figure}</div>{scale}')
+
+
 def _scale(data: dict, evidence: Evidence) -> str:
-    """The colour bar in words and numbers."""
+    """The colour bar of the evidence."""
+    words = (
+        "Evidence of a patch, times the number of patches, on one scale from "
+        f"{_figure(data, 'result.scale.0')} to {_figure(data, 'result.scale.1')} for every picture."
+    )
+    return _bar_in_words(evidence.scale, words)
+
+
+def _bar_in_words(scale: tuple[float, float], words: str) -> str:
+    """A colour bar with its numbers, and what they count; `words` is HTML."""
     items = "".join(
-        f"<li><strong>{value:.3g}</strong><br>{escape(words)}</li>" for _, value, words in heatmap.ticks(evidence.scale)
+        f"<li><strong>{value:.3g}</strong><br>{escape(meaning)}</li>" for _, value, meaning in heatmap.ticks(scale)
     )
     return (
-        f'<img class="bar" src="{_data_uri(_bar(evidence.scale), "PNG")}" width="{BAR_STEPS}" height="1" '
+        f'<img class="bar" src="{_data_uri(_bar(scale), "PNG")}" width="{BAR_STEPS}" height="1" '
         f'alt="Colour scale from no colour through purple to yellow"><ol class="ticks">{items}</ol>'
-        '<p class="small">Evidence of a patch, times the number of patches, on one scale from '
-        f"{_figure(data, 'result.scale.0')} to {_figure(data, 'result.scale.1')} for every picture.</p>"
+        f'<p class="small">{words}</p>'
     )
 
 
