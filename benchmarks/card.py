@@ -18,6 +18,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
 import quality  # noqa: E402
 
+from mdmf_core import hub, locate  # noqa: E402
 from mdmf_core.detail import KINDS  # noqa: E402
 from mdmf_core.detector import Detector  # noqa: E402
 
@@ -31,7 +32,8 @@ def listed(counts: dict[str, int]) -> str:
 def card(run: Path, figures: dict) -> str:
     """The card of the checkpoint in `run`, with the figures of `quality.json`."""
     detector = Detector.from_pretrained(run / "checkpoint", device="cpu")
-    if detector.fingerprint not in figures["fingerprints"]:
+    same = hub.score_fingerprint(detector.located.folder) in figures["fingerprints"]
+    if not same or detector.fingerprint not in figures["localisation"]["fingerprints"].values():
         raise SystemExit("quality.json was measured on another checkpoint; run benchmarks/quality.py first.")
     recipes = {
         name: json.loads((ROOT / "benchmarks" / "configs" / f"{name}.json").read_text("utf-8"))
@@ -48,6 +50,9 @@ def card(run: Path, figures: dict) -> str:
         w=model.geometry.patch_size,
         most=model.geometry.max_patches,
         fingerprint=detector.fingerprint,
+        score_fingerprint=hub.score_fingerprint(detector.located.folder),
+        locator=sum(value.numel() for value in detector.locator.parameters()),
+        located=(locate.DEFAULTS | mine.get("locate", {}))["steps"],
         steps=mine["pretrain"]["steps"],
         other=others[0]["pretrain"]["steps"],
         real=listed(facts["real"]),

@@ -7,12 +7,13 @@ and at a place that tells nothing (`mdmf_core/composites.py`), all from sources 
 200 as made, 200 others recompressed (`degrade.alike`), of each kind: part of a generated picture; and to see what else
 a map reacts to, part of another real photograph, and another part of the same photograph. A patch counts as altered
 when at least half of it is, as untouched when nothing is; the rest are left out. Two maps are judged on the same
-composites: the evidence (what the score is made of) and, where the checkpoint has a locator, how unlike the rest of the
-picture a patch is. Printed for each: AUROC, as the mean within a composite and over all patches; how often the strongest
-patch is an altered one, beside the share of altered patches, which is chance; precision and recall of outlined
-patches; how many untouched photographs of the same sources have an outline. Of the evidence: how much further the
-score falls when the strongest patches are dropped than when random ones are, averaged over shares of 5% to 50% (under
-the relative statistic, which is linear in patches, that can only be positive). Intervals: 95% bootstrap over pictures.
+composites: the evidence (what the score is made of) and, where the checkpoint has a locator, how unlike the rest of
+the picture a patch is. Printed for each: AUROC, as the mean within a composite and over all patches; how often the
+strongest patch is an altered one, beside the share of altered patches, which is chance; precision and recall of
+outlined patches; how many untouched photographs of the same sources have an outline. Of the evidence: how much further
+the score falls when the strongest patches are dropped than when random ones are, averaged over shares of 5% to 50%
+(under the relative statistic, which is linear in patches, that can only be positive). Intervals: 95% bootstrap over
+pictures.
 """
 
 from __future__ import annotations
@@ -123,7 +124,8 @@ def measure(
 def judged(evidence: Evidence, truth: np.ndarray, rng: np.random.Generator) -> Row:
     """The figures of one composite, nan where one doesn't exist for it; `truth` (N,) as `composites.altered`."""
     known = ~np.isnan(truth)
-    row: Row = {"truth": truth[known], "values": {}, (WITHIN, PLACE): roc_auc_score(truth[known], place(evidence)[known])}
+    row: Row = {"truth": truth[known], "values": {}}
+    row[WITHIN, PLACE] = roc_auc_score(truth[known], place(evidence)[known])
     for name, (values, flagged) in maps(evidence).items():
         outlined = known & flagged
         row["values"][name] = values[known]
@@ -136,7 +138,9 @@ def judged(evidence: Evidence, truth: np.ndarray, rng: np.random.Generator) -> R
     return row
 
 
-def untouched(detector: Detector, entries: list[Entry], count: int, recompressed: bool, rng: np.random.Generator) -> list[Row]:
+def untouched(
+    detector: Detector, entries: list[Entry], count: int, recompressed: bool, rng: np.random.Generator
+) -> list[Row]:
     """What is outlined in `count` photographs that nothing was pasted into."""
     reals = [entry for entry in entries if entry.label == 0]
     rows = []
@@ -199,7 +203,8 @@ def figures(
         }
     made |= means(rows(untouched), rng)
     order = list(dict.fromkeys(what for what, _ in made))
-    return {f"{what}: {name}": figure for (what, name), figure in sorted(made.items(), key=lambda i: order.index(i[0][0]))}
+    together = sorted(made.items(), key=lambda item: order.index(item[0][0]))
+    return {f"{what}: {name}": figure for (what, name), figure in together}
 
 
 def main() -> None:

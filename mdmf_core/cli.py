@@ -304,7 +304,7 @@ def _line(detector: Any, alpha: float, as_json: bool, heatmap: Path | None, path
 
     try:
         picture = read(path, detector.model.geometry.min_side)
-        evidence = detector.detect(picture, alpha)
+        evidence = detector.detect(picture, alpha, locate=as_json)
     except ImageError as error:
         return _failed(path, error, as_json), False
     if heatmap is not None:

@@ -70,7 +70,8 @@ class Evidence:
     `patch_null` the sorted N * evidence of patches of real calibration images. `mmd_evidence` (N,) and
     `mmd_scale` are the same for MMD2 to the real bank, whichever statistic decides. `signatures` (N, K).
 
-    `inconsistency` is None for a region, for a picture of fewer than 3 x 3 patches, and where the model has no locator.
+    `inconsistency` is None for a region, for a picture of fewer than 3 x 3 patches, where it was not asked for, and
+    where the model has no locator.
     """
 
     name: str
@@ -269,7 +270,11 @@ class Detector:
 
     @_enough_memory()
     def detect(
-        self, image: Any, alpha: float = 0.05, region: tuple[int, int, int, int] | None = None
+        self,
+        image: Any,
+        alpha: float = 0.05,
+        region: tuple[int, int, int, int] | None = None,
+        locate: bool = True,
     ) -> Evidence:
         """Evidence of one picture.
 
@@ -277,6 +282,8 @@ class Detector:
             image: a path, bytes, a PIL image, an (H, W, 3) uint8 array or a `Picture`.
             alpha: the false-alarm rate that "generated" allows, at most 0.2.
             region: x, y, w, h in pixels of the upright picture, analysed densely and alone.
+            locate: also find patches unlike the rest of the picture, which takes as long as all else; where False,
+                `Evidence.inconsistency` is None.
 
         Raises:
             ImageError: the picture can't be used, or memory is not enough for it; one sentence.
@@ -287,10 +294,15 @@ class Detector:
         picture = image if isinstance(image, Picture) else read(image, self.model.geometry.min_side)
         decoding = time.perf_counter() - begun
         with self._turn:
-            return self._judge(picture, alpha, region, decoding)
+            return self._judge(picture, alpha, region, decoding, locate and region is None)
 
     def _judge(
-        self, picture: Picture, alpha: float, region: tuple[int, int, int, int] | None, decoding: float
+        self,
+        picture: Picture,
+        alpha: float,
+        region: tuple[int, int, int, int] | None,
+        decoding: float,
+        locate: bool,
     ) -> Evidence:
         marks = [time.perf_counter()]
         try:
@@ -317,7 +329,7 @@ class Detector:
         patch_p = reference.p_value(len(evidence) * evidence, calibration.patch_nulls[statistic])
         flagged = reference.flag(patch_p, FALSE_DISCOVERIES)
         marks.append(time.perf_counter())
-        unlike = None if region else self._compared(patches, grid.rows, grid.cols)
+        unlike = self._compared(patches, grid.rows, grid.cols) if locate else None
         marks.append(time.perf_counter())
         stages = ("patches", "backbone", "signature", "mmd", "evidence", "locator")
         return Evidence(

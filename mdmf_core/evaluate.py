@@ -222,7 +222,7 @@ def finish(prepared: tuple[Row, np.ndarray | None], detector: Detector, alpha: f
     if pixels is None:
         return row
     try:
-        return replace(row, **_scored(detector.detect(pixels, alpha)))
+        return replace(row, **_scored(detector.detect(pixels, alpha, locate=False)))
     except ImageError as error:
         return replace(row, error=str(error))
 

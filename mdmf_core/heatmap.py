@@ -53,8 +53,8 @@ VERDICTS = {
 }
 UNLIKE = (
     "How unlike the rest of this picture a patch is in what its making left behind. It points at parts that come from "
-    "another picture, generated or not. It is no part of the score and says nothing about the picture as a whole: where "
-    "all of it was generated, no part stands out, and the softest or busiest place of a photograph can."
+    "another picture, generated or not. It is no part of the score and says nothing about the picture as a whole: "
+    "where all of it was generated, no part stands out, and a sharp subject before a blurred background can."
 )
 _COLOURS = colormaps["plasma"]
 _DARKEST = 0.3
@@ -445,7 +445,7 @@ def rarity(evidence: Evidence) -> str:
 
 
 def explain(evidence: Evidence) -> str:
-    """The result in plain sentences: decision, how rare the score is, flagged patches, what was compared, odd patches."""
+    """The result in plain sentences: decision, how rare the score is, patches that stand out, what was compared."""
     n, flagged = evidence.n_patches, int(evidence.flagged.sum())
     decision = {
         "generated": "This picture is likely generated, wholly or in part.",

@@ -260,7 +260,7 @@ def _fetch(repo: str, info: Any, files: tuple[str, ...], extra: tuple[str, ...])
     missing = [name for name in files if name not in sizes]
     if missing:
         raise CheckpointError(f"The repository {repo} lacks {', '.join(missing)}.")
-    wanted = [name for name in (*files, *extra) if name in sizes]
+    wanted = [name for name in (*extra, *files) if name in sizes]  # where all of `files` is there, nothing is missing
     total = sum(sizes[name] for name in wanted if _cached(repo, (name,), info.sha) is None)
     try:
         bar = _bar(repo, total)

@@ -32,7 +32,7 @@ from mdmf_core.model import Model
 from mdmf_core.patches import Geometry, cut
 
 DEFAULTS = {
-    "composites": 10_000,
+    "composites": 16_000,
     "checks": 400,
     "steps": 1600,
     "pictures": 8,

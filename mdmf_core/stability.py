@@ -52,7 +52,7 @@ def variants(detector: Detector, picture: Picture, alpha: float) -> Iterator[Var
     """
     for name, change in CHANGES.items():
         try:
-            evidence = detector.detect(replace(picture, pixels=change(picture.pixels)), alpha)
+            evidence = detector.detect(replace(picture, pixels=change(picture.pixels)), alpha, locate=False)
         except ImageError as error:
             yield Variant(name, error=str(error))
         else:

@@ -281,6 +281,17 @@ def test_nothing_but_a_picture_a_region_and_the_stability_test_runs_the_detector
     assert "svg" in one.show_null(result, 0.05)
 
 
+def test_a_map_that_is_not_there_is_said_and_the_picture_stays(context, result, made):
+    odd, panel = result.whole.evidence.inconsistency, one.show_patch(result, None, 2)
+    assert "Unlike the rest" in panel and f"p-value {odd.p_values[1]:.2g}" in panel
+    small, region = made(picture(5, 64, 128)), one.analyse_region(context, result, ALPHA, *BOX)[0]
+    for given, view in ((small, None), (result, region)):
+        image, legend, _ = one.show_map(given, view, "unlike", 0.5, None, None)
+        assert np.array_equal(np.asarray(image), np.asarray(shown.plain(given, view)))
+        assert "This map is not there" in legend and "gradient" not in legend
+        assert "Unlike the rest" not in one.show_patch(given, view, 1)
+
+
 def test_the_map_is_the_detectors_overlay_and_opacity_0_leaves_the_colours_away(result):
     evidence = result.whole.evidence
     larger = shown.SMALLEST_SHOWN // evidence.width

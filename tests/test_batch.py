@@ -290,7 +290,7 @@ def test_large_pictures_have_small_thumbnails(tmp_path, detector):
 def test_pictures_are_analysed_one_by_one_on_demand(photo, detector, monkeypatch):
     seen = []
     whole = detector.detect
-    monkeypatch.setattr(detector, "detect", lambda *args: seen.append(1) or whole(*args))
+    monkeypatch.setattr(detector, "detect", lambda *args, **more: seen.append(1) or whole(*args, **more))
     rows = run(detector, 5 * [Item("a", photo)], 0.05)
     assert seen == []
     next(rows), next(rows)
@@ -300,7 +300,7 @@ def test_pictures_are_analysed_one_by_one_on_demand(photo, detector, monkeypatch
 
 
 def test_a_fault_of_the_program_is_a_row_and_is_logged(photo, detector, monkeypatch, caplog):
-    def fail(*_):
+    def fail(*_, **__):
         raise RuntimeError("/secret/path")
 
     monkeypatch.setattr(detector, "detect", fail)

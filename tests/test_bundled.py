@@ -50,7 +50,7 @@ def test_jpeg_and_png_of_one_picture_differ_only_by_their_bytes(bundled: Detecto
     assert from_jpeg.sha256 != from_png.sha256
 
 
-@pytest.mark.parametrize("name", [*hub.FILES, hub.CARD])
+@pytest.mark.parametrize("name", [*hub.FILES, hub.LOCATOR, hub.CARD])
 def test_a_file_that_was_altered_on_disk_is_refused_with_one_sentence(name, tmp_path, monkeypatch) -> None:
     folder = tmp_path / "compact"
     shutil.copytree(hub.BUNDLED, folder)

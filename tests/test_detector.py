@@ -72,7 +72,7 @@ def test_a_file_s_facts(detector, photo):
     )
     assert (evidence.model, evidence.revision, evidence.backbone) == ("checkpoint", "local", "compact")
     assert evidence.fingerprint == detector.fingerprint and set(evidence.timings) == {
-        *("decode", "patches", "backbone", "signature", "mmd", "evidence")
+        *("decode", "patches", "backbone", "signature", "mmd", "evidence", "locator")
     }
     with pytest.raises(FrozenInstanceError):
         evidence.score = 0.0

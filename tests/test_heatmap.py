@@ -13,7 +13,7 @@ from PIL import Image
 from tiny import make_checkpoint, picture
 
 from mdmf_core import heatmap, mmd, reference
-from mdmf_core.detector import Detector, Evidence, decide
+from mdmf_core.detector import Detector, Evidence, Inconsistency, decide
 from mdmf_core.heatmap import LONGEST_SIDE, VERDICTS, colours, explain, layer, overlay, score_line, ticks
 from mdmf_core.stability import Variant
 
@@ -194,6 +194,41 @@ def test_mmd_can_be_drawn_where_it_does_not_decide():
             layer(evidence, value, "mmd")
         decides = made(np.zeros(12), statistic="mmd")
         assert layer(decides, value, "mmd").title == layer(decides, value).title
+
+
+def unlike(values: np.ndarray, flagged: tuple[int, ...] = (), null: np.ndarray | None = None) -> Inconsistency:
+    null = np.linspace(-1, 1, 1001) if null is None else null
+    return Inconsistency(values, np.ones(12), np.isin(np.arange(12), flagged), (0.6, 0.998), null)
+
+
+def test_the_map_of_odd_patches_has_its_own_values_scale_and_outlines():
+    evidence = replace(made(np.zeros(12), flagged=(0,)), inconsistency=unlike(np.linspace(-1, 1, 12), (11,)))
+    shown = layer(evidence, "unlike")
+    assert np.array_equal(shown.values, np.linspace(-1, 1, 12)) and shown.scale == (0.6, 0.998)
+    assert [number for _, number, _ in shown.ticks] == ["0.6", "0.998"] and "unlike the rest" in shown.title.lower()
+    pixels = picture(1)
+    drawn = np.asarray(overlay(pixels, evidence, colorbar=False, value="unlike"))
+    assert np.array_equal(drawn[:32, :32], pixels[:32, :32]), "outlined by the evidence alone"
+    assert (drawn[64, 96:] == 0).all() and (drawn[64:, 96] == 0).all()
+    default = np.asarray(overlay(pixels, evidence, colorbar=False))
+    assert (default[0, :32] == 0).all() and np.array_equal(default[64:, 96:], pixels[64:, 96:])
+
+
+def test_a_map_that_is_not_known_is_refused_in_one_sentence():
+    with pytest.raises(ValueError, match="is not known here"):
+        overlay(picture(1), made(np.zeros(12)), value="unlike")
+
+
+@pytest.mark.parametrize(
+    ("flagged", "said"), [((), None), ((3,), "1 patch is unlike"), ((3, 4), "2 patches are unlike")]
+)
+def test_odd_patches_are_told_apart_from_the_score(flagged, said):
+    evidence = made(np.zeros(12))
+    told = heatmap.explain(replace(evidence, inconsistency=unlike(np.zeros(12), flagged)))
+    if said is None:
+        assert told == heatmap.explain(evidence)
+    else:
+        assert told.startswith(heatmap.explain(evidence)) and said in told and "Apart from the score" in told
 
 
 @pytest.mark.parametrize("asked", [("score", "deciding"), ("share", "relative"), ("", "")])

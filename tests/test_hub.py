@@ -17,11 +17,13 @@ from tiny import make_checkpoint
 from mdmf_app import model
 from mdmf_app.context import Context, first_detector
 from mdmf_core import hub
+from mdmf_core.detector import Detector
 from mdmf_core.hub import CheckpointError
 
 ROOT = Path(hub.__file__).parent.parent
 REPO = "someone/something"
-EVERYTHING = sorted([*hub.FILES, hub.CARD])
+NEEDED = [*hub.FILES, hub.CARD]
+EVERYTHING = sorted([*NEEDED, hub.LOCATOR])
 GOOD_CARD = """---
 license: mit
 library_name: mdmf
@@ -262,6 +264,22 @@ def test_a_gated_repository_says_what_to_do(standin, home, folder, monkeypatch, 
     assert same(hub.locate(REPO).folder, folder)
 
 
+def test_a_checkpoint_without_a_locator_is_whole(standin, home, folder):
+    (folder / hub.LOCATOR).unlink()
+    standin.publish(REPO, folder)
+    found = hub.locate(REPO).folder
+    assert not (found / hub.LOCATOR).exists() and Detector.from_pretrained(REPO).locator is None
+
+
+def test_a_download_that_ended_at_the_locator_is_no_checkpoint_yet(standin, home, folder):
+    commit = standin.publish(REPO, folder)
+    standin.fail(hub.LOCATOR, cut=1000)
+    with pytest.raises(CheckpointError):
+        hub.locate(REPO, commit)
+    standin.heal()
+    assert same(hub.locate(REPO, commit).folder, folder)
+
+
 @pytest.mark.parametrize("name", hub.FILES)
 def test_a_repository_that_lacks_a_file_is_refused(standin, home, folder, name):
     (folder / name).unlink()
@@ -439,7 +457,7 @@ def test_a_push_that_fails_is_a_sentence_and_can_be_repeated(standin, home, fold
     assert same(hub.locate(REPO).folder, folder)
 
 
-@pytest.mark.parametrize("name", EVERYTHING)
+@pytest.mark.parametrize("name", NEEDED)
 def test_a_folder_that_lacks_a_file_is_not_pushed(standin, home, folder, name):
     (folder / name).unlink()
     assert f"lacks {name}; nothing was pushed" in not_pushed(folder) and not standin.seen

@@ -1,4 +1,4 @@
-"""The locator: its maths against a naive loop, its files, its training in miniature, and the composites it learns on."""
+"""The locator: its maths against a naive loop, its files, its training in miniature, its composites."""
 
 from __future__ import annotations
 
@@ -10,22 +10,14 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from sklearn.metrics import roc_auc_score
+from tiny import make_checkpoint, picture
+from tiny import make_locator as small
 
 from mdmf_core import composites, hub, locate, locator, reference
 from mdmf_core import model as models
 from mdmf_core.dataset import scan, split
 from mdmf_core.detector import CheckpointError, Detector
 from mdmf_core.locator import Locator
-from tests.tiny import make_checkpoint, picture
-
-
-def small(seed: int = 0) -> Locator:
-    torch.manual_seed(seed)
-    net = Locator(32, (4, 8), width=5, hidden=6).eval().requires_grad_(False)
-    net.norm.running_mean.normal_()
-    net.norm.running_var.uniform_(0.5, 2)
-    net.null.copy_(torch.sort(torch.randn(locator.NULLS)).values)
-    return net
 
 
 def naive(net: Locator, embeddings: np.ndarray, rows: int, cols: int) -> np.ndarray:
@@ -113,7 +105,13 @@ def test_a_file_that_does_not_fit_is_refused_by_name(tmp_path, change, said):
 
 @pytest.mark.parametrize(
     "metadata",
-    [None, {"config": "{"}, {"config": "[]"}, {"config": '{"patch_size": 32, "more": 1}'}, {"config": '{"patch_size": 32, "channels": [-1]}'}],
+    [
+        None,
+        {"config": "{"},
+        {"config": "[]"},
+        {"config": '{"patch_size": 32, "more": 1}'},
+        {"config": '{"patch_size": 32, "channels": [-1]}'},
+    ],
 )
 def test_settings_that_are_not_known_are_refused(tmp_path, metadata):
     path = tmp_path / "locator.safetensors"
@@ -127,13 +125,11 @@ def test_settings_that_are_not_known_are_refused(tmp_path, metadata):
 
 @pytest.fixture
 def checkpoint(tmp_path):
-    folder = make_checkpoint(tmp_path / "checkpoint")
-    locator.save(small(), folder / hub.LOCATOR)
-    return folder
+    return make_checkpoint(tmp_path / "checkpoint")
 
 
 def test_a_checkpoint_with_a_locator_scores_as_without_it(checkpoint, tmp_path):
-    bare = make_checkpoint(tmp_path / "bare")
+    bare = make_checkpoint(tmp_path / "bare", located=False)
     with_it, without = (Detector.from_pretrained(folder, device="cpu") for folder in (checkpoint, bare))
     one, other = with_it.detect(picture(3)), without.detect(picture(3))
     assert other.inconsistency is None and other.to_dict()["inconsistency"] is None
@@ -157,6 +153,7 @@ def test_what_the_evidence_says_of_it(checkpoint):
 def test_no_comparison_within_a_region_or_a_small_picture(checkpoint):
     detector = Detector.from_pretrained(checkpoint, device="cpu")
     assert detector.detect(picture(3), region=(0, 0, 96, 96)).inconsistency is None
+    assert detector.detect(picture(3), locate=False).inconsistency is None
     assert detector.detect(picture(3, 64, 128)).inconsistency is None
 
 
@@ -235,6 +232,7 @@ def test_training_finds_what_was_put_in_and_calibrates(data, tmp_path):
     dealt = split(scan(data), validation=["unseen"], calibration=["held"])
     before = models.load(folder)
     said: list[str] = []
+    (folder / hub.LOCATOR).unlink()
     path = locate.run(folder, before, dealt, ["as_is"], CONFIG, said.append)
     assert path == folder / hub.LOCATOR
     net = locator.load(path, 32)
@@ -254,8 +252,13 @@ def test_a_composite_is_turned_with_its_truth(data):
     for composite in made:
         turned = composite.turned(rng)
         assert (turned.rows, turned.cols) in {(composite.rows, composite.cols), (composite.cols, composite.rows)}
-        key = lambda c: sorted(zip(c.patches.double().mean((1, 2, 3)).tolist(), c.truth.nan_to_num(-1).tolist()))  # noqa: E731, B905
-        assert np.allclose(key(turned), key(composite))
+        assert np.allclose(brightness(turned), brightness(composite))
+
+
+def brightness(composite: locate.Composite) -> list[tuple[float, float]]:
+    """Mean of each patch, which no turn changes, with its truth; sorted."""
+    means = composite.patches.double().mean((1, 2, 3)).tolist()
+    return sorted(zip(means, composite.truth.nan_to_num(-1).tolist(), strict=True))
 
 
 def test_a_recipe_that_can_not_be_followed_says_why(data, tmp_path):

@@ -170,7 +170,8 @@ def test_the_fingerprint_changes_with_any_byte(copy):
     assert re.fullmatch("[0-9a-f]{64}", before) and before == hub.fingerprint(copy)
     (copy / "README.md").write_text("another card")
     assert hub.fingerprint(copy) == before, "the card changes no score"
-    for name in hub.FILES:
+    assert before != hub.score_fingerprint(copy)
+    for name in (*hub.FILES, hub.LOCATOR):
         data = (copy / name).read_bytes()
         for place in (0, len(data) // 2, len(data) - 1):
             (copy / name).write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,11 @@ from tiny import picture
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
+import localise  # noqa: E402
 import quality  # noqa: E402
 
 from mdmf_core import cli, mmd, pretrain  # noqa: E402
+from mdmf_core.dataset import Entry  # noqa: E402
 from mdmf_core.embed import Embedded  # noqa: E402
 
 RECIPE = {
@@ -28,6 +31,7 @@ RECIPE = {
     "embed": {"lives": ["as_is", "alike"]},
     "train": {"steps": 20, "check": 10, "pictures": 6, "patches": 4, "bank_pictures": 8, "hidden": 8, "signature": 4},
     "bank": {"size": 32, "lives": ["as_is"]},
+    "locate": {"composites": 40, "checks": 0, "steps": 10, "width": 4, "hidden": 4, "workers": 1},
     "split": {
         "test": ["camera4", "camera3", "gan5", "gan2"],
         "validation": ["camera2", "gan3"],
@@ -50,7 +54,7 @@ def fold(tmp_path_factory) -> quality.Fold:
     recipe = root / "benchmarks" / "configs" / "tiny.json"
     recipe.parent.mkdir(parents=True)
     recipe.write_text(json.dumps(RECIPE | {"data": str(root / "data"), "pretrain": RECIPE["pretrain"]}))
-    for command in ("pretrain", "embed", "train", "bank"):
+    for command in ("pretrain", "embed", "train", "bank", "locate"):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(pretrain, "SAVE_EVERY", 60)
             patch.setattr(sys, "argv", ["mdmf_core", command, str(recipe), str(root / "runs" / "tiny")])
@@ -149,6 +153,11 @@ def test_the_whole_command(fold, tmp_path, monkeypatch, capsys):
     assert found["robustness"]["resize:0.7"]["too_small"] == 0
     assert len(found["ablations"]["signature"]) == 6 and len(found["ablations"]["W"]) == 2
     assert set(found["main"]["as_is"]["false_positives"]["sources"]) == {"camera3", "camera4"}
+    tables = found["localisation"]["tables"]
+    assert set(tables) == {"tiny, as made", "tiny, recompressed"}
+    for table in tables.values():
+        assert all(low <= mean <= high for mean, low, high in table.values())
+        assert "AUROC within a composite: unlike the rest" in table and "AUROC over all patches: evidence" in table
 
 
 def test_another_detector_s_figures_come_back_in_order(fold, tmp_path):
@@ -158,3 +167,72 @@ def test_another_detector_s_figures_come_back_in_order(fold, tmp_path):
     entries = fold.dealt.test[:4]
     assert quality.sahu_scores(stand_in, entries, "as_is").tolist() == [e.path.stat().st_size for e in entries]
     assert len(quality.sahu_scores(stand_in, entries, "alike")) == 4
+
+
+def test_other_parts_stay_where_only_the_locator_is_another(fold, tmp_path, monkeypatch):
+    old = {"folds": ["tiny"], "fingerprints": ["0" * 64], "per_source": 4, "robustness": {}, "localisation": {}}
+    (tmp_path / "quality.json").write_text(json.dumps(old))
+    options = ["quality.py", "tiny", "--composites", "4", "--out", str(tmp_path), "--only", "localisation"]
+    monkeypatch.setattr(quality, "plot", lambda curves: quality.Figure())
+    monkeypatch.setattr(sys, "argv", options)
+    quality.main()
+    found = json.loads((tmp_path / "quality.json").read_text())
+    assert found.pop("localisation")["fingerprints"] == {"tiny": fold.detector.fingerprint}
+    assert found == {name: old[name] for name in found} and set(old) - {"localisation"} == set(found)
+
+
+def test_folds_of_an_earlier_run_stay_beside_new_ones():
+    earlier = {"fingerprints": {"a": "1", "b": "2"}, "count": 4, "tables": {"a, as made": {"x": 1}, "b, as made": {}}}
+    found = {"fingerprints": {"a": "3"}, "count": 4, "tables": {"a, as made": {"x": 2}}}
+    assert quality.with_others(earlier, found) == {
+        "fingerprints": {"a": "3", "b": "2"}, "count": 4, "tables": {"a, as made": {"x": 2}, "b, as made": {}}
+    }
+    assert quality.with_others(earlier | {"count": 5}, found) == found == quality.with_others({}, found)
+
+
+# Composites with a known answer
+
+
+class Knows:
+    """A detector whose evidence is what a function makes of the patches' mean brightness; 32-pixel patches."""
+
+    def __init__(self, detector, of) -> None:
+        self.detector, self.of = detector, of
+
+    def detect(self, pixels: np.ndarray):
+        found = self.detector.detect(pixels)
+        bright = np.array([pixels[y : y + h, x : x + w].mean() for x, y, w, h in found.boxes])
+        values = self.of(bright)
+        return replace(found, evidence=values / len(values), flagged=values > 0.3, inconsistency=None)
+
+
+@pytest.fixture
+def dark_and_bright(tmp_path) -> list[Entry]:
+    """Dark pictures for real ones, bright ones for generated ones."""
+    entries = []
+    for label, level in ((0, 40), (1, 210)):
+        for index in range(4):
+            path = tmp_path / f"{label}{index}.png"
+            Image.fromarray(np.full((256, 256, 3), level + index, np.uint8)).save(path)
+            entries.append(Entry(path, path.name, label, "ab"[label]))
+    return entries
+
+
+@pytest.mark.parametrize(("of", "expected"), [(lambda b: b / 255, 1.0), (lambda b: -b / 255, 0.0)])
+def test_a_map_that_knows_is_right_and_one_that_knows_the_contrary_wrong(fold, dark_and_bright, of, expected):
+    found = localise.figures([(Knows(fold.detector, of), dark_and_bright)], 12, True)
+    assert found["AUROC within a composite: evidence"][0] == expected
+    assert found["the strongest patch is altered: evidence"][0] == expected
+    assert found["recall of outlines: evidence"][0] == expected
+    assert found["untouched photographs with an outline: evidence"] == (0, 0, 0)
+    chance = found["the strongest patch is altered: by chance"][0]
+    assert 0 < chance < 1 and found["deletion, strongest less random: evidence"][0] > 0
+
+
+def test_pictures_too_small_for_composites_are_one_sentence(fold, tmp_path, monkeypatch):
+    monkeypatch.setattr(localise.composites, "altered", lambda boxes, mask: np.zeros(len(boxes)))
+    path = tmp_path / "small.png"
+    Image.fromarray(picture(0, 64, 64)).save(path)
+    entries = [Entry(path, "small.png", label, "a") for label in (0, 1)]
+    with pytest.raises(ValueError, match="Only 0 of 3 composites"):
+        localise.measure(fold.detector, entries, localise.KINDS[0], 3, False, np.random.default_rng(0))

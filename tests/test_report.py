@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import html as html_module
 import io
 import json
 import math
 import re
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import html5lib
@@ -17,7 +19,7 @@ from playwright.sync_api import sync_playwright
 from tiny import picture as scene
 
 from benchmarks.screenshot import CHROMIUM, FLAGS
-from mdmf_core import report
+from mdmf_core import heatmap, report
 from mdmf_core.images import read
 from mdmf_core.provenance import C2PA, Claim, Provenance
 from mdmf_core.reliability import Reliability
@@ -156,6 +158,16 @@ def test_the_json_has_the_figures_of_the_evidence_to_full_precision(parts):
     assert data["report"]["created"] == "2026-11-24T10:30:00+00:00"
     x, y, width, height = data["settings"]["area"]
     assert 0 <= x and 0 <= y and x + width <= evidence.width and y + height <= evidence.height
+
+
+def test_patches_unlike_the_rest_have_a_map_of_their_own(parts, page):
+    evidence = parts[1]
+    data = report.json_report(*parts)["inconsistency"]
+    assert data["values"] == evidence.inconsistency.values.tolist() and data["n_flagged"] == sum(data["flagged"])
+    assert "What is unlike the rest of the picture" in page and heatmap.UNLIKE in html_module.unescape(page)
+    without = (parts[0], replace(evidence, inconsistency=None), *parts[2:])
+    assert report.json_report(*without)["inconsistency"] is None
+    assert "What is unlike the rest of the picture" not in report.html_report(*without)
 
 
 def test_a_threshold_out_of_reach_is_null(parts):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mdmf_core import backbones, hub, model, reference
+from mdmf_core import backbones, hub, locator, model, reference
 from mdmf_core import mmd as maths
 from mdmf_core.patches import Geometry, cut
 from mdmf_core.pfs import PFS
@@ -21,8 +21,21 @@ def picture(seed: int, height: int = 96, width: int = 128) -> np.ndarray:
     return np.clip(smooth + rng.normal(0, 6, smooth.shape), 0, 255).astype(np.uint8)
 
 
-def make_checkpoint(folder: Path, statistic: str = "relative", deep: bool = False, images: int = 24) -> Path:
-    """Write config, model, reference and card of a detector with 32-pixel patches."""
+def make_locator(seed: int = 0) -> locator.Locator:
+    """A locator of random weights for 32-pixel patches; its null is what patches of some pictures reach."""
+    torch.manual_seed(seed)
+    net = locator.Locator(32, (4, 8), width=5, hidden=6).eval().requires_grad_(False)
+    net.norm.running_mean.normal_()
+    net.norm.running_var.uniform_(0.5, 2)
+    found = [net.values(cut(picture(seed), Geometry(32, 24))[0], 3, 4) for seed in range(60, 90)]
+    net.null.copy_(torch.quantile(torch.cat(found), torch.linspace(0, 1, locator.NULLS)))
+    return net
+
+
+def make_checkpoint(
+    folder: Path, statistic: str = "relative", deep: bool = False, images: int = 24, located: bool = True
+) -> Path:
+    """Write config, model, reference, locator and card of a detector with 32-pixel patches."""
     torch.manual_seed(0)
     encoder = backbones.build("compact", channels=[4, 8])
     pfs = PFS(encoder.dim, hidden=8, signature=4, deep=deep).eval()
@@ -44,5 +57,7 @@ def make_checkpoint(folder: Path, statistic: str = "relative", deep: bool = Fals
     folder.mkdir(parents=True, exist_ok=True)
     model.save(made, folder)
     reference.save(reference.Reference(real, generated, nulls, patch_nulls, {}), folder / "reference.safetensors")
+    if located:
+        locator.save(make_locator(), folder / hub.LOCATOR)
     (folder / "README.md").write_text(f"# tiny\n\nRandom weights, for tests. Fingerprint {hub.fingerprint(folder)}.\n")
     return folder
