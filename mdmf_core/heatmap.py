@@ -52,8 +52,8 @@ VERDICTS = {
     "no_evidence": "No evidence of generation",
 }
 UNLIKE = (
-    "How unlike the rest of this picture a patch is in what its making left behind. It points at parts that come from "
-    "another picture, generated or not. It is no part of the score and says nothing about the picture as a whole: "
+    "The picture's patches are compared with each other, in what their making left behind. Parts that come from "
+    "another picture stand out, generated or not. This is no part of the score and says nothing about the picture as a whole: "
     "where all of it was generated, no part stands out, and a sharp subject before a blurred background can."
 )
 _COLOURS = colormaps["plasma"]
@@ -472,7 +472,10 @@ def explain_unlike(evidence: Evidence) -> list[str]:
     if not odd:
         return []
     are = "patch is unlike" if odd == 1 else "patches are unlike"
-    return [f"Apart from the score, {odd:,} {are} the rest of the picture, as a part from another picture would be."]
+    return [
+        f"Apart from the score, {odd:,} {are} the rest of the picture, as a part from another picture would be; a "
+        "sharp subject before a blurred background can be, too."
+    ]
 
 
 def score_line(evidence: Evidence) -> str:

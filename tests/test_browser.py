@@ -144,6 +144,7 @@ def test_opacity_and_colours_redraw_the_map_alone(page, evidence):
         ("Witness value", "Witness function"),
         ("p-value", "p-value of each patch"),
         ("Distance to real pictures", layer(evidence, "share", "mmd").title),
+        ("Unlike the rest of the picture", "How unlike the rest of the picture"),
         ("Share of the score", "Evidence of each patch"),
     ):
         page.locator("#colour label", has_text=name).click()

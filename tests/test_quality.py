@@ -229,10 +229,10 @@ def test_a_map_that_knows_is_right_and_one_that_knows_the_contrary_wrong(fold, d
     assert 0 < chance < 1 and found["deletion, strongest less random: evidence"][0] > 0
 
 
-def test_pictures_too_small_for_composites_are_one_sentence(fold, tmp_path, monkeypatch):
+def test_composites_that_can_not_be_had_are_one_sentence(fold, tmp_path, monkeypatch):
     monkeypatch.setattr(localise.composites, "altered", lambda boxes, mask: np.zeros(len(boxes)))
-    path = tmp_path / "small.png"
-    Image.fromarray(picture(0, 64, 64)).save(path)
-    entries = [Entry(path, "small.png", label, "a") for label in (0, 1)]
+    path = tmp_path / "even.png"
+    Image.fromarray(picture(0, 128, 128)).save(path)
+    entries = [Entry(path, "even.png", label, "a") for label in (0, 1)]
     with pytest.raises(ValueError, match="Only 0 of 3 composites"):
         localise.measure(fold.detector, entries, localise.KINDS[0], 3, False, np.random.default_rng(0))
