@@ -53,8 +53,8 @@ VERDICTS = {
 }
 UNLIKE = (
     "The picture's patches are compared with each other, in what their making left behind. Parts that come from "
-    "another picture stand out, generated or not. This is no part of the score and says nothing about the picture as a whole: "
-    "where all of it was generated, no part stands out, and a sharp subject before a blurred background can."
+    "another picture stand out, generated or not. This is no part of the score and says nothing about the picture as a "
+    "whole: where all of it was generated, no part stands out, and a sharp subject before a blurred background can."
 )
 _COLOURS = colormaps["plasma"]
 _DARKEST = 0.3
