@@ -72,10 +72,16 @@ class Locator(nn.Module):
 
     @torch.inference_mode()
     def values(self, patches: Tensor, rows: int, cols: int) -> Tensor | None:
-        """`forward` of patches (N, 3, W, W) uint8, on the CPU; None below `FEWEST` rows or columns."""
+        """`forward` of patches (N, 3, W, W) uint8, float32 on the CPU; None below `FEWEST` rows or columns."""
         if min(rows, cols) < FEWEST:
             return None
-        return self(self.encoder.embed(patches), rows, cols)
+        return self(self.encoder.embed(patches).to(self.project.weight.dtype), rows, cols).float()
+
+    def comparing_in_double(self) -> Locator:
+        """Itself, with all but the encoder in float64: the same values then from any number of threads."""
+        for part in (self.norm, self.project, self.enter, self.neighbours, self.leave):
+            part.double()
+        return self
 
 
 def save(locator: Locator, path: str | Path) -> Path:
@@ -106,4 +112,4 @@ def load(path: str | Path, patch_size: int) -> Locator:
             f"{Path(path).name} is for patches of {locator.config['patch_size']} pixels, not of {patch_size}"
         )
     load_strictly(locator, path)
-    return locator.eval().requires_grad_(False)
+    return locator.comparing_in_double().eval().requires_grad_(False)

@@ -18,6 +18,7 @@ from mdmf_core import model as models
 from mdmf_core.dataset import scan, split
 from mdmf_core.detector import CheckpointError, Detector
 from mdmf_core.locator import Locator
+from mdmf_core.patches import Geometry, cut
 
 
 def naive(net: Locator, embeddings: np.ndarray, rows: int, cols: int) -> np.ndarray:
@@ -78,8 +79,9 @@ def test_it_is_saved_whole_and_loaded_strictly(tmp_path):
     net, path = small(), tmp_path / "locator.safetensors"
     locator.save(net, path)
     again = locator.load(path, 32)
-    embeddings = torch.randn(9, 16)
-    assert torch.equal(again(embeddings, 3, 3), net(embeddings, 3, 3)) and torch.equal(again.null, net.null)
+    patches = cut(picture(2), Geometry(32, 24))[0]
+    assert torch.equal(again.null, net.null)
+    assert torch.equal(again.values(patches, 3, 4), net.comparing_in_double().values(patches, 3, 4))
     with pytest.raises(ValueError, match="patches of 32 pixels, not of 64"):
         locator.load(path, 64)
 
@@ -247,7 +249,7 @@ def test_training_finds_what_was_put_in_and_calibrates(data, tmp_path):
 
 def test_a_composite_is_turned_with_its_truth(data):
     dealt = split(scan(data))
-    made = locate.make_all(dealt.train, 6, models.Geometry(32, 24), locate.DEFAULTS | CONFIG, 0)
+    made = locate.make_all(dealt.train, 6, Geometry(32, 24), locate.DEFAULTS | CONFIG, 0)
     rng = np.random.default_rng(0)
     for composite in made:
         turned = composite.turned(rng)
@@ -267,7 +269,7 @@ def test_a_recipe_that_can_not_be_followed_says_why(data, tmp_path):
     with pytest.raises(ValueError, match="unknown keys: more"):
         locate.train(made, dealt, ["as_is"], {"more": 1})
     resized = models.Model(
-        made.name, made.source, made.backbone, models.Geometry(32, 24, resize=128), made.pfs, made.statistic
+        made.name, made.source, made.backbone, Geometry(32, 24, resize=128), made.pfs, made.statistic
     )
     with pytest.raises(ValueError, match="native resolution only"):
         locate.train(resized, dealt, ["as_is"], CONFIG)
