@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,12 +11,11 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from sklearn.metrics import roc_auc_score
-from tiny import make_checkpoint, picture
-from tiny import make_locator as small
+from tiny import make_checkpoint, make_locator, picture
 
 from mdmf_core import composites, hub, locate, locator, reference
 from mdmf_core import model as models
-from mdmf_core.dataset import scan, split
+from mdmf_core.dataset import DatasetError, scan, split
 from mdmf_core.detector import CheckpointError, Detector
 from mdmf_core.locator import Locator
 from mdmf_core.patches import Geometry, cut
@@ -50,19 +50,19 @@ def naive(net: Locator, embeddings: np.ndarray, rows: int, cols: int) -> np.ndar
 
 @pytest.mark.parametrize("shape", [(3, 4), (5, 3)])
 def test_the_network_computes_its_definition(shape):
-    net, embeddings = small(), torch.randn(shape[0] * shape[1], 16, generator=torch.Generator().manual_seed(1))
+    net, embeddings = make_locator(), torch.randn(shape[0] * shape[1], 16, generator=torch.Generator().manual_seed(1))
     found = net(embeddings, *shape)
     np.testing.assert_allclose(found.numpy(), naive(net, embeddings.numpy(), *shape), atol=1e-4)
 
 
 def test_a_uniform_picture_has_no_odd_patch_and_no_border():
-    net = small()
+    net = make_locator()
     values = net(torch.randn(1, 16).expand(20, 16), 4, 5)
     assert values.max() - values.min() < 1e-5
 
 
 def test_turning_the_grid_with_its_kernel_turns_the_values():
-    net, embeddings = small(), torch.randn(12, 16)
+    net, embeddings = make_locator(), torch.randn(12, 16)
     values = net(embeddings, 3, 4).reshape(3, 4)
     net.neighbours.weight.copy_(net.neighbours.weight.flip(3))
     mirrored = net(embeddings.reshape(3, 4, 16).flip(1).reshape(12, 16), 3, 4).reshape(3, 4)
@@ -71,12 +71,12 @@ def test_turning_the_grid_with_its_kernel_turns_the_values():
 
 def test_too_few_patches_have_no_rest_to_compare_with():
     patches = torch.zeros(8, 3, 32, 32, dtype=torch.uint8)
-    assert small().values(patches, 2, 4) is None
-    assert small().values(torch.cat([patches, patches[:1]]), 3, 3).shape == (9,)
+    assert make_locator().values(patches, 2, 4) is None
+    assert make_locator().values(torch.cat([patches, patches[:1]]), 3, 3).shape == (9,)
 
 
 def test_it_is_saved_whole_and_loaded_strictly(tmp_path):
-    net, path = small(), tmp_path / "locator.safetensors"
+    net, path = make_locator(), tmp_path / "locator.safetensors"
     locator.save(net, path)
     again = locator.load(path, 32)
     patches = cut(picture(2), Geometry(32, 24))[0]
@@ -97,10 +97,10 @@ def test_it_is_saved_whole_and_loaded_strictly(tmp_path):
 )
 def test_a_file_that_does_not_fit_is_refused_by_name(tmp_path, change, said):
     path = tmp_path / "locator.safetensors"
-    locator.save(small(), path)
+    locator.save(make_locator(), path)
     tensors = load_file(path)
     change(tensors)
-    save_file(tensors, path, metadata={"config": json.dumps(small().config)})
+    save_file(tensors, path, metadata={"config": json.dumps(make_locator().config)})
     with pytest.raises(ValueError, match=said):
         locator.load(path, 32)
 
@@ -117,7 +117,7 @@ def test_a_file_that_does_not_fit_is_refused_by_name(tmp_path, change, said):
 )
 def test_settings_that_are_not_known_are_refused(tmp_path, metadata):
     path = tmp_path / "locator.safetensors"
-    save_file(small().state_dict(), path, metadata=metadata)
+    save_file(make_locator().state_dict(), path, metadata=metadata)
     with pytest.raises(ValueError, match="can't be read or has settings"):
         locator.load(path, 32)
 
@@ -268,6 +268,11 @@ def test_a_recipe_that_can_not_be_followed_says_why(data, tmp_path):
     dealt = split(scan(data), calibration=["held"])
     with pytest.raises(ValueError, match="unknown keys: more"):
         locate.train(made, dealt, ["as_is"], {"more": 1})
+    small = [replace(entry, path=tmp_path / "none.png") for entry in dealt.train]
+    with pytest.raises(DatasetError, match="No composite could be made"):
+        locate.train(made, replace(dealt, train=small), ["as_is"], CONFIG)
+    with pytest.raises(DatasetError, match="has 3 x 3 patches"):
+        locate.null(make_locator(), [], made.geometry, ["as_is"], print)
     resized = models.Model(
         made.name, made.source, made.backbone, Geometry(32, 24, resize=128), made.pfs, made.statistic
     )

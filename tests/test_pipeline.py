@@ -150,3 +150,10 @@ def test_embeddings_of_another_encoder_are_refused(checkpoint: Path, data: Path,
     save_file(tensors, other / "model.safetensors")
     assert run("bank", recipe, tmp_path / "run", "--checkpoint", other) == 1
     assert "another encoder" in capsys.readouterr().err
+
+
+def test_locate_wants_a_checkpoint_first(data: Path, tmp_path: Path, capsys) -> None:
+    recipe = tmp_path / "recipe.json"
+    recipe.write_text(json.dumps({"data": str(data)}))
+    assert run("locate", recipe, tmp_path / "run") == 1
+    assert "run `train` first" in capsys.readouterr().err
