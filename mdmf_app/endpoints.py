@@ -48,7 +48,9 @@ def add(context: Context, mcp: bool = False) -> None:
 
         The decision is "generated", "inconclusive" or "no_evidence"; the last does not mean that the picture is real.
         The p-value is the share of real calibration pictures that score at least as high. The patches' evidence
-        values add up to the score; flagged patches stand out. For an answer in words use describe.
+        values add up to the score; flagged patches stand out. Patches that `inconsistency` flags are unlike the rest of
+        the picture, as a part from another picture would be, real or generated; the score does not count them. For an
+        answer in words use describe.
 
         Args:
             file: The picture (MCP: a data: URI): JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC, from 128 pixels a side.
@@ -207,6 +209,10 @@ def in_words(evidence: Evidence) -> str:
         + (", stands out" if patch["flagged"] else "")
         for patch in heatmap.top_patches(evidence, TOP)
     ]
+    odd = [] if evidence.inconsistency is None else evidence.boxes[evidence.inconsistency.flagged].tolist()
+    if odd:
+        lines.append("Patches unlike the rest of the picture (x, y, width, height):")
+        lines += [f"- {', '.join(map(str, box))}" for box in odd]
     lines += [*evidence.notes, *report.LIMITATIONS[:3]]
     lines.append(f"Model {evidence.model}, revision {evidence.revision}, fingerprint {evidence.fingerprint[:16]}.")
     return "\n".join(lines)

@@ -211,6 +211,7 @@ def about_model(detector: Detector) -> str:
         "Statistic that decides": STATISTICS[model.statistic],
         "Patches": f"{geometry.patch_size} x {geometry.patch_size} pixels, at most {geometry.max_patches}{resized}",
         "Smallest picture": f"{geometry.min_side} pixels a side",
+        "Map of patches unlike the rest": "yes" if detector.locator else "no, this model was not trained for it",
         **figures(detector.reference.facts),
     }
     return f'<div class="panel">{style.pairs(rows)}</div>'

@@ -268,6 +268,9 @@ def test_what_a_model_is_made_of_is_told(detector):
     assert model.figures(facts) == {"Real pictures in the reference": "1,003: some source 3, other 1,000"}
     about = model.about_model(detector)
     assert detector.fingerprint in about and "CPU" in about and "32 x 32 pixels" in about
+    kept, detector.locator = detector.locator, None
+    assert "was not trained for it" in model.about_model(detector) and "was not trained" not in about
+    detector.locator = kept
 
 
 def test_the_model_is_used_by_one_at_a_time(context):

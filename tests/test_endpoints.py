@@ -9,6 +9,7 @@ import csv
 import importlib.util
 import logging
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -96,6 +97,17 @@ def test_describe_says_the_result_in_words(client, detector, photo):
         *report.LIMITATIONS[:3],
     ):
         assert needed in text
+
+
+def test_describe_names_the_places_that_are_unlike_the_rest(detector, photo):
+    evidence = detector.detect(photo)
+    odd = replace(evidence.inconsistency, flagged=np.arange(evidence.n_patches) == 5)
+    x, y, w, h = evidence.boxes[5].tolist()
+    needed = f"Patches unlike the rest of the picture (x, y, width, height):\n- {x}, {y}, {w}, {h}\n"
+    assert needed in endpoints.in_words(replace(evidence, inconsistency=odd))
+    none = replace(evidence.inconsistency, flagged=np.zeros(evidence.n_patches, bool))
+    for other in (None, none):
+        assert "unlike the rest" not in endpoints.in_words(replace(evidence, inconsistency=other))
 
 
 def test_batch_gives_rows_and_a_table(client, detector, files):
