@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from sklearn.metrics import roc_auc_score
 
-from mdmf_core import hub
+from mdmf_core import composites, hub
 from mdmf_core.detector import CheckpointError, Detector
 from mdmf_core.images import read
 
@@ -39,6 +40,20 @@ def test_every_example_gives_evidence_that_adds_up(bundled: Detector, example: d
     assert first.to_dict() == second.to_dict()
     assert np.isfinite(first.evidence).all() and 0 < first.p_value <= 1
     assert first.n_calibration >= 200
+
+
+def test_the_composites_among_the_examples_are_seen_to_be_put_together(bundled: Detector) -> None:
+    """Both of them; the evidence, which does not compare patches with each other, ranks them worse."""
+    found = []
+    for name in ("astronaut_composite.png", "china_composite.jpg"):
+        evidence = bundled.detect(ROOT / "examples" / name)
+        with Image.open(ROOT / "examples" / f"{Path(name).stem}_mask.png") as mask:
+            truth = composites.altered(evidence.boxes, np.asarray(mask.convert("L"), np.float32) / 255)
+        known = ~np.isnan(truth)
+        maps = (evidence.inconsistency.values, evidence.evidence)
+        found.append([roc_auc_score(truth[known], values[known]) for values in maps])
+    unlike, alone = np.mean(found, axis=0)
+    assert unlike > 0.75 and unlike > alone
 
 
 def test_jpeg_and_png_of_one_picture_differ_only_by_their_bytes(bundled: Detector, tmp_path: Path) -> None:
