@@ -10,7 +10,7 @@ when at least half of it is, as untouched when nothing is; the rest are left out
 composites: the evidence (what the score is made of) and, where the checkpoint has a locator, how unlike the rest of
 the picture a patch is. Printed for each: AUROC, as the mean within a composite and over all patches; how often the
 strongest patch is an altered one, beside the share of altered patches, which is chance; precision and recall of
-outlined patches; how many untouched photographs of the same sources have an outline. Of the evidence: how much further
+outlined patches; how many untouched pictures of the same sources have an outline. Of the evidence: how much further
 the score falls when the strongest patches are dropped than when random ones are, averaged over shares of 5% to 50%
 (under the relative statistic, which is linear in patches, that can only be positive). Intervals: 95% bootstrap over
 pictures.
@@ -43,6 +43,7 @@ DRAWS = 1000
 KINDS = ("a generated part", "a part of another photograph", "another part of the same photograph")
 EVIDENCE, UNLIKE, PLACE = "evidence", "unlike the rest", "the place alone"
 WITHIN = "AUROC within a composite"
+UNTOUCHED = ("untouched photographs", "untouched generated pictures")
 TRIES = 6  # composites made for each one wanted; regions that no patch lies in are many in small pictures
 Row = dict[str, Any]
 Figure = tuple[float, float, float]
@@ -139,18 +140,18 @@ def judged(evidence: Evidence, truth: np.ndarray, rng: np.random.Generator) -> R
 
 
 def untouched(
-    detector: Detector, entries: list[Entry], count: int, recompressed: bool, rng: np.random.Generator
+    detector: Detector, entries: list[Entry], label: int, count: int, recompressed: bool, rng: np.random.Generator
 ) -> list[Row]:
-    """What is outlined in `count` photographs that nothing was pasted into."""
-    reals = [entry for entry in entries if entry.label == 0]
+    """What is outlined in at most `count` pictures of a class that nothing was pasted into."""
+    own = [entry for entry in entries if entry.label == label]
     rows = []
-    for index in tqdm(rng.permutation(len(reals))[:count], desc="untouched"):
-        pixels = read(reals[index].path).pixels
+    for index in tqdm(rng.permutation(len(own))[:count], desc=UNTOUCHED[label]):
+        pixels = read(own[index].path).pixels
         evidence = detector.detect(degrade.alike(pixels, rng) if recompressed else pixels)
         row: Row = {}
         for name, (_, flagged) in maps(evidence).items():
-            row["untouched photographs with an outline", name] = float(flagged.any())
-            row["patches outlined in them", name] = float(flagged.mean())
+            row[f"{UNTOUCHED[label]} with an outline", name] = float(flagged.any())
+            row[f"patches outlined in {UNTOUCHED[label]}", name] = float(flagged.mean())
         rows.append(row)
     return rows
 
@@ -179,7 +180,7 @@ def figures(
 
     Args:
         detectors: each with the pictures that it never saw; their rows are put together.
-        count: composites of each kind, and untouched photographs, for each detector.
+        count: composites of each kind, and untouched pictures of each class, for each detector.
         recompressed: the condition.
         seed: of all choices.
     """
@@ -201,7 +202,8 @@ def figures(
             for (what, name), figure in means(rows(measure, kind), rng).items()
             if what == WITHIN and name != PLACE
         }
-    made |= means(rows(untouched), rng)
+    for label in (0, 1):
+        made |= means(rows(untouched, label), rng)
     order = list(dict.fromkeys(what for what, _ in made))
     together = sorted(made.items(), key=lambda item: order.index(item[0][0]))
     return {f"{what}: {name}": figure for (what, name), figure in together}

@@ -54,7 +54,8 @@ VERDICTS = {
 UNLIKE = (
     "The picture's patches are compared with each other, in what their making left behind. Parts that come from "
     "another picture stand out, generated or not. This is no part of the score and says nothing about the picture as a "
-    "whole: where all of it was generated, no part stands out, and a sharp subject before a blurred background can."
+    "whole: where nothing was put in, a sharp subject before a blurred background or parts of a wholly generated "
+    "picture can stand out, too."
 )
 _COLOURS = colormaps["plasma"]
 _DARKEST = 0.3
@@ -203,7 +204,7 @@ def overlay(
             cell[:] = np.rint(cell + opacity * strength * (np.array(colour) - cell))
     hatched = corners[:0] if doubtful is None else corners[np.asarray(doubtful, bool)]
     _hatch(canvas, hatched)
-    if value == "unlike" and evidence.inconsistency is not None:
+    if value == "unlike":
         _outline(canvas, corners[evidence.inconsistency.flagged])
     elif statistic == "deciding" or evidence.statistic == statistic:
         _outline(canvas, corners[evidence.flagged])
@@ -473,8 +474,8 @@ def explain_unlike(evidence: Evidence) -> list[str]:
         return []
     are = "patch is unlike" if odd == 1 else "patches are unlike"
     return [
-        f"Apart from the score, {odd:,} {are} the rest of the picture, as a part from another picture would be; a "
-        "sharp subject before a blurred background can be, too."
+        f"Apart from the score, {odd:,} {are} the rest of the picture. A part from another picture would be; a sharp "
+        "subject before a blurred background or parts of a wholly generated picture can be, too."
     ]
 
 

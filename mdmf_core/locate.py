@@ -30,6 +30,7 @@ from mdmf_core.images import ImageError, read
 from mdmf_core.locator import Locator
 from mdmf_core.model import Model
 from mdmf_core.patches import Geometry, cut
+from mdmf_core.pretrain import follow
 
 DEFAULTS = {
     "composites": 16_000,
@@ -105,6 +106,8 @@ def make(job: tuple[Entry, Entry, tuple[int, ...], Geometry]) -> tuple[np.ndarra
         pasted = degrade.history(pasted, rng, part.format not in ("JPEG", "MPO"), geometry.min_side)
     pixels, mask = composites.paste(base.pixels, pasted, rng, (size, 7 * size // 2), BORDERS, ellipses=0.35)
     pixels, mask = aged(pixels, mask, rng, geometry.min_side)
+    if min(mask.shape) < locator.FEWEST * size:
+        return None
     patches, grid = cut(pixels, geometry)
     truth = composites.altered(grid.boxes, mask)
     if not {0.0, 1.0} <= set(truth.tolist()) or min(grid.rows, grid.cols) < locator.FEWEST:
@@ -188,10 +191,7 @@ def fit(net: Locator, made: list[Composite], checks: list[Composite], config: di
         found.backward()
         nn.utils.clip_grad_norm_(net.parameters(), 2.0)
         optimizer.step()
-        with torch.no_grad():
-            keep = min(config["average"], (step + 1) / (step + 10))
-            for slow, fast in zip(average.parameters(), net.parameters(), strict=True):
-                slow.lerp_(fast, 1 - keep)
+        follow(average, net, min(config["average"], (step + 1) / (step + 10)))
         losses.append(found.item())
         if (step + 1) % EVERY == 0 or step + 1 == config["steps"]:
             say(f"step {step + 1}: loss {np.mean(losses[-EVERY:]):.4f}")

@@ -8,7 +8,7 @@ checkpoint's and went on learning on composites (`locate.py`): the score keeps t
 standardised, projected and compared with the median over the picture; a convolution over the grid of patches lets
 neighbours confirm each other. At the border it repeats what lies there: zeros would tell it where the border is.
 
-`locator.safetensors`, the optional fourth file of a checkpoint, holds it all: its weights, the settings in the
+`locator.safetensors`, a file that a checkpoint may have or not, holds it all: its weights, the settings in the
 file's metadata, and as `null` what patches of untouched real calibration pictures reach.
 """
 
@@ -105,7 +105,7 @@ def load(path: str | Path, patch_size: int) -> Locator:
         with safe_open(path, framework="pt") as file:
             config = json.loads((file.metadata() or {}).get("config", ""))
         locator = Locator(**config)
-    except (SafetensorError, OSError, ValueError, TypeError, RuntimeError, RecursionError) as error:
+    except (SafetensorError, OSError, ValueError, TypeError, LookupError, RuntimeError) as error:
         raise ValueError(f"{Path(path).name} can't be read or has settings that this version doesn't know") from error
     if locator.config["patch_size"] != patch_size:
         raise ValueError(

@@ -149,7 +149,8 @@ def _restore(tensors: dict, learner: Learner, average: Learner, optimizer: torch
 
 
 @torch.no_grad()
-def _follow(average: Learner, learner: Learner, keep: float) -> None:
+def follow(average: nn.Module, learner: nn.Module, keep: float) -> None:
+    """Move the running average of weights and statistics towards the learner's: `keep` of the old stays."""
     for slow, fast in zip(average.state_dict().values(), learner.state_dict().values(), strict=True):
         if slow.dtype.is_floating_point:
             slow.lerp_(fast, 1 - keep)
@@ -206,7 +207,7 @@ def pretrain(data: str | Path, dealt: dict, config: dict, out: Path) -> Path:
             sum(losses).backward()
             nn.utils.clip_grad_norm_(learner.parameters(), 2.0)
             optimizer.step()
-            _follow(average, learner, min(config["average"], (step + 1) / (step + 10)))
+            follow(average, learner, min(config["average"], (step + 1) / (step + 10)))
             sums, summed = sums + [loss.item() for loss in losses], summed + 1
             if (step + 1) % 100 == 0 or step + 1 == config["steps"]:
                 log.write("step {} cross-entropy {:.4f} pairwise {:.4f}\n".format(step + 1, *(sums / summed)))

@@ -113,6 +113,7 @@ def test_a_file_that_does_not_fit_is_refused_by_name(tmp_path, change, said):
         {"config": "[]"},
         {"config": '{"patch_size": 32, "more": 1}'},
         {"config": '{"patch_size": 32, "channels": [-1]}'},
+        {"config": '{"patch_size": 32, "channels": []}'},
     ],
 )
 def test_settings_that_are_not_known_are_refused(tmp_path, metadata):
@@ -254,13 +255,27 @@ def test_a_composite_is_turned_with_its_truth(data):
     for composite in made:
         turned = composite.turned(rng)
         assert (turned.rows, turned.cols) in {(composite.rows, composite.cols), (composite.cols, composite.rows)}
-        assert np.allclose(brightness(turned), brightness(composite))
+        before, after = together(composite), together(turned)
+        ways = [np.rot90(way, quarters) for way in (before, before[:, ::-1]) for quarters in range(4)]
+        assert any(way.shape == after.shape and np.array_equal(way, after) for way in ways)
 
 
-def brightness(composite: locate.Composite) -> list[tuple[float, float]]:
-    """Mean of each patch, which no turn changes, with its truth; sorted."""
-    means = composite.patches.double().mean((1, 2, 3)).tolist()
-    return sorted(zip(means, composite.truth.nan_to_num(-1).tolist(), strict=True))
+def together(composite: locate.Composite) -> np.ndarray:
+    """The patches as the picture that they make, with the truth of each pixel's patch as a fourth channel."""
+    rows, cols, size = composite.rows, composite.cols, composite.patches.shape[-1]
+    pixels = composite.patches.reshape(rows, cols, 3, size, size).permute(0, 3, 1, 4, 2).reshape(rows * size, -1, 3)
+    truth = composite.truth.nan_to_num(-1).reshape(rows, cols).numpy().repeat(size, 0).repeat(size, 1)
+    return np.concatenate([pixels.numpy().astype(float), truth[..., None]], axis=2)
+
+
+def test_pictures_that_are_cut_too_small_are_left_out(tmp_path):
+    """As large as two patches, so that a cut off the grid leaves less than that."""
+    root = tmp_path / "data"
+    for index in range(6):
+        path = root / ("real", "fake")[index % 2] / "a" / f"{index}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture(index, 64, 128)).save(path)
+    assert locate.make_all(scan(root), 30, Geometry(32, 24), locate.DEFAULTS | CONFIG, 0) == []
 
 
 def test_a_recipe_that_can_not_be_followed_says_why(data, tmp_path):

@@ -225,6 +225,7 @@ def test_a_map_that_knows_is_right_and_one_that_knows_the_contrary_wrong(fold, d
     assert found["the strongest patch is altered: evidence"][0] == expected
     assert found["recall of outlines: evidence"][0] == expected
     assert found["untouched photographs with an outline: evidence"] == (0, 0, 0)
+    assert found["untouched generated pictures with an outline: evidence"] == (expected, expected, expected)
     chance = found["the strongest patch is altered: by chance"][0]
     assert 0 < chance < 1 and found["deletion, strongest less random: evidence"][0] > 0
 
