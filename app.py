@@ -1,4 +1,4 @@
-"""The page: which patches of a picture say that it is generated, and the endpoints for programs. Issues 2 and 4.
+"""The page: which patches of a picture say that it is generated, and the endpoints for programs.
 
     python app.py
     python app.py --mcp        # also serves its endpoints as tools for assistants
@@ -13,18 +13,21 @@ import logging
 import sys
 from typing import Any
 
-from mdmf_app import guard
+from mdmf_app.server import start
 
-guard.prepare()
+start.prepare()
 
-from mdmf_app import space  # noqa: E402, I001 (first: `spaces` goes before all that may start CUDA)
+from mdmf_app.server import space  # noqa: E402, F401, I001 (first: `spaces` goes before all that may start CUDA)
 
 import gradio as gr  # noqa: E402
 
-from mdmf_app import compare, endpoints, many, model, one, style  # noqa: E402
+from mdmf_app import api, style  # noqa: E402
 from mdmf_app.context import ONE_HOUR, Context, first_detector  # noqa: E402
-from mdmf_core.detector import CheckpointError, Detector  # noqa: E402
-from mdmf_core.report import escape  # noqa: E402
+from mdmf_app.server import limits  # noqa: E402
+from mdmf_app.tabs import compare, many, model, one  # noqa: E402
+from mdmf_core.detector import Detector  # noqa: E402
+from mdmf_core.errors import CheckpointError  # noqa: E402
+from mdmf_core.texts import escape  # noqa: E402
 
 TITLE = "Is this picture generated, and where?"
 INTRO = (
@@ -36,9 +39,9 @@ TABS = {"One picture": one, "Many pictures": many, "Two pictures": compare, "Mod
 
 def build(detector: Detector, warning: str = "", mcp: bool = False) -> gr.Blocks:
     """The whole page around a loaded detector; with `mcp` its endpoints are described as tools, too."""
-    context, limits = Context(detector, warning), space.limits()
+    context, most = Context(detector, warning), limits.limits()
     with gr.Blocks(
-        title="MDMF: is this picture generated?", analytics_enabled=False, delete_cache=limits.delete_cache
+        title="MDMF: is this picture generated?", analytics_enabled=False, delete_cache=most.delete_cache
     ) as demo:
         gr.Markdown(f"# {TITLE}\n{INTRO}")
         if warning:
@@ -49,8 +52,8 @@ def build(detector: Detector, warning: str = "", mcp: bool = False) -> gr.Blocks
                 with gr.Tab(name):
                     module.tab(context, chosen)
         gr.HTML(footer(detector), padding=False)
-        endpoints.add(context, mcp)
-    demo.queue(max_size=limits.waiting, default_concurrency_limit=1, api_open=False)
+        api.add(context, mcp)
+    demo.queue(max_size=most.waiting, default_concurrency_limit=1, api_open=False)
     return demo
 
 
@@ -69,7 +72,7 @@ def launch(demo: gr.Blocks, **options: Any) -> tuple[Any, str, str]:
         css=style.CSS,
         js=style.PASTE,
         footer_links=["api", "settings"],
-        **guard.options(demo, space.limits()),
+        **start.options(demo, limits.limits()),
         **options,
     )
 
@@ -83,7 +86,7 @@ def main() -> int:
         return 1
     if warning:
         logging.warning(warning)
-    mcp = endpoints.mcp_server(sys.argv[1:])
+    mcp = api.mcp_server(sys.argv[1:])
     launch(build(detector, warning, mcp), mcp_server=mcp)
     return 0
 

@@ -15,14 +15,17 @@ from weakref import WeakKeyDictionary
 
 import gradio as gr
 
-from mdmf_app import space
-from mdmf_core import hub, isolated
-from mdmf_core.detector import INCONCLUSIVE, CheckpointError, Detector, Evidence
-from mdmf_core.images import ImageError, Picture
+from mdmf_app.server import limits, space
+from mdmf_core.checkpoint import hub
+from mdmf_core.detector import CheckpointError, Detector
+from mdmf_core.errors import ImageError
+from mdmf_core.evidence import INCONCLUSIVE, Evidence
+from mdmf_core.images import isolated
+from mdmf_core.images.reader import Picture
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 ALPHA = 0.05
-ONE_HOUR = space.ONE_HOUR
+ONE_HOUR = limits.ONE_HOUR
 MOST_MODELS = 3
 PLACES = 3  # at the model: one picture is judged while others are decoded, and a long batch or a bad file blocks nobody
 MODEL_QUEUE = {"concurrency_id": "model", "concurrency_limit": PLACES}

@@ -13,7 +13,7 @@ import gradio as gr
 from matplotlib.figure import Figure
 from PIL import Image
 
-from mdmf_core.report import escape
+from mdmf_core.texts import escape
 
 ICONS = {"generated": "▲", "inconclusive": "◆", "no_evidence": "○"}
 

@@ -66,8 +66,8 @@ def _read_recipe(path: Path) -> dict[str, Any]:
 
 def _encoder(recipe: dict[str, Any], run: Path) -> tuple[Any, dict, Any]:
     """The frozen backbone, on the GPU where there is one, its settings for the checkpoint, and the geometry."""
-    from mdmf_core import model
-    from mdmf_core.patches import Geometry
+    from mdmf_core.checkpoint import store
+    from mdmf_core.method.patches import Geometry
 
     settings = dict(recipe.get("backbone", {"name": "compact"}))
     if settings.get("name") == "compact":
@@ -75,10 +75,10 @@ def _encoder(recipe: dict[str, Any], run: Path) -> tuple[Any, dict, Any]:
         settings = {"name": "compact", **trained}
         if not trained:
             raise Stop("The compact encoder is not trained yet; run `pretrain` first.")
-        encoder = model.build_backbone({**settings, "weights": str(run / "encoder.safetensors")})
+        encoder = store.build_backbone({**settings, "weights": str(run / "encoder.safetensors")})
     else:
-        settings = model.pinned(settings)
-        encoder = model.build_backbone(settings)
+        settings = store.pinned(settings)
+        encoder = store.build_backbone(settings)
     geometry = Geometry(**recipe.get("geometry", {"patch_size": 64, "max_patches": 144}))
     return _on_device(encoder), settings, geometry
 
@@ -91,7 +91,7 @@ def _on_device(encoder: Any) -> Any:
 
 def _role_of(recipe: dict[str, Any]) -> dict[str, str]:
     """The role of each picture, by its key."""
-    from mdmf_core.dataset import scan, split
+    from mdmf_core.training.dataset import scan, split
 
     dealt = split(scan(recipe["data"]), **recipe.get("split", {}))
     return {e.key: role for role in ("train", "validation", "calibration", "test") for e in getattr(dealt, role)}
@@ -99,7 +99,7 @@ def _role_of(recipe: dict[str, Any]) -> dict[str, str]:
 
 def _roles(recipe: dict[str, Any], run: Path, encoder: Any) -> dict[str, list]:
     """Embedded pictures by role."""
-    from mdmf_core import embed
+    from mdmf_core.training import embed
 
     role_of = _role_of(recipe)
     roles: dict[str, list] = {"train": [], "validation": [], "calibration": [], "test": []}
@@ -112,7 +112,7 @@ def _roles(recipe: dict[str, Any], run: Path, encoder: Any) -> dict[str, list]:
 @app.command()
 def pretrain(recipe: Recipe, run: Run) -> None:
     """Train the compact encoder on labelled images; goes on where it was interrupted."""
-    from mdmf_core.pretrain import pretrain as step
+    from mdmf_core.training.encoder import pretrain as step
 
     loaded = _read_recipe(recipe)
     written = step(loaded["data"], loaded.get("split", {}), loaded.get("pretrain", {}), run)
@@ -122,8 +122,8 @@ def pretrain(recipe: Recipe, run: Run) -> None:
 @app.command()
 def embed(recipe: Recipe, run: Run, processes: Processes = 0, engine: Engine = "local") -> None:
     """Precompute the embeddings of all patches; goes on where it was interrupted."""
-    from mdmf_core import embed as step
-    from mdmf_core.dataset import scan, split
+    from mdmf_core.training import embed as step
+    from mdmf_core.training.dataset import scan, split
 
     loaded = _read_recipe(recipe)
     encoder, _, geometry = _encoder(loaded, run)
@@ -142,7 +142,7 @@ def embed(recipe: Recipe, run: Run, processes: Processes = 0, engine: Engine = "
 def train(recipe: Recipe, run: Run) -> None:
     """Train the Patch Forensic Signature on the stored embeddings."""
     from mdmf_core.files import write_whole
-    from mdmf_core.train import train as step
+    from mdmf_core.training.signature import train as step
 
     loaded = _read_recipe(recipe)
     encoder, settings, geometry = _encoder(loaded, run)
@@ -179,25 +179,26 @@ def bank(
     engine: Engine = "local",
 ) -> None:
     """Build reference bank and calibration; embeds the images first where RUN has no embeddings of this encoder."""
-    from mdmf_core import bank as step
-    from mdmf_core import embed as step1
-    from mdmf_core import model, reference
-    from mdmf_core.dataset import scan, split
+    from mdmf_core.checkpoint import store
+    from mdmf_core.method import bank as banks
+    from mdmf_core.training import bank as step
+    from mdmf_core.training import embed as first_step
+    from mdmf_core.training.dataset import scan, split
 
     loaded = _read_recipe(recipe)
     folder = checkpoint or run / "checkpoint"
     if not (folder / "config.json").is_file():
         raise Stop(f"There is no checkpoint in {folder}; run `train` first or name one with --checkpoint.")
-    found = model.load(folder)
+    found = store.load(folder)
     _on_device(found.backbone)
     if not (run / "embeddings" / "manifest.json").is_file():
         dealt = split(scan(loaded["data"]), **loaded.get("split", {}))
-        lives = tuple(loaded.get("embed", {}).get("lives", step1.AS_IS))
+        lives = tuple(loaded.get("embed", {}).get("lives", first_step.AS_IS))
         entries = dealt.train + dealt.calibration
-        step1.embed(entries, run / "embeddings", found.backbone, found.geometry, lives, 0, processes, engine)
+        first_step.embed(entries, run / "embeddings", found.backbone, found.geometry, lives, 0, processes, engine)
     section = loaded.get("bank", {})
     if stream or engine == "ray":
-        from mdmf_core.stream import build
+        from mdmf_core.training.stream import build
 
         made = build(run / "embeddings", _role_of(loaded), found, section, _say, processes, engine)
     else:
@@ -206,15 +207,16 @@ def bank(
     if section.get("details"):
         calibration = split(scan(loaded["data"]), **loaded.get("split", {})).calibration
         made = step.with_details(made, calibration, found, section, _say)
-    _say(f"Reference written to {reference.save(made, folder / 'reference.safetensors')}.")
+    _say(f"Reference written to {banks.save(made, folder / 'reference.safetensors')}.")
 
 
 @app.command()
 def locate(recipe: Recipe, run: Run) -> None:
     """Train the locator, which finds patches unlike the rest of their picture, on composites; calibrate it."""
-    from mdmf_core import bank, model
-    from mdmf_core.dataset import scan, split
-    from mdmf_core.locate import run as step
+    from mdmf_core.checkpoint import store
+    from mdmf_core.training import bank
+    from mdmf_core.training.dataset import scan, split
+    from mdmf_core.training.locator import run as step
 
     loaded = _read_recipe(recipe)
     folder = run / "checkpoint"
@@ -222,7 +224,7 @@ def locate(recipe: Recipe, run: Run) -> None:
         raise Stop(f"There is no checkpoint in {folder}; run `train` first.")
     dealt = split(scan(loaded["data"]), **loaded.get("split", {}))
     lives = bank.complete(loaded.get("bank", {}))["calibration_lives"]
-    written = step(folder, model.load(folder), dealt, lives, loaded.get("locate", {}), _say)
+    written = step(folder, store.load(folder), dealt, lives, loaded.get("locate", {}), _say)
     _say(f"Locator written to {written}.")
 
 
@@ -244,7 +246,7 @@ def evaluate(
 ) -> None:
     """Figures on unseen generators: AUROC, AP, FPR@95TPR, rates at alpha; CSV, JSON, Markdown, histograms."""
     from mdmf_core.detector import Detector
-    from mdmf_core.evaluate import evaluate as step
+    from mdmf_core.training.evaluate import evaluate as step
 
     sources = list(source or []) + (_read_recipe(recipe).get("split", {}).get("test", []) if recipe else [])
     if recipe and not sources:
@@ -257,7 +259,7 @@ def evaluate(
 
 def _paths(given: list[Path]) -> list[Path]:
     """The files named, and the pictures of the folders named, in order."""
-    from mdmf_core.images import is_image_name
+    from mdmf_core.images.kinds import is_image_name
 
     found: list[Path] = []
     for path in given:
@@ -280,8 +282,9 @@ def detect(
     """Score pictures. Exit status 1 if one of them could not be used."""
     from tqdm import tqdm
 
-    from mdmf_core import workers
-    from mdmf_core.detector import Detector, check_alpha
+    from mdmf_core.detector import Detector
+    from mdmf_core.evidence import check_alpha
+    from mdmf_core.run import workers
 
     check_alpha(alpha)
     detector = Detector.from_pretrained(model)
@@ -300,7 +303,8 @@ def detect(
 
 def _line(detector: Any, alpha: float, as_json: bool, heatmap: Path | None, path: Path) -> tuple[str, bool]:
     """What `detect` prints about one picture, and whether it could be used."""
-    from mdmf_core.images import ImageError, read
+    from mdmf_core.errors import ImageError
+    from mdmf_core.images.reader import read
 
     try:
         picture = read(path, detector.model.geometry.min_side)
@@ -318,7 +322,7 @@ def _failed(path: Path, error: Exception, as_json: bool) -> str:
 
 def _write_heatmap(folder: Path, path: Path, picture: Any, evidence: Any) -> None:
     from mdmf_core.files import write_whole
-    from mdmf_core.heatmap import overlay
+    from mdmf_core.show.maps import overlay
 
     name = f"{path.stem}-{evidence.sha256[:8]}.png"
     write_whole(folder / name, lambda temporary: overlay(picture.pixels, evidence).save(temporary, format="PNG"))
@@ -367,7 +371,7 @@ def import_(
     place is refused. The paper's released file was out of reach of the machines that this was written on: it has
     been tried with networks of the same kind only.
     """
-    from mdmf_core.research import import_file
+    from mdmf_core.training.research import import_file
 
     loaded = _read_recipe(recipe) if recipe else None
     extra = dict(_number(value) for value in values or [])
@@ -390,7 +394,7 @@ def push(
     private: Annotated[bool, typer.Option(help="Make it private.")] = False,
 ) -> None:
     """Publish a checkpoint on the Hugging Face Hub; its card must name license, library_name, tags and metrics."""
-    from mdmf_core.hub import push as step
+    from mdmf_core.checkpoint.hub import push as step
 
     _say(f"Published: {step(folder, repo, private)}")
 

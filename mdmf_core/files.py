@@ -15,14 +15,12 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
+from mdmf_core.errors import WriteError
+
 PREFIX, SUFFIX = ".mdmf-", ".part"
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
 STALE = 3600  # seconds after which a hidden folder belongs to a process that was killed
-
-
-class WriteError(OSError):
-    """A file can't be written; the message is one sentence."""
 
 
 def write_whole(path: str | Path, write: Callable[[Path], object]) -> Path:

@@ -1,11 +1,12 @@
-"""Text that strangers wrote, made safe to show: on one line, on a terminal, in a cell of a table. Issue 7.
+"""Text that strangers wrote, made safe to show: on one line, on a terminal, in a cell of a table.
 
-`report.escape` is for HTML. Characters that can't be printed are controls (also those that colour a terminal),
+Characters that can't be printed are controls (also those that colour a terminal),
 direction marks, zero-width ones, lone surrogates and what Unicode has not assigned.
 """
 
 from __future__ import annotations
 
+import html
 import unicodedata
 from typing import TypeVar
 
@@ -39,3 +40,8 @@ def cell(value: Cell) -> Cell | str:
 def _no_formula(text: str) -> str:
     shown = (letter for letter in unicodedata.normalize("NFKC", text) if letter.isprintable() and letter not in ' "')
     return f"'{text}" if next(shown, "") in FORMULA else text
+
+
+def escape(value: object) -> str:
+    """Text for HTML; what can't be printed becomes U+FFFD."""
+    return html.escape(printable(value))

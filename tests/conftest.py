@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 from tiny import make_checkpoint, picture
 
-from benchmarks import screenshot
-from mdmf_core import hub
+from benchmarks import served
+from mdmf_core.checkpoint import hub
 from mdmf_core.detector import Detector
 
 torch.set_num_threads(1)  # small tensors; two threads only wait for each other
@@ -54,16 +54,16 @@ def bundled() -> Detector:
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
     """`python app.py` with the bundled detector, running."""
-    with screenshot.serve(tmp_path_factory.mktemp("served")) as url:
+    with served.serve(tmp_path_factory.mktemp("served")) as url:
         yield url
 
 
 @pytest.fixture(scope="module")
 def chromium():
     """A headless browser."""
-    if not screenshot.CHROMIUM.exists():
-        pytest.fail(f"There is no {screenshot.CHROMIUM}; install it with: apt-get install chromium", pytrace=False)
-    with screenshot.browser() as started:
+    if not served.CHROMIUM.exists():
+        pytest.fail(f"There is no {served.CHROMIUM}; install it with: apt-get install chromium", pytrace=False)
+    with served.browser() as started:
         yield started
 
 

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from mdmf_core.backbones import dinov2
+from mdmf_core.method.backbones import dinov2
 
 WIDTH, DEPTH = 384, 12  # ViT-S
 

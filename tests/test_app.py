@@ -18,22 +18,25 @@ from PIL import Image, PngImagePlugin
 from tiny import make_checkpoint, picture
 
 import app
-from benchmarks.screenshot import free_port
+from benchmarks.served import free_port
 from mdmf_app import context as contexts
-from mdmf_app import evidence as shown
-from mdmf_app import one, style
+from mdmf_app import panels as shown
+from mdmf_app import style, views
 from mdmf_app.context import ALPHA, EXAMPLES, ONE_HOUR, PLACES, Context
-from mdmf_core import heatmap, hub, stability
+from mdmf_app.tabs.one import handlers, layout
+from mdmf_core.checkpoint import hub
 from mdmf_core.detector import CheckpointError, Detector
-from mdmf_core.images import read
-from mdmf_core.provenance import read_provenance
+from mdmf_core.images.origin import read_provenance
+from mdmf_core.images.reader import read
+from mdmf_core.show import charts, maps, stability
+from mdmf_core.show import words as wording
 
 BOX = (0, 0, 96, 72)
 
 
 @pytest.fixture
-def result(context, photo) -> shown.Result:
-    return one.analyse(context, str(photo), ALPHA, None, None)[0]
+def result(context, photo) -> views.Result:
+    return handlers.analyse(context, str(photo), ALPHA, None, None)[0]
 
 
 @pytest.fixture(scope="module")
@@ -41,11 +44,11 @@ def made(detector, tmp_path_factory):
     """Makes the result of any pixels (H, W, 3)."""
     folder = tmp_path_factory.mktemp("made")
 
-    def make(pixels: np.ndarray) -> shown.Result:
+    def make(pixels: np.ndarray) -> views.Result:
         seen = read(pixels, detector.model.geometry.min_side)
         path = folder / f"{seen.sha256}.png"
         Image.fromarray(pixels).save(path)
-        return shown.Result(str(path), shown.judge(seen, detector.detect(seen)), None, None)
+        return views.Result(str(path), views.judge(seen, detector.detect(seen)), None, None)
 
     return make
 
@@ -80,7 +83,7 @@ def test_the_endpoint_gives_overlay_and_contract_in_this_order(client, detector,
     with Image.open(overlay) as image:
         assert image.format == "PNG"
         drawn = np.asarray(image)
-    expected = heatmap.overlay(read(photo, 64).pixels, evidence)
+    expected = maps.overlay(read(photo, 64).pixels, evidence)
     assert np.array_equal(drawn, np.asarray(expected)), "the map arrives without loss"
 
 
@@ -140,20 +143,20 @@ def test_the_queue_is_bounded_the_model_has_few_places_in_it_and_nothing_is_kept
     assert len(model) >= 8 and {fn.concurrency_limit for fn in model} == {PLACES}
     states = [block for block in demo.blocks.values() if isinstance(block, gr.State)]
     assert states and {state.time_to_live for state in states} == {ONE_HOUR}
-    assert [state.value for state in states if not isinstance(state.value, one.Turn)] == [None] * (len(states) - 1)
+    assert [state.value for state in states if not isinstance(state.value, handlers.Turn)] == [None] * (len(states) - 1)
 
 
 def test_only_the_last_analysis_of_a_session_counts(context, photo, monkeypatch):
-    turn = one.Turn()
-    assert one.analyse(context, str(photo), ALPHA, None, None, turn)[0] is not None
+    turn = handlers.Turn()
+    assert handlers.analyse(context, str(photo), ALPHA, None, None, turn)[0] is not None
 
     def overtaken(*given):
-        one.analyse(context, None, ALPHA, None, None, turn)
+        handlers.analyse(context, None, ALPHA, None, None, turn)
         return read_now(*given)
 
     read_now = contexts.isolated.read
     monkeypatch.setattr(contexts.isolated, "read", overtaken)
-    assert one.analyse(context, str(photo), ALPHA, None, None, turn) == (gr.skip(),) * 4
+    assert handlers.analyse(context, str(photo), ALPHA, None, None, turn) == (gr.skip(),) * 4
 
 
 # Loading
@@ -222,9 +225,9 @@ def test_errors_carry_no_trace(detector, bad):
 def test_the_card_says_what_was_found_and_escapes_names(context, detector, tmp_path):
     path = tmp_path / "<img src=x onerror=alert(1)>.png"
     Image.fromarray(picture(5)).save(path)
-    result, card, panels, mask = one.analyse(context, str(path), 0.05, None, None)
+    result, card, panels, mask = handlers.analyse(context, str(path), 0.05, None, None)
     evidence = detector.detect(path)
-    assert heatmap.VERDICTS[evidence.decision] in card and f"{evidence.p_value:.3g}" in card
+    assert wording.VERDICTS[evidence.decision] in card and f"{evidence.p_value:.3g}" in card
     assert "1 real picture in 20" in card and "What this can't tell" in card
     assert "<img" not in card and "&lt;img" in card
     assert panels["visible"] and not mask["visible"] and result.whole.evidence.sha256 == evidence.sha256
@@ -232,33 +235,33 @@ def test_the_card_says_what_was_found_and_escapes_names(context, detector, tmp_p
 
 @pytest.mark.parametrize("p_value", [1 / 25, 0.15, 1.0])
 def test_no_card_promises_certainty(result, p_value):
-    evidence = shown.at_rate(replace(result.whole.evidence, p_value=p_value), 0.05)
+    evidence = views.at_rate(replace(result.whole.evidence, p_value=p_value), 0.05)
     card = shown.card(evidence, None)
     assert "100%" not in card and " 0%" not in card and "is real" not in card
-    assert card.count("<h2>") == 1 and heatmap.VERDICTS[evidence.decision] in card
+    assert card.count("<h2>") == 1 and wording.VERDICTS[evidence.decision] in card
 
 
 def test_another_rate_gives_what_the_detector_would_say_at_that_rate(detector, photo, result):
     for alpha in (0.01, 0.1, 0.2):
         direct = detector.detect(photo, alpha)
-        asked = shown.at_rate(result.whole.evidence, alpha)
+        asked = views.at_rate(result.whole.evidence, alpha)
         assert (asked.decision, asked.threshold, asked.alpha) == (direct.decision, direct.threshold, direct.alpha)
 
 
 def test_a_bad_file_is_a_sentence_in_place_of_the_result(context, bad):
-    result, card, panels, mask = one.analyse(context, str(bad["bad_text.jpg"]), 0.05, None, None)
+    result, card, panels, mask = handlers.analyse(context, str(bad["bad_text.jpg"]), 0.05, None, None)
     assert result is None and "No result" in card and "looks like text" in card
     assert not panels["visible"] and not mask["visible"]
 
 
 def test_the_page_waits_without_a_picture(context):
-    assert one.WAITING in one.analyse(context, None, 0.05, None, None)[1]
+    assert handlers.WAITING in handlers.analyse(context, None, 0.05, None, None)[1]
 
 
 def test_a_composite_is_shown_with_its_mask_and_what_it_is(context):
     example = {"what": "A & B.", "licence": "CC0", "mask": "china_composite_mask.png"}
     path = str(EXAMPLES / "china_composite.jpg")
-    _, card, _, mask = one.analyse(context, path, 0.05, example, None)
+    _, card, _, mask = handlers.analyse(context, path, 0.05, example, None)
     assert mask["visible"] and "A &amp; B. CC0." in card
 
 
@@ -271,58 +274,58 @@ def test_the_model_is_named(detector):
 
 def test_nothing_but_a_picture_a_region_and_the_stability_test_runs_the_detector(result, monkeypatch):
     monkeypatch.setattr(Detector, "detect", None)
-    for colour in shown.MAPS:
-        image, legend, _ = one.show_map(result, None, colour, 0.3, 2, None, *BOX)
-        assert image.width >= shown.SMALLEST_SHOWN and "gradient" in legend
-    assert "Patch 2 " in one.show_patch(result, None, 2)
-    assert "1 real picture in 10" in one.change_rate(result, None, None, 0.1)[0]
-    assert len(one.show_table(result, None)) == result.whole.evidence.n_patches
-    assert len(one.pair_of(result, None, "share", 0.5)) == 2
-    assert "svg" in one.show_null(result, 0.05)
+    for colour in views.MAPS:
+        image, legend, _ = handlers.show_map(result, None, colour, 0.3, 2, None, *BOX)
+        assert image.width >= views.SMALLEST_SHOWN and "gradient" in legend
+    assert "Patch 2 " in handlers.show_patch(result, None, 2)
+    assert "1 real picture in 10" in handlers.change_rate(result, None, None, 0.1)[0]
+    assert len(handlers.show_table(result, None)) == result.whole.evidence.n_patches
+    assert len(handlers.pair_of(result, None, "share", 0.5)) == 2
+    assert "svg" in handlers.show_null(result, 0.05)
 
 
 def test_a_map_that_is_not_there_is_said_and_the_picture_stays(context, result, made):
-    odd, panel = result.whole.evidence.inconsistency, one.show_patch(result, None, 2)
+    odd, panel = result.whole.evidence.inconsistency, handlers.show_patch(result, None, 2)
     assert "Unlike the rest" in panel and f"p-value {odd.p_values[1]:.2g}" in panel
-    small, region = made(picture(5, 64, 128)), one.analyse_region(context, result, ALPHA, *BOX)[0]
+    small, region = made(picture(5, 64, 128)), handlers.analyse_region(context, result, ALPHA, *BOX)[0]
     for given, view in ((small, None), (result, region)):
-        image, legend, _ = one.show_map(given, view, "unlike", 0.5, None, None)
-        assert np.array_equal(np.asarray(image), np.asarray(shown.plain(given, view)))
+        image, legend, _ = handlers.show_map(given, view, "unlike", 0.5, None, None)
+        assert np.array_equal(np.asarray(image), np.asarray(views.plain(given, view)))
         assert "This map is not there" in legend and "gradient" not in legend
-        assert "Unlike the rest" not in one.show_patch(given, view, 1)
+        assert "Unlike the rest" not in handlers.show_patch(given, view, 1)
 
 
 def test_the_map_is_the_detectors_overlay_and_opacity_0_leaves_the_colours_away(result):
     evidence = result.whole.evidence
-    larger = shown.SMALLEST_SHOWN // evidence.width
+    larger = views.SMALLEST_SHOWN // evidence.width
     scaled = replace(evidence, cells=larger * evidence.cells)
     pixels = result.picture.pixels.repeat(larger, axis=0).repeat(larger, axis=1)
     doubtful = result.whole.reliability.doubtful
-    expected = heatmap.overlay(pixels, scaled, 0.4, colorbar=False, doubtful=doubtful)
-    assert np.array_equal(np.asarray(shown.draw(result, None, "share", 0.4)), np.asarray(expected))
-    assert np.array_equal(np.asarray(shown.plain(result, None)), pixels)
+    expected = maps.overlay(pixels, scaled, 0.4, colorbar=False, doubtful=doubtful)
+    assert np.array_equal(np.asarray(views.draw(result, None, "share", 0.4)), np.asarray(expected))
+    assert np.array_equal(np.asarray(views.plain(result, None)), pixels)
 
 
 @pytest.mark.parametrize("size", [(128, 96), (640, 480), (3000, 2000)])
 def test_a_click_finds_the_patch_that_is_shown_there(made, size):
     width, height = size
     result = made(picture(3, height, width))
-    place = shown.frame(result.whole, True)
-    assert abs(shown.draw(result, None, "share", 0.5).width - width * place.factor) <= 1
+    place = views.frame(result.whole, True)
+    assert abs(views.draw(result, None, "share", 0.5).width - width * place.factor) <= 1
     for patch in (0, 5, result.whole.evidence.n_patches - 1):
         left, top, right, bottom = place.to_map(result.whole.evidence.cells[patch])
         middle = place.to_picture(((left + right) / 2, (top + bottom) / 2))
-        assert shown.patch_at(result.whole, middle) == patch
+        assert views.patch_at(result.whole, middle) == patch
 
 
 def test_a_click_beside_all_patches_finds_the_nearest(result):
-    assert shown.patch_at(result.whole, (10_000, 10_000)) == result.whole.evidence.n_patches - 1
+    assert views.patch_at(result.whole, (10_000, 10_000)) == result.whole.evidence.n_patches - 1
 
 
 def test_the_selected_patch_is_framed_where_it_lies(result):
-    place = shown.frame(result.whole, True)
-    plain = np.asarray(shown.plain(result, None)).astype(int)
-    marked = np.asarray(shown.mark(shown.plain(result, None), result, None, 5, ()))
+    place = views.frame(result.whole, True)
+    plain = np.asarray(views.plain(result, None)).astype(int)
+    marked = np.asarray(views.mark(views.plain(result, None), result, None, 5, ()))
     changed = np.argwhere((marked != plain).any(axis=2))
     left, top, right, bottom = place.to_map(result.whole.evidence.cells[5])
     assert np.allclose(changed.min(axis=0), (top, left), atol=8)
@@ -340,30 +343,30 @@ def test_doubtful_patches_are_said(made):
 
 def test_two_clicks_set_a_region_in_any_order(result):
     def at(x, y):
-        factor = shown.frame(result.whole, True).factor
+        factor = views.frame(result.whole, True).factor
         return gr.SelectData(None, {"index": [x * factor, y * factor], "value": None})
 
-    corner = one.click(result, None, one.CORNERS, None, at(100, 80))[1]
+    corner = handlers.click(result, None, layout.CORNERS, None, at(100, 80))[1]
     assert corner == (100, 80)
-    assert one.click(result, None, one.CORNERS, corner, at(20, 10))[1:6] == (None, 20, 10, 80, 70)
-    number = one.click(result, None, one.INSPECT, None, at(100, 80))[0]
+    assert handlers.click(result, None, layout.CORNERS, corner, at(20, 10))[1:6] == (None, 20, 10, 80, 70)
+    number = handlers.click(result, None, layout.INSPECT, None, at(100, 80))[0]
     x, y, w, h = result.whole.evidence.cells[number - 1]
     assert x <= 100 < x + w and y <= 80 < y + h
 
 
 def test_patch_numbers_out_of_range_select_nothing(result):
-    assert [one.index_of(result.whole, number) for number in (None, 0, -3, 1000, 1)] == [None, None, None, None, 0]
+    assert [handlers.index_of(result.whole, number) for number in (None, 0, -3, 1000, 1)] == [None, None, None, None, 0]
 
 
 def test_a_row_click_selects_its_patch_however_it_is_sorted():
     event = gr.SelectData(None, {"index": [0, 3], "value": "x", "row_value": ["7", "12", "0.3"]})
-    assert one.row_click(event) == 12
+    assert handlers.row_click(event) == 12
 
 
 def test_a_patch_is_shown_with_its_figures(result):
     evidence = result.whole.evidence
-    best = heatmap.top_patches(evidence, 1)[0]
-    panel = one.show_patch(result, None, best["index"] + 1)
+    best = maps.top_patches(evidence, 1)[0]
+    panel = handlers.show_patch(result, None, best["index"] + 1)
     assert f"1 of {evidence.n_patches}" in panel and f"{best['evidence_times_n']:.3g}" in panel
     assert panel.count("<img") == 2 + 1 + 4 and panel.count("alt=") == panel.count("<img")
     below = replace(evidence, score=-1.0)
@@ -374,13 +377,14 @@ def test_a_patch_is_shown_with_its_figures(result):
 
 
 def test_a_region_is_analysed_densely_and_shown_alone(context, result):
-    region, card, back, patch = one.analyse_region(context, result, 0.05, *BOX)
+    region, card, back, patch = handlers.analyse_region(context, result, 0.05, *BOX)
     assert back["visible"] and patch is None
     assert region.evidence.n_patches > 6 and "in this region alone" in card and "96 x 64 pixels" in card
-    place = shown.frame(region, False)
+    place = views.frame(region, False)
     assert (place.x, place.y) == (0, 0) and (place.w, place.h) == (96, 64)
-    assert shown.draw(result, region, "share", 0.5).size != shown.draw(result, None, "share", 0.5).size
-    number = one.click(result, region, one.INSPECT, None, gr.SelectData(None, {"index": [0, 0], "value": None}))[0]
+    assert views.draw(result, region, "share", 0.5).size != views.draw(result, None, "share", 0.5).size
+    corner = gr.SelectData(None, {"index": [0, 0], "value": None})
+    number = handlers.click(result, region, layout.INSPECT, None, corner)[0]
     assert number == 1
 
 
@@ -389,40 +393,40 @@ def test_a_region_is_analysed_densely_and_shown_alone(context, result):
     [((0, 0, 20, 20), "at least 64 x 64"), ((0, 0, None, 20), "all four numbers"), ((900, 900, 90, 90), "at least")],
 )
 def test_a_region_that_cannot_be_used_is_a_sentence(context, result, box, words):
-    _, card, _, _ = one.analyse_region(context, result, 0.05, *box)
+    _, card, _, _ = handlers.analyse_region(context, result, 0.05, *box)
     assert "No result" in card and words in card
 
 
 def test_a_region_is_judged_at_the_rate_that_is_set(context, result):
-    region = one.analyse_region(context, result, 0.05, *BOX)[0]
+    region = handlers.analyse_region(context, result, 0.05, *BOX)[0]
     just_above, just_below = region.evidence.p_value + 0.001, region.evidence.p_value - 0.001
-    assert heatmap.VERDICTS["generated"] in shown.region_card(region, just_above)
-    assert heatmap.VERDICTS["generated"] not in shown.region_card(region, just_below)
-    assert "in this region alone" in one.change_rate(result, region, None, 0.1)[2]
+    assert wording.VERDICTS["generated"] in shown.region_card(region, just_above)
+    assert wording.VERDICTS["generated"] not in shown.region_card(region, just_below)
+    assert "in this region alone" in handlers.change_rate(result, region, None, 0.1)[2]
 
 
 def test_a_region_of_another_picture_is_not_shown(context, result, made):
-    region = one.analyse_region(context, made(picture(9)), 0.05, *BOX)[0]
+    region = handlers.analyse_region(context, made(picture(9)), 0.05, *BOX)[0]
     assert result.view(region) is result.whole
 
 
 def test_without_a_result_every_panel_says_so(context, tmp_path):
-    assert one.GONE in one.analyse_region(context, None, 0.05, *BOX)[1]
-    assert one.GONE in one.show_stability(context, None, 0.05)[1]
-    assert one.GONE in one.make_report(context, tmp_path, None, None, 0.05)[2]
-    assert one.GONE in one.show_patch(None, None, 1)
+    assert handlers.GONE in handlers.analyse_region(context, None, 0.05, *BOX)[1]
+    assert handlers.GONE in handlers.show_stability(context, None, 0.05)[1]
+    assert handlers.GONE in handlers.make_report(context, tmp_path, None, None, 0.05)[2]
+    assert handlers.GONE in handlers.show_patch(None, None, 1)
 
 
 # Stability, origin, report
 
 
 def test_stability_follows_the_rate_and_belongs_to_one_result(context, result, made):
-    held, panel = one.show_stability(context, result, 0.05, None)
+    held, panel = handlers.show_stability(context, result, 0.05, None)
     assert all(name in panel for name in stability.CHANGES)
-    assert [v.decision for v in one.held_at(held, result, 0.2)] == [
+    assert [v.decision for v in handlers.held_at(held, result, 0.2)] == [
         v.decision for v in stability.variants(context.default, result.picture, 0.2)
     ]
-    assert one.held_at(held, made(picture(9)), 0.05) == []
+    assert handlers.held_at(held, made(picture(9)), 0.05) == []
 
 
 def test_the_stability_test_tells_how_far_it_is(context, result):
@@ -433,7 +437,7 @@ def test_the_stability_test_tells_how_far_it_is(context, result):
             steps_told.append(steps)
 
     steps_told = []
-    one.hold(context, result, 0.05, Told())
+    handlers.hold(context, result, 0.05, Told())
     assert steps_told == [(done, len(stability.CHANGES)) for done in range(1, len(stability.CHANGES) + 1)]
 
 
@@ -448,18 +452,18 @@ def test_origin_shows_hostile_text_as_text(tmp_path):
 
 
 def test_the_report_has_the_figures_of_the_page(context, result, tmp_path):
-    held, _, said, page, data = one.make_report(context, tmp_path, result, None, 0.1, None)
+    held, _, said, page, data = handlers.make_report(context, tmp_path, result, None, 0.1, None)
     html, figures = Path(page["value"]).read_text("utf-8"), json.loads(Path(data["value"]).read_text("utf-8"))
     evidence = result.whole.evidence
     assert "ready" in said and page["visible"] and data["visible"]
-    assert evidence.sha256 in html and evidence.fingerprint in html and heatmap.VERDICTS[evidence.decision] in html
+    assert evidence.sha256 in html and evidence.fingerprint in html and wording.VERDICTS[evidence.decision] in html
     assert figures["result"]["score"] == evidence.score and figures["settings"]["alpha"] == 0.1
     assert held[0] is result and len(held[1]) == len(stability.CHANGES)
     assert all(tmp_path in Path(file["value"]).parents for file in (page, data)), "where Gradio deletes them"
 
 
 def test_a_plot_has_a_text_alternative(result):
-    panel = style.plot(heatmap.null_plot(result.whole.evidence), 'About "it" & more')
+    panel = style.plot(charts.null_plot(result.whole.evidence), 'About "it" & more')
     assert 'alt="About &quot;it&quot; &amp; more"' in panel
 
 

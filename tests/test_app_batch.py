@@ -15,10 +15,13 @@ import pytest
 from PIL import Image
 from tiny import make_checkpoint, picture
 
-from mdmf_app import compare, many, model
 from mdmf_app.context import PLACES, Choice
-from mdmf_core import batch, heatmap, report
-from mdmf_core.images import read
+from mdmf_app.tabs import compare, many, model
+from mdmf_core.images import archive
+from mdmf_core.images.reader import read
+from mdmf_core.run import batch
+from mdmf_core.show import maps, report
+from mdmf_core.show import words as wording
 
 HOSTILE = "<img src=x onerror=alert(1)>.png"
 
@@ -64,7 +67,7 @@ def test_a_batch_gives_table_maps_and_files(work, detector, files):
     rows = table["value"]
     assert [row[0] for row in rows] == ["a.png", "b.png", HOSTILE, "letter.jpg"]
     evidence = detector.detect(files[0], 0.1)
-    assert rows[0][1] == heatmap.VERDICTS[evidence.decision]
+    assert rows[0][1] == wording.VERDICTS[evidence.decision]
     assert rows[0][2:4] == [float(f"{evidence.score:.3g}"), float(f"{evidence.p_value:.3g}")]
     assert rows[0][6:8] == [128, 96]
     assert rows[3][1].startswith("Not analysed. The file looks like text")
@@ -126,7 +129,7 @@ def test_no_files_are_a_sentence(work):
 
 def test_unpacked_files_are_gone_afterwards(context, files, tmp_path, monkeypatch):
     folders = []
-    gather = batch.gather
+    gather = archive.gather
     monkeypatch.setattr(many.batch, "gather", lambda paths, folder: folders.append(folder) or gather(paths, folder))
     list(many.work(context, str(tmp_path), None, files[:1], 0.1, None))
     assert folders and not Path(folders[0]).exists()
@@ -150,7 +153,7 @@ def test_two_pictures_get_cards_and_maps_on_one_scale(context, detector, files):
     found = [detector.detect(path) for path in files[:2]]
     assert report.compare(*found)["sentence"] in words
     for path, evidence, text, image in zip(files, found, (card, second_card), (drawn, second_drawn), strict=False):
-        assert heatmap.VERDICTS[evidence.decision] in text and f"{evidence.p_value:.3g}" in text
+        assert wording.VERDICTS[evidence.decision] in text and f"{evidence.p_value:.3g}" in text
         assert image["visible"] and image["value"].size == read(path, 32).pixels.shape[1::-1]
     assert f"{detector.reference.scale('relative')[1]:.3g}" in legend
 
@@ -212,7 +215,7 @@ def test_a_folder_that_is_no_checkpoint_is_a_sentence(context, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "wanted", ["/etc", ".", "..", "~", "mdmf_core/backbones", "../secret", "a\\b", "x/../y", "gpt2"]
+    "wanted", ["/etc", ".", "..", "~", "mdmf_core/method", "../secret", "a\\b", "x/../y", "gpt2"]
 )
 def test_on_a_space_no_folder_can_be_named(context, other, monkeypatch, wanted):
     monkeypatch.setenv("SPACE_ID", "someone/space")
@@ -289,5 +292,5 @@ def test_the_model_is_used_by_one_at_a_time(context):
 def test_maps_of_a_batch_are_those_of_one_picture(work, detector, files):
     drawn = work(files[:1])[-1][2]["value"][0][0]
     seen = read(files[0], 32)
-    expected = heatmap.overlay(seen.pixels, detector.detect(seen, 0.1), colorbar=False)
+    expected = maps.overlay(seen.pixels, detector.detect(seen, 0.1), colorbar=False)
     assert np.array_equal(np.asarray(drawn), np.asarray(expected))

@@ -17,7 +17,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 import attack  # noqa: E402
 import quality  # noqa: E402
 
-from mdmf_core.images import read  # noqa: E402
+from mdmf_core.images.reader import read  # noqa: E402
 
 RNG = np.random.default_rng(0)
 

@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import save_file
 from tiny import picture
 
-from mdmf_core import backbones
-from mdmf_core.backbones.compact import Compact, high_pass_filters
+from mdmf_core.method import backbones
+from mdmf_core.method.backbones.compact import Compact, high_pass_filters
 
 
 def some_patches(count: int = 5, size: int = 32) -> torch.Tensor:

@@ -18,8 +18,10 @@ import pytest
 from PIL import Image
 from tiny import picture
 
-from mdmf_core import batch
-from mdmf_core.batch import Item, Row, adjust, gather, run, to_csv, to_json
+from mdmf_core.images import archive as archives
+from mdmf_core.images.archive import Item, gather
+from mdmf_core.run import batch
+from mdmf_core.run.batch import Row, adjust, run, to_csv, to_json
 
 
 def png(seed: int = 0) -> bytes:
@@ -164,7 +166,7 @@ def test_a_size_that_lies_is_not_believed(tmp_path, folder, monkeypatch):
 
 
 def test_the_total_is_limited_and_waste_counts(tmp_path, folder, monkeypatch):
-    monkeypatch.setattr(batch, "MAX_TOTAL", 5 * 2**20)
+    monkeypatch.setattr(archives, "MAX_TOTAL", 5 * 2**20)
     monkeypatch.setattr(batch, "MAX_BYTES", 2 * 2**20)
     reads = []
     whole = zipfile.ZipExtFile.read
@@ -174,13 +176,13 @@ def test_the_total_is_limited_and_waste_counts(tmp_path, folder, monkeypatch):
     ]
     found = gather(archives, folder)
     assert len(found) == 20 and "more than 5 MiB" in found[-1].error
-    assert sum(reads) <= 5 * 2**20 + 20 * batch.CHUNK
+    assert sum(reads) <= 5 * 2**20 + 20 * archives.CHUNK
     assert sum(file.stat().st_size for file in files_in(folder)) <= 5 * 2**20
 
 
 def test_overlapping_members_count_each_time(tmp_path, folder, monkeypatch):
     """Many entries of the directory that point at one stream."""
-    monkeypatch.setattr(batch, "MAX_TOTAL", 4 * 2**20)
+    monkeypatch.setattr(archives, "MAX_TOTAL", 4 * 2**20)
     path = pack(tmp_path / "a.zip", {"1.png": bytes(2**20)})
     data = path.read_bytes()
     start, end = data.index(b"PK\1\2"), data.index(b"PK\5\6")

@@ -12,13 +12,14 @@ from urllib.parse import urlparse
 import pytest
 from accessible import violations
 
-from benchmarks import screenshot
-from mdmf_app import evidence as shown
-from mdmf_core.heatmap import VERDICTS, layer, top_patches
-from mdmf_core.images import read
-from mdmf_core.stability import CHANGES
+from benchmarks import served
+from mdmf_app import views
+from mdmf_core.images.reader import read
+from mdmf_core.show.maps import layer, top_patches
+from mdmf_core.show.stability import CHANGES
+from mdmf_core.show.words import VERDICTS
 
-EXAMPLES = screenshot.ROOT / "examples"
+EXAMPLES = served.ROOT / "examples"
 COMPOSITE = EXAMPLES / "astronaut_composite.png"
 
 
@@ -30,8 +31,8 @@ def evidence(bundled):
 @pytest.fixture(scope="module")
 def page(chromium, address):
     """A desktop page with the composite analysed, which several tests go on with."""
-    page = screenshot.open_page(chromium, address)
-    screenshot.click_example(page, "Astronaut")
+    page = served.open_page(chromium, address)
+    served.click_example(page, "Astronaut")
     page.locator("#legend .bar").wait_for()
     yield page
     page.context.close()
@@ -55,7 +56,7 @@ def wait_for_patch(page, number: int) -> None:
 
 def test_upload_gives_the_detectors_verdict_and_no_request_leaves(chromium, address, bundled):
     page = chromium.new_context().new_page()
-    page.set_default_timeout(screenshot.SLOW)
+    page.set_default_timeout(served.SLOW)
     requests, errors = [], []
     page.on("request", lambda request: requests.append(request.url))
     page.on("pageerror", lambda error: errors.append(str(error)))
@@ -75,7 +76,7 @@ def test_upload_gives_the_detectors_verdict_and_no_request_leaves(chromium, addr
 def test_a_bad_file_a_pasted_picture_and_the_camera(chromium, address, tmp_path):
     drawing = tmp_path / "drawing.png"
     drawing.write_text('<svg xmlns="http://www.w3.org/2000/svg" width="500" height="500"/>')
-    page = screenshot.open_page(chromium, address)
+    page = served.open_page(chromium, address)
     assert "SVG drawing" in upload(page, drawing)
     assert page.locator("#map img").count() == 0
     assert "No result" not in upload(page, EXAMPLES / "rocket.jpg")
@@ -113,10 +114,10 @@ def test_an_example_says_what_it_is_and_the_slider_changes_the_rate(page):
 
 
 def test_a_patch_is_chosen_by_click_row_and_number(page, evidence):
-    screenshot.open_tab(page, "Map")
-    view = shown.judge(read(COMPOSITE), evidence)
-    clicked = shown.patch_at(view, (int(0.45 * evidence.width), int(0.7 * evidence.height)))
-    screenshot.look_at_patch(page)
+    served.open_tab(page, "Map")
+    view = views.judge(read(COMPOSITE), evidence)
+    clicked = views.patch_at(view, (int(0.45 * evidence.width), int(0.7 * evidence.height)))
+    served.look_at_patch(page)
     wait_for_patch(page, clicked + 1)
     assert page.locator("#number input").input_value() == str(clicked + 1)
     images = page.locator("#patch img")
@@ -134,7 +135,7 @@ def test_a_patch_is_chosen_by_click_row_and_number(page, evidence):
 
 
 def test_opacity_and_colours_redraw_the_map_alone(page, evidence):
-    screenshot.open_tab(page, "Map")
+    served.open_tab(page, "Map")
     verdict = page.locator("#verdict .card").element_handle()
     before = page.locator("#map img").get_attribute("src")
     page.locator("#opacity input[type=range]").focus()
@@ -153,8 +154,8 @@ def test_opacity_and_colours_redraw_the_map_alone(page, evidence):
 
 
 def test_two_clicks_analyse_a_region_alone(page):
-    screenshot.open_tab(page, "Map")
-    screenshot.look_at_region(page)
+    served.open_tab(page, "Map")
+    served.look_at_region(page)
     assert "in this region alone" in page.locator("#region").inner_text()
     shape = "(img) => img.complete && img.naturalWidth / img.naturalHeight"
     page.locator("#back").click()
@@ -169,21 +170,21 @@ def test_two_clicks_analyse_a_region_alone(page):
 
 
 def test_every_tab_shows_its_part(page, evidence):
-    screenshot.open_tab(page, "Before / after")
+    served.open_tab(page, "Before / after")
     page.wait_for_function(
         "[...document.querySelectorAll('#pair img')].filter((img) => img.naturalWidth && img.alt).length >= 2"
     )
-    screenshot.open_tab(page, "How unusual")
+    served.open_tab(page, "How unusual")
     assert f"{evidence.n_calibration:,} real pictures" in page.locator("#null img").get_attribute("alt")
-    screenshot.open_tab(page, "Origin")
+    served.open_tab(page, "Origin")
     assert "None of it enters the score" in page.locator("#origin").inner_text()
-    screenshot.hold(page)
+    served.hold(page)
     text = page.locator("#stability").inner_text()
     assert all(name in text for name in CHANGES) and ("Stable:" in text or "Not stable:" in text)
 
 
 def test_the_report_has_the_detectors_figures_and_opens_without_a_request(page, chromium, evidence, tmp_path):
-    screenshot.make_report(page)
+    served.make_report(page)
     files = {}
     for kind in ("html", "json"):
         with page.expect_download() as caught:
@@ -206,17 +207,17 @@ def test_the_report_has_the_detectors_figures_and_opens_without_a_request(page, 
 
 def test_desktop_is_accessible(page, axe):
     for name in ("Map", "Before / after", "How unusual", "Does it hold?", "Origin", "Report"):
-        screenshot.open_tab(page, name)
+        served.open_tab(page, name)
         assert violations(page, axe) == [], name
 
 
 def test_a_dark_phone_is_accessible_and_needs_no_sideways_scrolling(chromium, address, axe):
-    page = screenshot.open_page(chromium, address, 390, 844, "dark")
+    page = served.open_page(chromium, address, 390, 844, "dark")
     assert not sideways(page) and violations(page, axe) == []
-    screenshot.click_example(page, "Pagoda above a lake, the pagoda")
-    screenshot.look_at_patch(page)
+    served.click_example(page, "Pagoda above a lake, the pagoda")
+    served.look_at_patch(page)
     for name in ("Map", "Before / after", "How unusual", "Does it hold?", "Origin", "Report"):
-        screenshot.open_tab(page, name)
+        served.open_tab(page, name)
         assert violations(page, axe) == [] and not sideways(page), name
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert sum(int(part) for part in background[4:-1].split(",")[:3]) < 150, "the page is dark"

@@ -15,11 +15,11 @@ import pytest
 from accessible import violations
 from playwright.sync_api import expect
 
-from benchmarks import screenshot
-from mdmf_core.heatmap import VERDICTS
-from mdmf_core.report import compare
+from benchmarks import served
+from mdmf_core.show.report import compare
+from mdmf_core.show.words import VERDICTS
 
-EXAMPLES = screenshot.ROOT / "examples"
+EXAMPLES = served.ROOT / "examples"
 PICTURES = ("china.jpg", "flower.jpg", "rocket.jpg", "coffee.png", "cat_resynthesised.jpg")
 LETTER = "This is a letter and not a picture.\n" * 20
 
@@ -42,7 +42,7 @@ def twelve(tmp_path_factory) -> list:
 @pytest.fixture
 def page(chromium, address):
     """The page on its own, which no error and no request to elsewhere may leave."""
-    opened = screenshot.open_page(chromium, address)
+    opened = served.open_page(chromium, address)
     errors = []
     opened.on("pageerror", lambda error: errors.append(str(error)))
     opened.on("request", lambda request: errors.append(request.url) if _leaves(request.url, address) else None)
@@ -56,7 +56,7 @@ def _leaves(url: str, address: str) -> bool:
 
 
 def begin(page, files) -> None:
-    screenshot.open_tab(page, "Many pictures")
+    served.open_tab(page, "Many pictures")
     page.locator("#many-files input[type=file]").set_input_files(files)
     page.locator("#many-files .file-preview").wait_for()
     page.locator("#many-begin").click()
@@ -140,12 +140,12 @@ def test_an_archive_then_sorted_and_filtered(page, twelve, tmp_path):
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_the_tabs_are_accessible_and_need_no_sideways_scrolling(chromium, address, twelve, axe, width, scheme):
-    page = screenshot.open_page(chromium, address, width, 844, scheme)
+    page = served.open_page(chromium, address, width, 844, scheme)
     begin(page, [*twelve[:2], twelve[10]])
     page.locator("#many-csv").wait_for()
     expect(page.locator("#many-gallery img")).to_have_count(2)
     for name in ("Many pictures", "Two pictures", "Model"):
-        screenshot.open_tab(page, name)
+        served.open_tab(page, name)
         if name == "Two pictures":
             page.locator("#compare-first input[type=file]").set_input_files(twelve[0])
             page.locator("#compare-first-map img").wait_for()
@@ -155,7 +155,7 @@ def test_the_tabs_are_accessible_and_need_no_sideways_scrolling(chromium, addres
 
 
 def test_two_pictures_side_by_side(page, bundled):
-    screenshot.open_tab(page, "Two pictures")
+    served.open_tab(page, "Two pictures")
     paths = [EXAMPLES / "china.jpg", EXAMPLES / "flower.jpg"]
     page.locator("#compare-first input[type=file]").set_input_files(paths[0])
     page.locator("#compare-first-map img").wait_for()
@@ -169,7 +169,7 @@ def test_two_pictures_side_by_side(page, bundled):
 
 
 def test_the_model_is_told_and_a_wrong_one_changes_nothing(page, bundled):
-    screenshot.open_tab(page, "Model")
+    served.open_tab(page, "Model")
     assert bundled.fingerprint in page.locator("#model-about").inner_text()
     page.locator("#model-wanted").locator("input, textarea").fill("/nowhere/at/all")
     page.locator("#model-load").click()

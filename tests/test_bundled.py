@@ -11,9 +11,10 @@ import pytest
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
-from mdmf_core import composites, hub
+from mdmf_core.checkpoint import hub
 from mdmf_core.detector import CheckpointError, Detector
-from mdmf_core.images import read
+from mdmf_core.images.reader import read
+from mdmf_core.training import composites
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = json.loads((ROOT / "examples" / "examples.json").read_text("utf-8"))

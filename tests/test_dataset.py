@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mdmf_core.dataset import DatasetError, Entry, Sampler, lot, scan, source_shares, split
+from mdmf_core.errors import DatasetError
+from mdmf_core.training.dataset import Entry, Sampler, lot, scan, source_shares, split
 
 
 def touch(root: Path, *names: str) -> Path:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tiny import picture
 
-from mdmf_core import degrade
+from mdmf_core.images import degrade
 
 LIVES = ("as_is", "alike", "history0", "history17", "jpeg:70", "blur:1.5", "noise:0.05", "resize:0.7")
 

@@ -15,11 +15,14 @@ import pytest
 from PIL import Image
 from tiny import make_checkpoint, picture
 
-from mdmf_core import degrade, images, mmd, reference
-from mdmf_core.detail import detail_of
-from mdmf_core.detector import CheckpointError, Detector, Evidence, Failure, check_alpha, decide
-from mdmf_core.images import ImageError
-from mdmf_core.patches import cut
+from mdmf_core.detector import CheckpointError, Detector, Failure
+from mdmf_core.errors import ImageError
+from mdmf_core.evidence import Evidence, check_alpha, decide
+from mdmf_core.images import degrade, reader
+from mdmf_core.method import bank as banks
+from mdmf_core.method import calibration, mmd
+from mdmf_core.method.patches import cut
+from mdmf_core.method.state import detail_of
 
 CONTRACT = {
     *("path", "sha256", "width", "height", "score", "statistic", "mmd2", "p_value", "decision", "alpha"),
@@ -82,7 +85,7 @@ def test_a_file_s_facts(detector, photo):
 def test_scores_are_those_of_the_formulas(detector, others, photo, name):
     made = others.get(name, detector)
     evidence = made.detect(photo)
-    patches, grid = cut(images.read(photo, 64).pixels, made.model.geometry)
+    patches, grid = cut(reader.read(photo, 64).pixels, made.model.geometry)
     points = made.model.points(made.model.backbone.embed(patches))
     bank, kernel = made.reference, made.model.kernel
     assert evidence.mmd2 == pytest.approx(float(mmd.mmd2_unbiased(points, bank.real, kernel)), abs=1e-12)
@@ -122,7 +125,7 @@ def test_the_same_file_gives_the_same_answer_to_the_last_digit(checkpoint, detec
 
 def test_every_kind_of_source_gives_the_same_score(detector, photo):
     image = Image.open(photo)
-    sources = [photo, str(photo), photo.read_bytes(), image, np.asarray(image), images.read(photo, 64)]
+    sources = [photo, str(photo), photo.read_bytes(), image, np.asarray(image), reader.read(photo, 64)]
     assert len({detector.detect(source).score for source in sources}) == 1
 
 
@@ -175,7 +178,7 @@ def test_pictures_are_compared_with_blocks_that_fit(detector):
 def test_pictures_are_compared_with_others_of_their_detail(others):
     made = others["mmd"]
     usual = made.reference.calibration()
-    soft = reference.Calibration({"mmd": {2: np.array([-9.0, 9.0])}}, {"mmd": np.array([9.0])})
+    soft = calibration.Calibration({"mmd": {2: np.array([-9.0, 9.0])}}, {"mmd": np.array([9.0])})
     bank = replace(made.reference, details={"soft": soft})
     graded = Detector(made.model, bank, made.located, "cpu")
     sharp, noise = picture(4, 96, 160), np.random.default_rng(0).normal(0, 30, (96, 160, 3))
@@ -213,7 +216,7 @@ def test_threshold_and_decision_agree(detector):
         for alpha in (0.12, 0.2):
             evidence = detector.detect(picture(200 + seed), alpha)
             assert (evidence.score > evidence.threshold) == (evidence.decision == "generated")
-            assert evidence.threshold == reference.threshold(evidence.null, alpha) and evidence.alpha == alpha
+            assert evidence.threshold == calibration.threshold(evidence.null, alpha) and evidence.alpha == alpha
     assert detector.detect(picture(1), 0.05).threshold == math.inf, "eight calibration pictures never reach 0.05"
 
 
@@ -270,7 +273,7 @@ def test_many_pictures_are_analysed_as_they_come(detector, photo):
 
 
 def test_many_go_on_after_a_picture_that_was_read_for_smaller_patches(detector, photo):
-    small = images.read(picture(1, 40, 50), min_side=8)
+    small = reader.read(picture(1, 40, 50), min_side=8)
     found = list(detector.detect_many([small, photo]))
     assert isinstance(found[0], Failure) and "at least 64 x 64" in found[0].error
     assert isinstance(found[1], Evidence)
@@ -289,14 +292,14 @@ def test_a_failure_s_name_is_short(detector):
 def test_a_checkpoint_without_generated_patches_has_no_relative_mmd(others, tmp_path, photo):
     made = others["mmd"]
     folder = Path(shutil.copytree(made.located.folder, tmp_path / "real-only"))
-    only = reference.Reference(
+    only = banks.Reference(
         made.reference.real,
         None,
         {"mmd": made.reference.nulls["mmd"]},
         {"mmd": made.reference.patch_nulls["mmd"]},
         {},
     )
-    reference.save(only, folder / "reference.safetensors")
+    banks.save(only, folder / "reference.safetensors")
     evidence = Detector.from_pretrained(folder).detect(photo)
     assert evidence.relative is None and evidence.score == evidence.mmd2 == made.detect(photo).mmd2
     config = json.loads((folder / "config.json").read_text())

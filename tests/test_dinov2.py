@@ -18,18 +18,19 @@ from hub import StandIn, connect
 from safetensors.torch import save_file
 from test_pipeline import run
 
-from benchmarks import gpu
+from benchmarks.speed import gpu
 from mdmf_app.context import first_detector
-from mdmf_core import backbones, embed
-from mdmf_core import model as models
-from mdmf_core.backbones import dinov2
-from mdmf_core.backbones.dinov2 import GRID, DINOv2, timm_names
-from mdmf_core.backbones.weights import read_tensors
-from mdmf_core.dataset import DatasetError, scan
+from mdmf_core.checkpoint import store
 from mdmf_core.detector import Detector
-from mdmf_core.hub import CheckpointError
-from mdmf_core.images import read
-from mdmf_core.patches import Geometry, cut
+from mdmf_core.errors import CheckpointError, DatasetError
+from mdmf_core.images.reader import read
+from mdmf_core.method import backbones
+from mdmf_core.method.backbones import dinov2
+from mdmf_core.method.backbones.dinov2 import GRID, DINOv2, timm_names
+from mdmf_core.method.backbones.weights import read_tensors
+from mdmf_core.method.patches import Geometry, cut
+from mdmf_core.training import embed
+from mdmf_core.training.dataset import scan
 
 WITH_TRANSFORMERS = pytest.mark.skipif(
     sys.version_info < (3, 11), reason="no transformers for Python 3.10 fits beside this huggingface-hub"
@@ -234,10 +235,10 @@ def test_each_size_and_variant_has_its_published_repository(monkeypatch) -> None
         asked.append(repo)
         raise CheckpointError("not here.")
 
-    monkeypatch.setattr(models.hub, "download", download)
+    monkeypatch.setattr(store.hub, "download", download)
     for size, registers in product(("small", "base", "large", "giant"), (0, 4)):
         with pytest.raises(CheckpointError), torch.device("meta"):
-            models.build_backbone({"name": "dinov2", "size": size, "registers": registers})
+            store.build_backbone({"name": "dinov2", "size": size, "registers": registers})
     assert asked[:2] == ["timm/vit_small_patch14_dinov2.lvd142m", "timm/vit_small_patch14_reg4_dinov2.lvd142m"]
     assert len(set(asked)) == 8
 
@@ -293,19 +294,19 @@ def test_the_weights_come_from_the_hub_at_the_commit_that_the_checkpoint_names(w
 
 
 def test_training_and_inference_resize_positions_in_one_way(whole: Path, photos: Path, tmp_path: Path) -> None:
-    trained = models.load(whole)
+    trained = store.load(whole)
     assert json.loads((whole / "config.json").read_text())["backbone"]["positions"] == "timm"
     embed.embed(scan(photos.parent), tmp_path / "embeddings", trained.backbone, trained.geometry)
     for stored in embed.load(tmp_path / "embeddings", embed.backbone_digest(trained.backbone)):
         patches, _ = cut(read(photos.parent / stored.key).pixels, trained.geometry)
         assert torch.equal(Detector.from_pretrained(whole).model.backbone.embed(patches), stored.embeddings)
-    other = models.build_backbone({**trained.source, "positions": "original"})
+    other = store.build_backbone({**trained.source, "positions": "original"})
     with pytest.raises(DatasetError, match="another encoder"):
         next(embed.load(tmp_path / "embeddings", embed.backbone_digest(other)))
 
 
 def test_memory_is_bounded_by_the_batch(whole: Path, monkeypatch) -> None:
-    encoder, sizes = models.load(whole).backbone, []
+    encoder, sizes = store.load(whole).backbone, []
     patches = torch.randint(0, 256, (11, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(3))
     wanted = encoder.embed(patches)
     forward = encoder.forward

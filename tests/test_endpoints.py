@@ -19,11 +19,13 @@ from PIL import Image
 from tiny import picture
 
 import app
-from benchmarks.screenshot import free_port
-from mdmf_app import endpoints
+from benchmarks.served import free_port
+from mdmf_app import api
 from mdmf_app.context import PLACES
-from mdmf_core import batch, heatmap, report
-from mdmf_core.images import read
+from mdmf_core.images.reader import read
+from mdmf_core.run import batch
+from mdmf_core.show import maps, report
+from mdmf_core.show import words as wording
 
 LETTER = "This is a letter and not a picture.\n" * 20
 
@@ -81,16 +83,16 @@ def test_analyze_gives_the_map_and_the_contract(client, detector, photo):
     overlay, data = client.predict(handle_file(photo), 0.2, api_name="/analyze")
     evidence = detector.detect(photo, 0.2)
     assert data == {**evidence.to_dict(), "path": None, "name": photo.name}
-    assert np.array_equal(pixels(overlay), np.asarray(heatmap.overlay(read(photo, 32).pixels, evidence)))
+    assert np.array_equal(pixels(overlay), np.asarray(maps.overlay(read(photo, 32).pixels, evidence)))
 
 
 def test_describe_says_the_result_in_words(client, detector, photo):
     text = client.predict(file=handle_file(photo), api_name="/describe")
     evidence = detector.detect(photo)
-    first = heatmap.top_patches(evidence, 1)[0]
+    first = maps.top_patches(evidence, 1)[0]
     for needed in (
-        heatmap.VERDICTS[evidence.decision],
-        heatmap.explain(evidence),
+        wording.VERDICTS[evidence.decision],
+        wording.explain(evidence),
         f"p-value {evidence.p_value:.3g}",
         f"- {first['x']}, {first['y']}, {first['w']}, {first['h']}; p {first['p_value']:.2g}",
         evidence.fingerprint[:16],
@@ -104,10 +106,10 @@ def test_describe_names_the_places_that_are_unlike_the_rest(detector, photo):
     odd = replace(evidence.inconsistency, flagged=np.arange(evidence.n_patches) == 5)
     x, y, w, h = evidence.boxes[5].tolist()
     needed = f"Patches unlike the rest of the picture (x, y, width, height):\n- {x}, {y}, {w}, {h}\n"
-    assert needed in endpoints.in_words(replace(evidence, inconsistency=odd))
+    assert needed in api.in_words(replace(evidence, inconsistency=odd))
     none = replace(evidence.inconsistency, flagged=np.zeros(evidence.n_patches, bool))
     for other in (None, none):
-        assert "unlike the rest" not in endpoints.in_words(replace(evidence, inconsistency=other))
+        assert "unlike the rest" not in api.in_words(replace(evidence, inconsistency=other))
 
 
 def test_batch_gives_rows_and_a_table(client, detector, files):
@@ -131,7 +133,7 @@ def test_compare_gives_both_maps_and_a_sentence(client, detector, files):
     assert data["score_difference"] == found[0].score - found[1].score and data["same_file"] is False
     for name, path, evidence, drawn in zip(("first", "second"), files, found, (first, second), strict=False):
         assert data[name] == {**evidence.to_dict(), "path": None, "name": path.name}
-        assert np.array_equal(pixels(drawn), np.asarray(heatmap.overlay(read(path, 32).pixels, evidence)))
+        assert np.array_equal(pixels(drawn), np.asarray(maps.overlay(read(path, 32).pixels, evidence)))
 
 
 @pytest.mark.parametrize("alpha", [0, -1, 0.21, 5])
@@ -210,7 +212,7 @@ def test_an_assistant_gets_answers(address, detector, files, photo, tmp_path):
         ("describe", {"file": "/etc/passwd"}),
     )
     evidence = detector.detect(photo)
-    assert not words.isError and heatmap.explain(detector.detect(photo, 0.2)) in words.content[0].text
+    assert not words.isError and wording.explain(detector.detect(photo, 0.2)) in words.content[0].text
     assert [part.type for part in figures.content] == ["image", "text", "text"]
     assert ast.literal_eval(figures.content[2].text)["score"] == evidence.score
     rows = table.content[0].text.split("\n\n", 1)[1].splitlines()
@@ -221,14 +223,14 @@ def test_an_assistant_gets_answers(address, detector, files, photo, tmp_path):
 
 def test_mcp_is_off_unless_asked_for(monkeypatch):
     monkeypatch.delenv("MDMF_MCP", raising=False)
-    assert endpoints.mcp_server([]) is False
-    assert endpoints.mcp_server(["--mcp"]) is True
+    assert api.mcp_server([]) is False
+    assert api.mcp_server(["--mcp"]) is True
     monkeypatch.setenv("MDMF_MCP", "1")
-    assert endpoints.mcp_server([]) is True
+    assert api.mcp_server([]) is True
 
 
 def test_without_the_package_mcp_is_one_sentence(monkeypatch, caplog):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with caplog.at_level(logging.WARNING):
-        assert endpoints.mcp_server(["--mcp"]) is False
-    assert caplog.messages == [endpoints.NO_MCP]
+        assert api.mcp_server(["--mcp"]) is False
+    assert caplog.messages == [api.NO_MCP]

@@ -13,8 +13,10 @@ from PIL import Image
 from sklearn.metrics import average_precision_score, roc_auc_score
 from tiny import picture
 
-from mdmf_core import degrade, evaluate
-from mdmf_core.evaluate import METRICS, Row
+from mdmf_core.images import degrade
+from mdmf_core.training import evaluate, metrics
+from mdmf_core.training.evaluate import Row
+from mdmf_core.training.metrics import METRICS
 
 
 def normal(seed: int, count: int, shift: float = 0.0, digits: int | None = None) -> np.ndarray:
@@ -23,20 +25,20 @@ def normal(seed: int, count: int, shift: float = 0.0, digits: int | None = None)
 
 
 def test_metrics_by_hand():
-    found = evaluate.metrics(np.array([0.0, 1.0, 2.0, 3.0]), np.array([2.5, 4.0]))
+    found = metrics.metrics(np.array([0.0, 1.0, 2.0, 3.0]), np.array([2.5, 4.0]))
     assert found["auroc"] == 7 / 8 and found["fpr95"] == 1 / 4
     assert found["ap"] == pytest.approx(1 / 2 * 1 + 1 / 2 * 2 / 3)
-    assert evaluate.metrics(np.array([1.0, 2.0]), np.array([3.0])) == {"auroc": 1, "ap": 1, "fpr95": 0}
-    assert evaluate.metrics(np.zeros(3), np.zeros(2)) == pytest.approx({"auroc": 0.5, "ap": 0.4, "fpr95": 1})
+    assert metrics.metrics(np.array([1.0, 2.0]), np.array([3.0])) == {"auroc": 1, "ap": 1, "fpr95": 0}
+    assert metrics.metrics(np.zeros(3), np.zeros(2)) == pytest.approx({"auroc": 0.5, "ap": 0.4, "fpr95": 1})
 
 
 def test_the_false_positive_rate_is_taken_where_95_of_100_are_caught():
     """The fifth lowest of 100 generated scores may be missed, the sixth may not."""
     real = np.array([4.5, 5.5, 6.5])
-    assert evaluate.metrics(real, np.arange(100.0))["fpr95"] == pytest.approx(2 / 3)
-    assert evaluate.metrics(real, np.arange(101.0))["fpr95"] == pytest.approx(2 / 3)
-    assert evaluate.metrics(real, np.arange(99.0))["fpr95"] == 1
-    assert evaluate.metrics(np.arange(20.0), np.arange(20.0))["fpr95"] == 0.95
+    assert metrics.metrics(real, np.arange(100.0))["fpr95"] == pytest.approx(2 / 3)
+    assert metrics.metrics(real, np.arange(101.0))["fpr95"] == pytest.approx(2 / 3)
+    assert metrics.metrics(real, np.arange(99.0))["fpr95"] == 1
+    assert metrics.metrics(np.arange(20.0), np.arange(20.0))["fpr95"] == 0.95
 
 
 @pytest.mark.parametrize("digits", [None, 1, 0])
@@ -44,14 +46,14 @@ def test_metrics_of_resamples_agree_with_scikit_learn_on_repeated_pictures(digit
     real, generated = normal(0, 60, digits=digits), normal(1, 45, 0.8, digits)
     rng = np.random.default_rng(2)
     times, hits = rng.poisson(1, (40, 60)), rng.poisson(1, (40, 45))
-    found = evaluate.weighted_metrics(real, generated, times, hits)
+    found = metrics.weighted_metrics(real, generated, times, hits)
     for row, many, more in zip(found, times, hits, strict=True):
-        wanted = evaluate.metrics(np.repeat(real, many), np.repeat(generated, more))
+        wanted = metrics.metrics(np.repeat(real, many), np.repeat(generated, more))
         assert row == pytest.approx([wanted[name] for name in METRICS], abs=1e-12)
 
 
 def test_resampling_draws_with_replacement_and_keeps_the_size():
-    counts = evaluate._resample(50, 2000, np.random.default_rng(0))
+    counts = metrics._resample(50, 2000, np.random.default_rng(0))
     assert counts.shape == (2000, 50) and (counts.sum(1) == 50).all()
     assert counts.mean(0) == pytest.approx(1, abs=0.12) and counts.var() == pytest.approx(49 / 50, abs=0.03)
 
@@ -63,9 +65,9 @@ def all_against(real: np.ndarray, names) -> tuple[np.ndarray, dict[str, np.ndarr
 def test_bootstrap_is_seeded_and_independent_of_the_other_generators():
     real, generated = normal(0, 80), {"a": normal(1, 40, 1), "b": normal(2, 60, 2)}
     strata, opponents = all_against(real, generated)
-    first = evaluate.bootstrap(real, strata, generated, opponents, 200, seed=5)
-    second = evaluate.bootstrap(real, strata, {"b": generated["b"]}, opponents, 200, seed=5)
-    other = evaluate.bootstrap(real, strata, generated, opponents, 200, seed=6)
+    first = metrics.bootstrap(real, strata, generated, opponents, 200, seed=5)
+    second = metrics.bootstrap(real, strata, {"b": generated["b"]}, opponents, 200, seed=5)
+    other = metrics.bootstrap(real, strata, generated, opponents, 200, seed=6)
     assert first["a"].shape == (200, 3) and np.array_equal(first["b"], second["b"])
     assert not np.array_equal(first["a"], other["a"])
 
@@ -74,8 +76,8 @@ def test_bootstrap_of_paired_detectors_is_paired():
     """Two detectors that differ little on the same pictures: the interval of the difference is narrow."""
     real, fake = normal(0, 100), normal(1, 100, 1)
     strata, opponents = all_against(real, ["a"])
-    one = evaluate.bootstrap(real, strata, {"a": fake}, opponents, 300)["a"][:, 0]
-    two = evaluate.bootstrap(real + normal(3, 100) / 20, strata, {"a": fake}, opponents, 300)["a"][:, 0]
+    one = metrics.bootstrap(real, strata, {"a": fake}, opponents, 300)["a"][:, 0]
+    two = metrics.bootstrap(real + normal(3, 100) / 20, strata, {"a": fake}, opponents, 300)["a"][:, 0]
     assert np.std(one - two) < 0.3 * np.std(one)
 
 
@@ -84,7 +86,7 @@ def test_intervals_cover_the_truth():
     hits = 0
     for seed in range(100):
         real, fake = normal(2 * seed, 60), normal(2 * seed + 1, 60, 1)
-        low, high = evaluate.interval(evaluate.bootstrap(real, *strata_first(real, fake), 200)["a"][:, 0])
+        low, high = metrics.interval(metrics.bootstrap(real, *strata_first(real, fake), 200)["a"][:, 0])
         hits += low <= 0.7602 <= high
     assert 86 <= hits <= 100
 
@@ -99,7 +101,7 @@ def test_real_pictures_are_resampled_once_for_all_generators():
     real = normal(0, 20)
     generated = {name: normal(seed, 2000, 1) for seed, name in enumerate("abcdef", 1)}
     strata, opponents = all_against(real, generated)
-    drawn = evaluate.bootstrap(real, strata, generated, opponents, 300)
+    drawn = metrics.bootstrap(real, strata, generated, opponents, 300)
     alone = np.mean([values[:, 0].std() for values in drawn.values()])
     assert np.mean([values[:, 0] for values in drawn.values()], axis=0).std() > 0.9 * alone
 
@@ -109,32 +111,32 @@ def test_strata_keep_their_sizes(monkeypatch):
     strata = np.array(["a"] * 10 + [""] * 20, object)
     opponents = {"a": np.arange(10), "b": np.arange(30)}
     seen = []
-    measure = evaluate.weighted_metrics
+    measure = metrics.weighted_metrics
 
     def spy(real, generated, times, hits):
         seen.append((len(real), set(times[:, :10].sum(1)), set(times.sum(1)), set(hits.sum(1))))
         return measure(real, generated, times, hits)
 
-    monkeypatch.setattr(evaluate, "weighted_metrics", spy)
-    evaluate.bootstrap(real, strata, {"a": normal(0, 7), "b": normal(1, 9)}, opponents, 50)
+    monkeypatch.setattr(metrics, "weighted_metrics", spy)
+    metrics.bootstrap(real, strata, {"a": normal(0, 7), "b": normal(1, 9)}, opponents, 50)
     assert seen == [(10, {10}, {10}, {7}), (30, {10}, {30}, {9})]
 
 
 def test_chunks_of_draws_add_up(monkeypatch):
     real = normal(0, 30)
-    monkeypatch.setattr(evaluate, "VALUES_AT_ONCE", 500)
-    drawn = evaluate.bootstrap(real, *strata_first(real, normal(1, 20, 1)), 95)["a"]
+    monkeypatch.setattr(metrics, "VALUES_AT_ONCE", 500)
+    drawn = metrics.bootstrap(real, *strata_first(real, normal(1, 20, 1)), 95)["a"]
     assert drawn.shape == (95, 3) and np.isfinite(drawn).all() and len(np.unique(drawn[:, 0])) > 60
 
 
 def test_shares_have_wilson_intervals():
     """Wilson's interval by its formula; 1.959964 is the normal distribution's 97.5% quantile."""
     p_values = np.array([0.05, 0.0500001, 0.01, 0.9, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7])
-    found, z, n, p = evaluate.share(p_values, 0.05), 1.959963984540054, 10, 0.2
+    found, z, n, p = metrics.share(p_values, 0.05), 1.959963984540054, 10, 0.2
     middle, half = p + z**2 / (2 * n), z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
     assert found["share"] == 0.2
     assert found["interval"] == pytest.approx([(middle - half) / (1 + z**2 / n), (middle + half) / (1 + z**2 / n)])
-    assert evaluate.share(np.ones(10), 0.05)["interval"] == pytest.approx([0, 0.2775], abs=1e-4)
+    assert metrics.share(np.ones(10), 0.05)["interval"] == pytest.approx([0, 0.2775], abs=1e-4)
 
 
 def row(label: int, source: str, score: float | None, p: float | None = 0.5, number: int = 0) -> Row:

@@ -14,10 +14,10 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from benchmarks import faults
+from benchmarks.stress import faults
 from mdmf_core import cli
 from mdmf_core.detector import NO_MEMORY
-from mdmf_core.images import ImageError
+from mdmf_core.errors import ImageError
 
 
 def test_every_fault_is_survived(tmp_path):

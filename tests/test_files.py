@@ -13,7 +13,8 @@ import pytest
 from safetensors import SafetensorError
 
 from mdmf_core import files
-from mdmf_core.files import WriteError, write_whole
+from mdmf_core.errors import WriteError
+from mdmf_core.files import write_whole
 
 
 def test_a_file_is_written_with_its_folders(tmp_path):

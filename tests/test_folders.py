@@ -18,9 +18,9 @@ from PIL import Image
 from test_pipeline import run
 from tiny import picture
 
-from mdmf_core import embed as step
-from mdmf_core import workers
-from mdmf_core.dataset import scan
+from mdmf_core.run import workers
+from mdmf_core.training import embed as step
+from mdmf_core.training.dataset import scan
 
 ROOT = Path(__file__).resolve().parent.parent
 

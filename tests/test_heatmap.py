@@ -12,10 +12,14 @@ import torch
 from PIL import Image
 from tiny import make_checkpoint, picture
 
-from mdmf_core import heatmap, mmd, reference
-from mdmf_core.detector import Detector, Evidence, Inconsistency, decide
-from mdmf_core.heatmap import LONGEST_SIDE, VERDICTS, colours, explain, layer, overlay, score_line, ticks
-from mdmf_core.stability import Variant
+from mdmf_core.detector import Detector
+from mdmf_core.evidence import Evidence, Inconsistency, decide
+from mdmf_core.method import calibration, mmd
+from mdmf_core.show import charts, maps
+from mdmf_core.show import words as wording
+from mdmf_core.show.maps import LONGEST_SIDE, colours, layer, overlay, ticks
+from mdmf_core.show.stability import Variant
+from mdmf_core.show.words import VERDICTS, explain, score_line
 
 SCALE = (0.1, 0.4)
 ROWS, COLS, SIDE = 3, 4, 32
@@ -110,7 +114,7 @@ def test_four_of_five_real_patches_are_left_as_they_are(checkpoint):
         assert (strength == 0).mean() == pytest.approx(0.8, abs=0.01) and (strength == 1).sum() <= max(
             1, 0.001 * len(null)
         )
-    assert reference.SCALE_QUANTILES == pytest.approx([1 - p for p in heatmap.P_ENDS])
+    assert calibration.SCALE_QUANTILES == pytest.approx([1 - p for p in maps.P_ENDS])
 
 
 def test_flagged_cells_are_outlined_inside_their_area_only():
@@ -224,11 +228,11 @@ def test_a_map_that_is_not_known_is_refused_in_one_sentence():
 )
 def test_odd_patches_are_told_apart_from_the_score(flagged, said):
     evidence = made(np.zeros(12))
-    told = heatmap.explain(replace(evidence, inconsistency=unlike(np.zeros(12), flagged)))
+    told = wording.explain(replace(evidence, inconsistency=unlike(np.zeros(12), flagged)))
     if said is None:
-        assert told == heatmap.explain(evidence)
+        assert told == wording.explain(evidence)
     else:
-        assert told.startswith(heatmap.explain(evidence)) and said in told and "Apart from the score" in told
+        assert told.startswith(wording.explain(evidence)) and said in told and "Apart from the score" in told
 
 
 @pytest.mark.parametrize("asked", [("score", "deciding"), ("share", "relative"), ("", "")])
@@ -257,38 +261,38 @@ def test_the_bar_explains_hatching_only_where_there_is_some():
 
 def test_a_crop_shows_the_pixels_and_nothing_else():
     pixels = picture(4)
-    crop = np.asarray(heatmap.patch_crop(pixels, (32, 64, 32, 16), scale=3))
+    crop = np.asarray(maps.patch_crop(pixels, (32, 64, 32, 16), scale=3))
     assert crop.shape == (48, 96, 3) and np.array_equal(crop[1::3, 1::3], pixels[64:80, 32:64])
     assert np.array_equal(crop[::3], crop[2::3])
 
 
 def test_a_residual_is_on_one_scale_and_knows_its_neighbours():
     ramp = np.broadcast_to(np.arange(128, dtype=np.uint8)[None, :, None], (96, 128, 3)).copy()
-    flat = np.asarray(heatmap.residual_crop(ramp, np.array([32, 32, 32, 32]), scale=1))
+    flat = np.asarray(maps.residual_crop(ramp, np.array([32, 32, 32, 32]), scale=1))
     assert flat.shape == (32, 32, 3) and (np.abs(flat.astype(int) - 128) <= 1).all(), "a ramp leaves nothing"
     ramp[40, 40] += 9
-    spot = np.asarray(heatmap.residual_crop(ramp, (32, 32, 32, 32), scale=1)).astype(int)
+    spot = np.asarray(maps.residual_crop(ramp, (32, 32, 32, 32), scale=1)).astype(int)
     assert (spot[8, 8] == round(127.5 * 1.8)).all() and (spot[8, 9] < 127).all() and abs(spot[20, 20, 0] - 128) <= 1
-    assert heatmap.residual_crop(ramp, (0, 0, 16, 16)).size == (96, 96)
-    assert heatmap.residual_crop(ramp, (112, 80, 16, 16)).size == (96, 96)
+    assert maps.residual_crop(ramp, (0, 0, 16, 16)).size == (96, 96)
+    assert maps.residual_crop(ramp, (112, 80, 16, 16)).size == (96, 96)
 
 
 def test_nearest_patches_by_signature():
     evidence = made(np.zeros(12))
-    assert heatmap.nearest(evidence, 5) == [4, 6, 3, 2] and heatmap.nearest(evidence, 0, 2) == [1, 2]
-    assert len(heatmap.nearest(evidence, 3, 50)) == 11
+    assert maps.nearest(evidence, 5) == [4, 6, 3, 2] and maps.nearest(evidence, 0, 2) == [1, 2]
+    assert len(maps.nearest(evidence, 3, 50)) == 11
 
 
 def test_top_patches_carry_the_score():
     values = np.array([0.1, -0.5, 0.9, 0.4, 0.0, 0.2, 0.3, -0.1, 0.05, 0.15, 0.25, 0.35])
     evidence = made(values, flagged=(2,))
-    rows = heatmap.top_patches(evidence, 12)
+    rows = maps.top_patches(evidence, 12)
     assert [row["index"] for row in rows][:3] == [2, 3, 11] and [row["rank"] for row in rows] == list(range(1, 13))
     assert (rows[0]["x"], rows[0]["y"], rows[0]["w"], rows[0]["h"], rows[0]["flagged"]) == (64, 0, 32, 32, True)
     assert sum(row["share_of_score"] for row in rows) == pytest.approx(1)
     assert rows[0]["evidence_times_n"] == pytest.approx(0.9) == pytest.approx(12 * rows[0]["evidence"])
-    assert len(heatmap.top_patches(evidence, 5)) == 5
-    assert heatmap.top_patches(made(-np.ones(12)))[0]["share_of_score"] is None
+    assert len(maps.top_patches(evidence, 5)) == 5
+    assert maps.top_patches(made(-np.ones(12)))[0]["share_of_score"] is None
     assert type(rows[0]["x"]) is int and type(rows[0]["flagged"]) is bool
 
 
@@ -305,7 +309,7 @@ def purple(image: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize(("score", "threshold"), [(0.0, 0.08), (5.0, 0.08), (-5.0, float("inf"))])
 def test_the_null_plot_shows_this_picture_wherever_it_lies(score, threshold):
-    figure = heatmap.null_plot(made(np.zeros(12), score=score, threshold=threshold))
+    figure = charts.null_plot(made(np.zeros(12), score=score, threshold=threshold))
     image = rendered(figure)
     columns = np.flatnonzero(purple(image)[-300:-120].mean(0) > 0.9)
     assert 3 <= len(columns) <= 16 and (image[:3] == 255).all()
@@ -315,13 +319,13 @@ def test_the_null_plot_shows_this_picture_wherever_it_lies(score, threshold):
 
 
 def test_a_null_without_spread_can_be_drawn():
-    rendered(heatmap.null_plot(made(np.zeros(12), null=np.zeros(5), score=0.0)))
+    rendered(charts.null_plot(made(np.zeros(12), null=np.zeros(5), score=0.0)))
 
 
 def test_a_patch_among_real_patches():
     evidence = made(np.linspace(0, 1, 12))
-    assert purple(rendered(heatmap.patch_null_plot(evidence, 3))).any()
-    low, high = heatmap.describe_patch(evidence, 0), heatmap.describe_patch(evidence, 11)
+    assert purple(rendered(charts.patch_null_plot(evidence, 3))).any()
+    low, high = charts.describe_patch(evidence, 0), charts.describe_patch(evidence, 11)
     assert low.startswith("Patch 12 of 12") and "69.2% of real patches" in low
     assert high.startswith("Patch 1 of 12") and "no calibration patch" in high
 
@@ -333,19 +337,19 @@ def test_the_stability_plot_has_a_row_for_each_variant():
         Variant("resized to 50%", error="Too small."),
         Variant("slight blur", 0.0, 0.9, "no_evidence"),
     ]
-    figure = heatmap.stability_plot(variants, 0.05)
+    figure = charts.stability_plot(variants, 0.05)
     (axes,) = figure.axes
     assert [text.get_text() for text in axes.get_yticklabels()] == [variant.name for variant in variants]
     assert [line.get_xdata()[0] for line in axes.lines] == [0.01, 0.1, 0.9]
     assert len({line.get_marker() for line in axes.lines}) == 3
     assert axes.get_xlim()[0] > axes.get_xlim()[1], "more evidence further right"
     assert purple(rendered(figure)).any() and "can't be judged" in [text.get_text() for text in axes.texts]
-    assert "JPEG 50 0.1" in heatmap.describe_stability(variants)
-    rendered(heatmap.stability_plot([Variant("as it is", error="Too small.")], 0.05))
+    assert "JPEG 50 0.1" in charts.describe_stability(variants)
+    rendered(charts.stability_plot([Variant("as it is", error="Too small.")], 0.05))
 
 
 def test_the_null_in_words():
-    assert "99 real pictures" in heatmap.describe_null(made(np.zeros(12)))
+    assert "99 real pictures" in charts.describe_null(made(np.zeros(12)))
 
 
 def test_the_map_adds_up_to_the_score(checkpoint):
@@ -363,8 +367,8 @@ def test_the_sentences_never_promise(p_value, flagged):
     assert text.endswith(".") and "%" not in text and not re.search(r"\bis real\b|\bauthentic\b|1 in 1\b", text)
     assert f"{evidence.n_calibration}" in text and "real and of generated" in text
     assert text.endswith("99 other real pictures.")
-    assert heatmap.explain(replace(evidence, detail="soft")).endswith("pictures that have as little fine detail.")
-    assert heatmap.explain(replace(evidence, detail="noisy")).endswith("pictures that have as much noise.")
+    assert wording.explain(replace(evidence, detail="soft")).endswith("pictures that have as little fine detail.")
+    assert wording.explain(replace(evidence, detail="noisy")).endswith("pictures that have as much noise.")
     assert ("outlined" in text) == bool(flagged)
     assert VERDICTS[evidence.decision]
 

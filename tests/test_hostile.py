@@ -15,9 +15,10 @@ from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from test_images import P3_LIKE, WHITE, gamma, profile, xyz
 
-from benchmarks import hostile, hostile_files
-from mdmf_core import images
-from mdmf_core.images import ImageError, read
+from benchmarks.stress import hostile, hostile_files
+from mdmf_core.errors import ImageError
+from mdmf_core.images import bounds, colour, reader
+from mdmf_core.images.reader import read
 
 ROWS = bytes(601 * 200)
 
@@ -107,7 +108,7 @@ def test_pixels_and_what_follows_in_very_many_parts_are_refused(monkeypatch):
     whole = png(200, 200, 8, 2, ROWS)
     crowded = whole[:-12] + png_chunk(b"teSt", b"") * 1_000 + whole[-12:]
     assert read(crowded).format == "PNG"
-    monkeypatch.setattr(images, "MAX_READS", 1_000)
+    monkeypatch.setattr(reader, "MAX_READS", 1_000)
     with pytest.raises(ImageError, match="far too many parts"):
         read(crowded)
 
@@ -123,7 +124,7 @@ def test_a_png_of_very_many_zipped_texts_is_refused():
 def test_a_jpeg_of_very_many_scans_is_refused(monkeypatch):
     data = hostile_files._many_scans(160, 50)
     assert read(data).format == "JPEG"
-    monkeypatch.setattr(images, "MAX_SCANNED", 50 * 160 * 160)
+    monkeypatch.setattr(reader, "MAX_SCANNED", 50 * 160 * 160)
     with pytest.raises(ImageError, match="far too many parts"):
         read(data)
     with_video = encoded(Image.fromarray(scene()), "JPEG") + b"\xff\xdaaa" * 100
@@ -155,7 +156,7 @@ def test_entries_that_overlap_are_not_multiplied(kind):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < tags * 30_000 / 4
-    assert ImageFileDirectory_v2.load is images._load_directory
+    assert ImageFileDirectory_v2.load is bounds._load_directory
 
 
 def test_a_directory_of_very_many_numbers_is_passed_over():
@@ -185,7 +186,7 @@ def test_endless_stages_of_a_profile_are_passed_over():
 def test_wide_numbers_are_scaled_in_little_memory():
     values = np.full((3_000, 3_000), 0.5, np.float32)
     tracemalloc.start()
-    eight = images._eight_bits(values, [])
+    eight = colour.eight_bits(values, [])
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert (eight == 128).all() and peak < 8 * values.size
@@ -194,10 +195,10 @@ def test_wide_numbers_are_scaled_in_little_memory():
 @pytest.mark.parametrize("name", ["lossless.webp", "animated.webp", "plain.avif"])
 def test_decoders_do_not_keep_a_second_copy_of_the_picture(name, clean):
     kind = name.rsplit(".", 1)[1].upper()
-    image, pixels = images._decode(clean[name], kind, 8, [])
+    image, pixels = reader._decode(clean[name], kind, 8, [])
     assert not hasattr(image, "_decoder") and pixels.shape[2] == 3
 
 
 def test_pictures_of_64_megapixel_sensors_are_accepted():
     for width, height in ((9_248, 6_936), (9_280, 6_944), (6_944, 9_280)):
-        images._check_size(width, height, 128)
+        bounds.check_size(width, height, 128)

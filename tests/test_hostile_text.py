@@ -21,15 +21,16 @@ from test_provenance import packet, scene, signed, signer  # noqa: F401 (a fixtu
 from tiny import make_checkpoint
 
 import app
-from benchmarks import screenshot
+from benchmarks import served as serving
 from mdmf_app import style
-from mdmf_app.model import bar, check_revision, failed, safe_markdown
-from mdmf_core import evaluate, reference
-from mdmf_core.batch import Row, to_csv
+from mdmf_app.tabs.model import bar, check_revision, failed, safe_markdown
 from mdmf_core.detector import CheckpointError, Detector
-from mdmf_core.images import read
-from mdmf_core.report import html_report
+from mdmf_core.images.reader import read
+from mdmf_core.method import bank
+from mdmf_core.run.batch import Row, to_csv
+from mdmf_core.show.page import html_report
 from mdmf_core.texts import cell, printable
+from mdmf_core.training import evaluate
 
 TAG = "<img src=x data-evil onerror=window.hit=1>"
 UNSEEN = "\x1b[31m\x07\u202e\u2066\u200b\ufeff"
@@ -80,16 +81,16 @@ def served(tmp_path_factory):
     (folder / "README.md").write_text(CARD, "utf-8")
     model = Detector.from_pretrained(folder)
     facts = {"real": {MARKUP: 3}, "calibration": MARKUP, MARKUP: [1, MARKUP + LONG]}
-    reference.save(replace(model.reference, facts=facts), folder / "reference.safetensors")
+    bank.save(replace(model.reference, facts=facts), folder / "reference.safetensors")
     demo = app.build(Detector.from_pretrained(folder), MARKUP)
-    yield app.launch(demo, server_port=screenshot.free_port(), prevent_thread_lock=True, quiet=True)[1]
+    yield app.launch(demo, server_port=serving.free_port(), prevent_thread_lock=True, quiet=True)[1]
     demo.close()
 
 
 @pytest.fixture
 def page(chromium, served):
     """The page on a phone; afterwards nothing hostile may have run, become an element or been asked for."""
-    opened = screenshot.open_page(chromium, served, 390, 844)
+    opened = serving.open_page(chromium, served, 390, 844)
     wrong = watched(opened, served)
     yield opened
     assert harmless(opened) and not wrong
@@ -139,10 +140,10 @@ def test_one_picture_and_its_report(page, picture, chromium, tmp_path):
     page.locator("#picture input[type=file]").set_input_files(picture)
     page.locator("#legend .bar").wait_for()
     assert "wwwww" in told(page, "#verdict")
-    screenshot.open_tab(page, "Origin")
+    serving.open_tab(page, "Origin")
     origin = told(page, "#origin")
     assert origin.count(TAG) >= 6 and "window.hit=1</script>{{value}}${window.hit=1}" in origin
-    screenshot.make_report(page)
+    serving.make_report(page)
     html, figures = download(page, "#report-html", tmp_path), download(page, "#report-json", tmp_path)
     assert TAG in json.dumps(json.loads(figures.read_text("utf-8")))
     reader = chromium.new_context(viewport={"width": 390, "height": 844}).new_page()
@@ -175,7 +176,7 @@ def test_names_in_an_archive(page, tmp_path):
         for name in names:
             archive.writestr(name, png())
         archive.writestr(f"+{TAG}.jpg", b"no picture")
-    screenshot.open_tab(page, "Many pictures")
+    serving.open_tab(page, "Many pictures")
     page.locator("#many-files input[type=file]").set_input_files(tmp_path / "a.zip")
     page.locator("#many-files .file-preview").wait_for()
     page.locator("#many-begin").click()
@@ -188,7 +189,7 @@ def test_names_in_an_archive(page, tmp_path):
 
 
 def test_a_model_s_name_card_and_what_is_typed(page):
-    screenshot.open_tab(page, "Model")
+    serving.open_tab(page, "Model")
     assert told(page, "#model-about").count(TAG) >= 3
     card = told(page, "#model-card")
     assert card.count(TAG) >= 2 and "[picture: b]" in card and "javascript:" in card

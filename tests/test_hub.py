@@ -14,11 +14,11 @@ import pytest
 from hub import STRANGER, TOKEN, StandIn, connect, environment
 from tiny import make_checkpoint
 
-from mdmf_app import model
 from mdmf_app.context import Context, first_detector
-from mdmf_core import hub
+from mdmf_app.tabs import model
+from mdmf_core.checkpoint import hub
 from mdmf_core.detector import Detector
-from mdmf_core.hub import CheckpointError
+from mdmf_core.errors import CheckpointError
 
 ROOT = Path(hub.__file__).parent.parent
 REPO = "someone/something"

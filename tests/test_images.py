@@ -16,8 +16,10 @@ from bad_files import encoded, png, scene, write_bad_files
 from PIL import Image, ImageCms, ImageFile, PngImagePlugin
 from PIL.TiffImagePlugin import IFDRational
 
-from mdmf_core import images
-from mdmf_core.images import ImageError, is_image_name, read
+from mdmf_core.errors import ImageError
+from mdmf_core.images import bounds
+from mdmf_core.images.kinds import is_image_name
+from mdmf_core.images.reader import read
 
 
 def worst(found: np.ndarray, wanted: np.ndarray) -> int:
@@ -470,7 +472,7 @@ def test_threads_leave_the_warning_filters_as_they_were():
         thread.start()
     for thread in threads:
         thread.join()
-    assert list(warnings.filters) == before and images._Decoding._inside == 0
+    assert list(warnings.filters) == before and bounds.Decoding._inside == 0
 
 
 def test_names_of_images():

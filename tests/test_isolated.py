@@ -21,11 +21,13 @@ from PIL import Image
 from test_provenance import ai_png, signer, trust  # noqa: F401 (fixtures)
 
 import app
-from mdmf_app import many, one
 from mdmf_app.context import Context
-from mdmf_core import images, isolated, provenance
-from mdmf_core.images import ImageError
-from mdmf_core.isolated import Pool
+from mdmf_app.tabs import many
+from mdmf_app.tabs.one import handlers, layout
+from mdmf_core.errors import ImageError
+from mdmf_core.images import isolated, origin, reader
+from mdmf_core.images.isolated import Pool
+from mdmf_core.images.origin import said
 
 ROOT = Path(__file__).resolve().parent.parent
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits memory and files")
@@ -41,7 +43,7 @@ def order(pool: Pool, what: str, *more: str) -> dict:
     return pool.ask({"do": what, "with": more})[0]
 
 
-def contents(found: images.Picture | provenance.Provenance) -> dict:
+def contents(found: reader.Picture | said.Provenance) -> dict:
     return {field.name: getattr(found, field.name) for field in fields(found) if field.name != "pixels"}
 
 
@@ -54,7 +56,7 @@ def test_every_file_gives_the_same_picture_or_sentence(tmp_path):
     formats, sentences = set(), set()
     for path in [*sorted(tmp_path.iterdir()), tmp_path, tmp_path / "none.png", tmp_path / "null\0.png"]:
         try:
-            wanted = images.read(path)
+            wanted = reader.read(path)
         except ImageError as error:
             with pytest.raises(ImageError) as raised:
                 isolated.read(path)
@@ -80,11 +82,11 @@ def test_origin_is_the_same(ai_png, trust, monkeypatch, tmp_path):  # noqa: F811
     exif[0x010F], exif[0x0131] = "Maker", "Midjourney"
     (tmp_path / "camera.jpg").write_bytes(encoded(Image.fromarray(scene()), "JPEG", exif=exif))
     for path in tmp_path.iterdir():
-        seen = images.read(path)
+        seen = reader.read(path)
         for trusted in ("", str(trust)):
             monkeypatch.setenv("MDMF_C2PA_TRUST", trusted)
             found = isolated.read_provenance(path, seen)
-            assert found == provenance.read_provenance(path, seen)
+            assert found == origin.read_provenance(path, seen)
             assert found.c2pa.state == ("valid" if trusted else "untrusted_signer") if found.c2pa else found.generator
 
 
@@ -161,7 +163,7 @@ def test_a_process_that_does_not_start_is_a_sentence(monkeypatch):
 
 def test_origin_that_can_not_be_read_is_a_note(photo, monkeypatch):
     monkeypatch.setattr(isolated, "_pool", Pool(decoders.crash, 1, 30))
-    seen = images.Picture(np.zeros((1, 1, 3), np.uint8), "0" * 64, "PNG", 1, {"Make": "Maker"}, (), "photo.png")
+    seen = reader.Picture(np.zeros((1, 1, 3), np.uint8), "0" * 64, "PNG", 1, {"Make": "Maker"}, (), "photo.png")
     found = isolated.read_provenance(photo, seen)
     assert found.camera == {"Make": "Maker"} and found.notes == (isolated.NO_ORIGIN,)
 
@@ -206,7 +208,7 @@ PARENT = """
 import os, sys, threading, time
 import decoders
 import gradio as gr
-from mdmf_core.isolated import Pool
+from mdmf_core.images.isolated import Pool
 folder, first, second = sys.argv[1:]
 pool = Pool(decoders.obey, 3, 6)
 def ask(do, *more):
@@ -264,13 +266,13 @@ def test_the_page_decodes_no_file_in_its_own_process(detector, photo, monkeypatc
         raise AssertionError("read in the page's own process")
 
     demo, context = app.build(detector), Context(detector)
-    monkeypatch.setattr(images, "_from_bytes", refuse)
-    monkeypatch.setattr(provenance, "_load", refuse)
+    monkeypatch.setattr(reader, "_from_bytes", refuse)
+    monkeypatch.setattr(origin, "_load", refuse)
     called, path = {fn.api_name: fn.fn for fn in demo.fns.values()}, str(photo)
-    result = one.analyse(context, path, 0.05, None, None)[0]
+    result = handlers.analyse(context, path, 0.05, None, None)[0]
     assert result.whole.evidence.score == called["analyze"](path)[1]["score"]
-    assert "Nothing in this file" in one.show_origin(result)
-    *_, page, data = one.make_report(context, tmp_path, result, None, 0.05)
+    assert "Nothing in this file" in handlers.show_origin(result)
+    *_, page, data = handlers.make_report(context, tmp_path, result, None, 0.05)
     assert Path(page["value"]).exists() and Path(data["value"]).exists()
     assert called["batch"]([path])[0]["rows"][0]["error"] is None
     assert "could not" not in list(many.work(context, str(tmp_path), None, [path], 0.05, None))[-1][0]
@@ -279,6 +281,6 @@ def test_the_page_decodes_no_file_in_its_own_process(detector, photo, monkeypatc
 def test_the_page_opens_no_photo_of_the_camera_either(context, tmp_path):
     (tmp_path / "photo.png").write_text("no picture")
     with gr.Blocks():
-        camera = one.sources().camera
+        camera = layout.sources().camera
     assert camera.preprocess(camera.data_model(path=str(tmp_path / "photo.png"))) == str(tmp_path / "photo.png")
     assert camera.preprocess(None) is None

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from benchmarks import load
+from benchmarks.stress import load
 
 
 @pytest.fixture(scope="module")

@@ -13,12 +13,15 @@ from safetensors.torch import load_file, save_file
 from sklearn.metrics import roc_auc_score
 from tiny import make_checkpoint, make_locator, picture
 
-from mdmf_core import composites, hub, locate, locator, reference
-from mdmf_core import model as models
-from mdmf_core.dataset import DatasetError, scan, split
+from mdmf_core.checkpoint import hub, store
 from mdmf_core.detector import CheckpointError, Detector
-from mdmf_core.locator import Locator
-from mdmf_core.patches import Geometry, cut
+from mdmf_core.errors import DatasetError
+from mdmf_core.method import calibration, locator
+from mdmf_core.method.locator import Locator
+from mdmf_core.method.patches import Geometry, cut
+from mdmf_core.training import composites
+from mdmf_core.training import locator as locators
+from mdmf_core.training.dataset import scan, split
 
 
 def naive(net: Locator, embeddings: np.ndarray, rows: int, cols: int) -> np.ndarray:
@@ -148,7 +151,7 @@ def test_what_the_evidence_says_of_it(checkpoint):
     assert found.values.shape == (evidence.n_patches,) == (12,)
     expected = [(1 + (null >= value).sum()) / (len(null) + 1) for value in found.values]
     np.testing.assert_allclose(found.p_values, expected)
-    assert found.scale == tuple(np.quantile(null, reference.SCALE_QUANTILES))
+    assert found.scale == tuple(np.quantile(null, calibration.SCALE_QUANTILES))
     assert evidence.to_dict()["inconsistency"]["values"] == found.values.tolist()
     assert json.loads(json.dumps(evidence.to_dict()["inconsistency"]))["flagged"] == found.flagged.tolist()
 
@@ -201,7 +204,7 @@ def test_altered_patches_are_those_that_are_mostly_covered():
 def test_the_mask_goes_through_later_lives_with_its_picture():
     rng = np.random.default_rng(2)
     first, second = np.full((200, 240, 3), 20, np.uint8), np.full((200, 240, 3), 220, np.uint8)
-    for life in (composites.alike, lambda p, m, r: locate.aged(p, m, r, 64)):
+    for life in (composites.alike, lambda p, m, r: locators.aged(p, m, r, 64)):
         for _ in range(12):
             pixels, mask = life(*composites.paste(first, second, rng, (60, 100), (0.0,)), rng)
             assert pixels.shape[:2] == mask.shape
@@ -233,24 +236,24 @@ CONFIG = {"composites": 60, "checks": 30, "steps": 80, "encoder_rate": 1e-3, "wi
 def test_training_finds_what_was_put_in_and_calibrates(data, tmp_path):
     folder = make_checkpoint(tmp_path / "checkpoint")
     dealt = split(scan(data), validation=["unseen"], calibration=["held"])
-    before = models.load(folder)
+    before = store.load(folder)
     said: list[str] = []
     (folder / hub.LOCATOR).unlink()
-    path = locate.run(folder, before, dealt, ["as_is"], CONFIG, said.append)
+    path = locators.run(folder, before, dealt, ["as_is"], CONFIG, said.append)
     assert path == folder / hub.LOCATOR
     net = locator.load(path, 32)
-    made = locate.make_all(dealt.train, 40, before.geometry, locate.DEFAULTS | CONFIG, 7)
-    assert locate.auroc(net, made) > 0.65
+    made = locators.make_all(dealt.train, 40, before.geometry, locators.DEFAULTS | CONFIG, 7)
+    assert locators.auroc(net, made) > 0.65
     assert any(line.startswith("AUROC within a composite") for line in said)
     assert torch.equal(net.null, torch.sort(net.null).values) and net.null[0] < net.null[-1]
-    assert torch.equal(before.backbone.layers[0].weight, models.load(folder).backbone.layers[0].weight)
+    assert torch.equal(before.backbone.layers[0].weight, store.load(folder).backbone.layers[0].weight)
     evidence = Detector.from_pretrained(folder, device="cpu").detect(data / "real" / "held" / "3.png")
     assert evidence.inconsistency.values.max() <= net.null[-1] + 1e-4
 
 
 def test_a_composite_is_turned_with_its_truth(data):
     dealt = split(scan(data))
-    made = locate.make_all(dealt.train, 6, Geometry(32, 24), locate.DEFAULTS | CONFIG, 0)
+    made = locators.make_all(dealt.train, 6, Geometry(32, 24), locators.DEFAULTS | CONFIG, 0)
     rng = np.random.default_rng(0)
     for composite in made:
         turned = composite.turned(rng)
@@ -260,7 +263,7 @@ def test_a_composite_is_turned_with_its_truth(data):
         assert any(way.shape == after.shape and np.array_equal(way, after) for way in ways)
 
 
-def together(composite: locate.Composite) -> np.ndarray:
+def together(composite: locators.Composite) -> np.ndarray:
     """The patches as the picture that they make, with the truth of each pixel's patch as a fourth channel."""
     rows, cols, size = composite.rows, composite.cols, composite.patches.shape[-1]
     pixels = composite.patches.reshape(rows, cols, 3, size, size).permute(0, 3, 1, 4, 2).reshape(rows * size, -1, 3)
@@ -275,21 +278,21 @@ def test_pictures_that_are_cut_too_small_are_left_out(tmp_path):
         path = root / ("real", "fake")[index % 2] / "a" / f"{index}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(picture(index, 64, 128)).save(path)
-    assert locate.make_all(scan(root), 30, Geometry(32, 24), locate.DEFAULTS | CONFIG, 0) == []
+    assert locators.make_all(scan(root), 30, Geometry(32, 24), locators.DEFAULTS | CONFIG, 0) == []
 
 
 def test_a_recipe_that_can_not_be_followed_says_why(data, tmp_path):
-    made = models.load(make_checkpoint(tmp_path / "checkpoint"))
+    made = store.load(make_checkpoint(tmp_path / "checkpoint"))
     dealt = split(scan(data), calibration=["held"])
     with pytest.raises(ValueError, match="unknown keys: more"):
-        locate.train(made, dealt, ["as_is"], {"more": 1})
+        locators.train(made, dealt, ["as_is"], {"more": 1})
     small = [replace(entry, path=tmp_path / "none.png") for entry in dealt.train]
     with pytest.raises(DatasetError, match="No composite could be made"):
-        locate.train(made, replace(dealt, train=small), ["as_is"], CONFIG)
+        locators.train(made, replace(dealt, train=small), ["as_is"], CONFIG)
     with pytest.raises(DatasetError, match="has 3 x 3 patches"):
-        locate.null(make_locator(), [], made.geometry, ["as_is"], print)
-    resized = models.Model(
+        locators.null(make_locator(), [], made.geometry, ["as_is"], print)
+    resized = store.Model(
         made.name, made.source, made.backbone, Geometry(32, 24, resize=128), made.pfs, made.statistic
     )
     with pytest.raises(ValueError, match="native resolution only"):
-        locate.train(resized, dealt, ["as_is"], CONFIG)
+        locators.train(resized, dealt, ["as_is"], CONFIG)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from mdmf_core import mmd
+from mdmf_core.method import mmd
 
 PLAIN = mmd.Kernel(1.7)
 DEEP = mmd.Kernel(1.7, 2.9, 0.05)

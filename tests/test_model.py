@@ -19,10 +19,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny import make_checkpoint
 
-from mdmf_core import hub
-from mdmf_core import model as models
+from mdmf_core.checkpoint import hub, store
 from mdmf_core.detector import Detector
-from mdmf_core.hub import CheckpointError
+from mdmf_core.errors import CheckpointError
 
 ROOT = Path(hub.__file__).parent.parent
 
@@ -59,8 +58,8 @@ def change_config(folder: Path, change) -> None:
 @pytest.mark.parametrize("deep", [False, True])
 def test_a_model_survives_storage(tmp_path, deep):
     folder = make_checkpoint(tmp_path / "made", deep=deep)
-    loaded = models.load(folder)
-    models.save(loaded, tmp_path / "again")
+    loaded = store.load(folder)
+    store.save(loaded, tmp_path / "again")
     for name in ("config.json", "model.safetensors"):
         assert (tmp_path / "again" / name).read_bytes() == (folder / name).read_bytes()
     assert not loaded.pfs.training and not loaded.backbone.training
@@ -313,12 +312,12 @@ def test_hub_weights_are_pinned_to_a_commit_and_local_ones_left_alone(tmp_path, 
 
     monkeypatch.setattr(hub, "download", download)
     settings = {"name": "dinov2", "size": "small", "weights": "timm/some-model", "revision": "main"}
-    assert models.pinned(settings) == settings | {"revision": "c0ffee"}
+    assert store.pinned(settings) == settings | {"revision": "c0ffee"}
     assert asked == [("timm/some-model", "main")]
     local = settings | {"weights": str(tmp_path)}
-    assert models.pinned(local) == local
+    assert store.pinned(local) == local
     published = "timm/vit_small_patch14_dinov2.lvd142m"
-    assert models.pinned({"name": "dinov2", "size": "small"})["weights"] == published
+    assert store.pinned({"name": "dinov2", "size": "small"})["weights"] == published
 
 
 def test_dinov2_never_runs_on_random_weights_unasked(monkeypatch):
@@ -327,4 +326,4 @@ def test_dinov2_never_runs_on_random_weights_unasked(monkeypatch):
 
     monkeypatch.setattr(hub, "download", unreachable)
     with pytest.raises(CheckpointError, match="vit_small_patch14_dinov2"):
-        models.build_backbone({"name": "dinov2", "size": "small"})
+        store.build_backbone({"name": "dinov2", "size": "small"})

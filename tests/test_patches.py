@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mdmf_core.patches import ALIGN, Geometry, Grid, cut
+from mdmf_core.method.patches import ALIGN, Geometry, Grid, cut
 
 
 def noise(height: int, width: int, seed: int = 0) -> np.ndarray:

@@ -13,8 +13,9 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from tiny import picture
 
-from mdmf_core import backbones, cli
+from mdmf_core import cli
 from mdmf_core.detector import Detector
+from mdmf_core.method import backbones
 
 CONFIGS = {
     "compact": {

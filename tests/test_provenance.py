@@ -20,8 +20,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from PIL import Image, PngImagePlugin
 from PIL.TiffImagePlugin import IFDRational
 
-from mdmf_core.images import read
-from mdmf_core.provenance import MAX_TEXT, read_provenance
+from mdmf_core.images.origin import read_provenance
+from mdmf_core.images.origin.said import MAX_TEXT
+from mdmf_core.images.reader import read
 
 IPTC = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 A1111 = "a cat, best quality Negative prompt: dog Steps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1, Model: sd15"

@@ -20,9 +20,11 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 import localise  # noqa: E402
 import quality  # noqa: E402
 
-from mdmf_core import cli, mmd, pretrain  # noqa: E402
-from mdmf_core.dataset import Entry  # noqa: E402
-from mdmf_core.embed import Embedded  # noqa: E402
+from mdmf_core import cli  # noqa: E402
+from mdmf_core.method import mmd  # noqa: E402
+from mdmf_core.training import encoder  # noqa: E402
+from mdmf_core.training.dataset import Entry  # noqa: E402
+from mdmf_core.training.embed import Embedded  # noqa: E402
 
 RECIPE = {
     "backbone": {"name": "compact"},
@@ -56,7 +58,7 @@ def fold(tmp_path_factory) -> quality.Fold:
     recipe.write_text(json.dumps(RECIPE | {"data": str(root / "data"), "pretrain": RECIPE["pretrain"]}))
     for command in ("pretrain", "embed", "train", "bank", "locate"):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(pretrain, "SAVE_EVERY", 60)
+            patch.setattr(encoder, "SAVE_EVERY", 60)
             patch.setattr(sys, "argv", ["mdmf_core", command, str(recipe), str(root / "runs" / "tiny")])
             try:
                 cli.main()

@@ -9,7 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from mdmf_core import mmd, reference
+from mdmf_core.method import bank as banks
+from mdmf_core.method import calibration, mmd
 
 PLAIN = mmd.Kernel(1.5)
 DEEP = mmd.Kernel(1.5, 3.0, 0.05)
@@ -35,13 +36,13 @@ def points(seed: int, count: int, deep: bool = False, shift: float = 0.0) -> mmd
     ],
 )
 def test_p_values_by_hand(score, null, wanted):
-    assert reference.p_value(score, np.array(null)) == wanted
+    assert calibration.p_value(score, np.array(null)) == wanted
 
 
 def test_p_values_of_many_scores_at_once():
     null = np.array([1.0, 2.0, 2.0, 5.0])
     scores = np.array([[6.0, 2.0], [0.5, 5.0]])
-    assert np.array_equal(reference.p_value(scores, null), [[1 / 5, 4 / 5], [1.0, 2 / 5]])
+    assert np.array_equal(calibration.p_value(scores, null), [[1 / 5, 4 / 5], [1.0, 2 / 5]])
 
 
 def test_threshold_says_the_same_as_the_p_value():
@@ -52,14 +53,14 @@ def test_threshold_says_the_same_as_the_p_value():
         if trial % 2:
             null = np.sort(null.round(1))
         for alpha in (0.01, 0.05, 0.1, 0.2, float(rng.uniform(0.001, 0.2))):
-            limit = reference.threshold(null, alpha)
+            limit = calibration.threshold(null, alpha)
             scores = np.concatenate([null, null + 1e-9, null - 1e-9, rng.normal(size=20), [-99.0, 99.0]])
-            assert np.array_equal(scores > limit, reference.p_value(scores, null) <= alpha), (count, alpha)
+            assert np.array_equal(scores > limit, calibration.p_value(scores, null) <= alpha), (count, alpha)
 
 
 def test_a_small_calibration_set_never_reaches_a_small_alpha():
-    assert reference.threshold(np.arange(18.0), 0.05) == np.inf
-    assert reference.threshold(np.arange(19.0), 0.05) == 18.0
+    assert calibration.threshold(np.arange(18.0), 0.05) == np.inf
+    assert calibration.threshold(np.arange(19.0), 0.05) == 18.0
 
 
 @pytest.mark.parametrize("ties", [False, True])
@@ -69,7 +70,7 @@ def test_p_values_are_calibrated_in_finite_samples(ties):
     for count in (10, 19, 60):
         drawn = rng.standard_cauchy((trials, count + 1))
         drawn = drawn.round() if ties else drawn
-        p = np.array([reference.p_value(row[-1], np.sort(row[:-1])) for row in drawn])
+        p = np.array([calibration.p_value(row[-1], np.sort(row[:-1])) for row in drawn])
         for alpha in (0.05, 0.1, 0.2, 0.5):
             exact = np.floor(alpha * (count + 1) + 1e-9) / (count + 1)
             error = 4 * np.sqrt(exact * (1 - exact) / trials) + 1e-12
@@ -80,17 +81,17 @@ def test_p_values_are_calibrated_in_finite_samples(ties):
 
 def test_flagging_by_hand():
     p = np.array([0.30, 0.001, 0.04, 0.012, 0.9])
-    assert reference.flag(p, 0.1).tolist() == [False, True, True, True, False]
-    assert reference.flag(p, 0.05).tolist() == [False, True, False, True, False]
-    assert not reference.flag(np.full(20, 0.2), 0.1).any()
-    assert reference.flag(np.full(20, 0.1), 0.1).all(), "equal p-values at the rate are all rejected"
+    assert calibration.flag(p, 0.1).tolist() == [False, True, True, True, False]
+    assert calibration.flag(p, 0.05).tolist() == [False, True, False, True, False]
+    assert not calibration.flag(np.full(20, 0.2), 0.1).any()
+    assert calibration.flag(np.full(20, 0.1), 0.1).all(), "equal p-values at the rate are all rejected"
 
 
 @pytest.mark.parametrize(("kernel", "part"), [(PLAIN, 0.2), (DEEP, 0.6)], ids=["plain", "deep"])
 def test_compression_beats_a_random_subset_and_keeps_valid_weights(kernel, part):
     deep = kernel.s_e is not None
     full = mmd.bank(points(0, 600, deep), kernel, torch.full((600,), 1 / 600, dtype=torch.float64))
-    small, kept = reference.compress(full, 40, kernel)
+    small, kept = banks.compress(full, 40, kernel)
     assert torch.equal(small.points.z, full.points.z[torch.from_numpy(kept)])
     assert small.points.count <= 40 and small.points.z.dtype == torch.float64
     assert float(small.weights.sum()) == pytest.approx(1, abs=1e-12) and (small.weights >= 0).all()
@@ -115,33 +116,33 @@ def test_compression_beats_a_random_subset_and_keeps_valid_weights(kernel, part)
 def test_compression_of_a_weighted_bank_follows_its_weights():
     both = mmd.Points(torch.cat([points(0, 200).z, points(1, 200, shift=6.0).z]))
     weights = torch.cat([torch.full((200,), 0.9 / 200), torch.full((200,), 0.1 / 200)]).double()
-    small = reference.compress(mmd.bank(both, PLAIN, weights), 30, PLAIN)[0]
+    small = banks.compress(mmd.bank(both, PLAIN, weights), 30, PLAIN)[0]
     near = small.points.z.mean(1) < 3
     assert float(small.weights[near].sum()) == pytest.approx(0.9, abs=0.07)
 
 
 def test_compression_is_deterministic_and_leaves_a_small_bank_alone():
     full = mmd.bank(points(0, 300), PLAIN)
-    first, second = (reference.compress(full, 25, PLAIN, candidates=100)[0] for _ in range(2))
+    first, second = (banks.compress(full, 25, PLAIN, candidates=100)[0] for _ in range(2))
     assert torch.equal(first.points.z, second.points.z) and torch.equal(first.weights, second.weights)
-    assert reference.compress(full, 300, PLAIN)[0] is full
+    assert banks.compress(full, 300, PLAIN)[0] is full
 
 
 def test_compression_copes_with_repeated_points():
     full = mmd.bank(mmd.Points(points(0, 10).z.repeat(20, 1)), PLAIN)
-    small = reference.compress(full, 50, PLAIN)[0]
+    small = banks.compress(full, 50, PLAIN)[0]
     assert torch.isfinite(small.weights).all() and float(small.weights.sum()) == pytest.approx(1)
     x = points(3, 20)
     gap = mmd.mmd2_unbiased(x, small, PLAIN) - mmd.mmd2_unbiased(x, full, PLAIN)
     assert abs(float(gap)) < 1e-3
 
 
-def signed(seed: int, rows: int, cols: int, deep: bool = False) -> reference.Signed:
-    return reference.Signed(points(seed, rows * cols, deep), rows, cols)
+def signed(seed: int, rows: int, cols: int, deep: bool = False) -> calibration.Signed:
+    return calibration.Signed(points(seed, rows * cols, deep), rows, cols)
 
 
 def test_the_central_block():
-    grid = reference.Signed(mmd.Points(torch.arange(20.0)[:, None]), 4, 5)
+    grid = calibration.Signed(mmd.Points(torch.arange(20.0)[:, None]), 4, 5)
     assert grid.block(2).z[:, 0].tolist() == [6, 7, 11, 12]
     assert grid.block(3).z[:, 0].tolist() == [1, 2, 3, 6, 7, 8, 11, 12, 13]
     assert grid.block(4).z[:, 0].tolist() == [0, 1, 2, 3, 5, 6, 7, 8, 10, 11, 12, 13, 15, 16, 17, 18]
@@ -150,7 +151,7 @@ def test_the_central_block():
 def test_calibration_by_hand():
     real, generated = mmd.bank(points(50, 40), PLAIN), mmd.bank(points(51, 30, shift=0.5), PLAIN)
     pictures = [signed(seed, 4, 5) for seed in range(9)] + [signed(9, 2, 6)]
-    nulls, patch_nulls = reference.calibrate(iter(pictures), real, generated, PLAIN)
+    nulls, patch_nulls = calibration.calibrate(iter(pictures), real, generated, PLAIN)
     assert set(nulls) == set(patch_nulls) == {"mmd", "relative"}
     assert list(nulls["mmd"]) == [2, 3, 4], "nine in ten pictures reach 4 x 4"
     for k in (2, 3, 4):
@@ -166,16 +167,16 @@ def test_calibration_by_hand():
 def test_calibration_drops_block_sizes_that_few_pictures_have():
     bank = mmd.bank(points(50, 40), PLAIN)
     pictures = [signed(seed, 4, 4) for seed in range(8)] + [signed(8, 2, 9), signed(9, 2, 2)]
-    nulls, _ = reference.calibrate(pictures, bank, None, PLAIN)
+    nulls, _ = calibration.calibrate(pictures, bank, None, PLAIN)
     assert list(nulls) == ["mmd"] and list(nulls["mmd"]) == [2]
 
 
 def test_patch_nulls_are_thinned_but_keep_their_ends(monkeypatch):
     bank = mmd.bank(points(50, 40), PLAIN)
     pictures = [signed(seed, 5, 5) for seed in range(10)]
-    whole = reference.calibrate(pictures, bank, None, PLAIN)[1]["mmd"]
-    monkeypatch.setattr(reference, "MOST_PATCH_NULLS", 60)
-    thin = reference.calibrate(pictures, bank, None, PLAIN)[1]["mmd"]
+    whole = calibration.calibrate(pictures, bank, None, PLAIN)[1]["mmd"]
+    monkeypatch.setattr(calibration, "MOST_PATCH_NULLS", 60)
+    thin = calibration.calibrate(pictures, bank, None, PLAIN)[1]["mmd"]
     assert len(whole) == 250 and len(thin) == 60
     assert thin[0] == whole[0] and thin[-1] == whole[-1] and set(thin) <= set(whole)
 
@@ -184,15 +185,15 @@ def test_calibration_refuses_what_it_cannot_use():
     bank = mmd.bank(points(50, 40), PLAIN)
     for pictures in ([], [signed(0, 4, 4), signed(1, 1, 9)]):
         with pytest.raises(ValueError, match="2 x 2"):
-            reference.calibrate(pictures, bank, None, PLAIN)
+            calibration.calibrate(pictures, bank, None, PLAIN)
 
 
 def test_the_relative_statistic_needs_its_second_bank():
     with pytest.raises(ValueError, match="generated"):
-        reference.evidence_of(points(0, 4), "relative", mmd.bank(points(1, 4), PLAIN), None, PLAIN)
+        calibration.evidence_of(points(0, 4), "relative", mmd.bank(points(1, 4), PLAIN), None, PLAIN)
 
 
-def make(deep: bool = False, relative: bool = True) -> reference.Reference:
+def make(deep: bool = False, relative: bool = True) -> banks.Reference:
     kernel = DEEP if deep else PLAIN
 
     def single(p: mmd.Points) -> mmd.Points:
@@ -202,26 +203,26 @@ def make(deep: bool = False, relative: bool = True) -> reference.Reference:
     real = mmd.bank(single(points(1, 12, deep)), kernel, weights / weights.sum())
     generated = mmd.bank(single(points(2, 9, deep, 0.5)), kernel) if relative else None
     pictures = [signed(10 + seed, 3, 4, deep) for seed in range(6)]
-    usual, soft = (reference.calibrate(part, real, generated, kernel) for part in (pictures, pictures[:4]))
+    usual, soft = (calibration.calibrate(part, real, generated, kernel) for part in (pictures, pictures[:4]))
     facts = {"sources": {"a": 3}, "error": 0.25}
-    return reference.Reference(real, generated, *usual, facts, details={"soft": soft})
+    return banks.Reference(real, generated, *usual, facts, details={"soft": soft})
 
 
 def test_blocks_fit_the_picture():
     null = {2: np.array([1.0]), 3: np.array([2.0]), 5: np.array([3.0])}
     bank = mmd.bank(points(1, 4), PLAIN)
-    made = reference.Reference(bank, None, {"mmd": null}, {"mmd": np.arange(1001.0)}, {})
+    made = banks.Reference(bank, None, {"mmd": null}, {"mmd": np.arange(1001.0)}, {})
     for n_patches, wanted in ((1, 1.0), (4, 1.0), (8, 1.0), (9, 2.0), (24, 2.0), (25, 3.0), (900, 3.0)):
         assert made.null("mmd", n_patches).tolist() == [wanted]
-    low, high = reference.SCALE_QUANTILES
+    low, high = calibration.SCALE_QUANTILES
     assert made.scale("mmd") == (1000 * low, 1000 * high)
 
 
 @pytest.mark.parametrize(("deep", "relative"), [(False, True), (True, True), (False, False)])
 def test_a_reference_survives_storage_bit_for_bit(tmp_path: Path, deep, relative):
     made = make(deep, relative)
-    path = reference.save(made, tmp_path / "deeper" / "reference.safetensors")
-    found = reference.load(path, 3, 5, deep, "relative" if relative else "mmd")
+    path = banks.save(made, tmp_path / "deeper" / "reference.safetensors")
+    found = banks.load(path, 3, 5, deep, "relative" if relative else "mmd")
     pairs = [(made.real, found.real)] + [(made.generated, found.generated)] * relative
     for before, after in pairs:
         assert torch.equal(before.points.z, after.points.z) and torch.equal(before.weights, after.weights)
@@ -236,7 +237,7 @@ def test_a_reference_survives_storage_bit_for_bit(tmp_path: Path, deep, relative
             assert blocks.keys() == after.nulls[statistic].keys()
             assert all(np.array_equal(scores, after.nulls[statistic][k]) for k, scores in blocks.items())
             assert np.array_equal(before.patch_nulls[statistic], after.patch_nulls[statistic])
-    again = reference.save(found, tmp_path / "again.safetensors")
+    again = banks.save(found, tmp_path / "again.safetensors")
     assert again.read_bytes() == path.read_bytes() and sorted(tmp_path.glob("**/.*")) == []
 
 
@@ -248,7 +249,7 @@ def test_pictures_meet_their_own_kind():
 
 
 def faulty(tmp_path: Path, change) -> Path:
-    path = reference.save(make(), tmp_path / "reference.safetensors")
+    path = banks.save(make(), tmp_path / "reference.safetensors")
     tensors = load_file(path)
     change(tensors)
     save_file({name: value.contiguous() for name, value in tensors.items()}, path)
@@ -259,16 +260,16 @@ def faulty(tmp_path: Path, change) -> Path:
 def test_a_missing_tensor_is_named(tmp_path, name):
     path = faulty(tmp_path, lambda tensors: tensors.pop(name))
     with pytest.raises(ValueError, match=f"{name} is missing"):
-        reference.load(path, 3, 5, False, "relative")
+        banks.load(path, 3, 5, False, "relative")
 
 
 def test_missing_calibration_is_named(tmp_path):
     path = faulty(tmp_path, lambda tensors: [tensors.pop(f"null.mmd.{k}") for k in (2, 3)])
     with pytest.raises(ValueError, match=r"null\.mmd"):
-        reference.load(path, 3, 5, False, "relative")
+        banks.load(path, 3, 5, False, "relative")
     path = faulty(tmp_path, lambda tensors: tensors.pop("patch_null.relative"))
     with pytest.raises(ValueError, match="patch_null.relative is missing"):
-        reference.load(path, 3, 5, False, "relative")
+        banks.load(path, 3, 5, False, "relative")
 
 
 @pytest.mark.parametrize(
@@ -292,7 +293,7 @@ def test_missing_calibration_is_named(tmp_path):
 def test_a_tensor_that_does_not_fit_is_named(tmp_path, name, value, words):
     path = faulty(tmp_path, lambda tensors: tensors.update({name: value}))
     with pytest.raises(ValueError, match=words):
-        reference.load(path, 3, 5, False, "relative")
+        banks.load(path, 3, 5, False, "relative")
 
 
 @pytest.mark.parametrize(
@@ -307,20 +308,20 @@ def test_a_tensor_that_does_not_fit_is_named(tmp_path, name, value, words):
 def test_a_value_that_makes_no_sense_is_named(tmp_path, name, value):
     path = faulty(tmp_path, lambda tensors: tensors.update({name: value}))
     with pytest.raises(ValueError, match=name):
-        reference.load(path, 3, 5, False, "relative")
+        banks.load(path, 3, 5, False, "relative")
 
 
 def test_a_deep_kernel_needs_embeddings(tmp_path):
-    path = reference.save(make(), tmp_path / "reference.safetensors")
+    path = banks.save(make(), tmp_path / "reference.safetensors")
     with pytest.raises(ValueError, match="real.e is missing"):
-        reference.load(path, 3, 5, True, "relative")
+        banks.load(path, 3, 5, True, "relative")
 
 
 def test_the_picture_of_each_point_is_kept(tmp_path):
     made = make()
     origins = {"real": [f"camera/{i // 3}.jpg" for i in range(12)], "generated": ["gan/0.png"] * 9}
-    with_origins = reference.Reference(made.real, made.generated, made.nulls, made.patch_nulls, made.facts, origins)
-    path = reference.save(with_origins, tmp_path / "reference.safetensors")
-    assert reference.load(path, 3, 5, False, "relative").origins == origins
+    with_origins = banks.Reference(made.real, made.generated, made.nulls, made.patch_nulls, made.facts, origins)
+    path = banks.save(with_origins, tmp_path / "reference.safetensors")
+    assert banks.load(path, 3, 5, False, "relative").origins == origins
     content = path.read_bytes()
-    assert reference.save(with_origins, path).read_bytes() == content
+    assert banks.save(with_origins, path).read_bytes() == content

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 from skimage import data
 
-from mdmf_core import degrade, detail, reliability
-from mdmf_core.images import read
-from mdmf_core.patches import Geometry, cut
+from mdmf_core.images import degrade
+from mdmf_core.images.reader import read
+from mdmf_core.method import state
+from mdmf_core.method.patches import Geometry, cut
+from mdmf_core.show import reliability
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 PHOTOS = ("china.jpg", "flower.jpg", "rocket.jpg", "grace_hopper.jpg", "coffee.png", "cat_resynthesised.jpg")
@@ -104,7 +106,7 @@ def test_ordinary_compression_is_not_held_against_a_picture(name, quality):
 
 @pytest.mark.parametrize(("quality", "step"), [(75, 6), (60, 10), (50, 12)])
 def test_the_step_is_that_of_the_table(quality, step):
-    luma = degrade.jpeg(opened("flower.jpg"), quality) @ detail.LUMA
+    luma = degrade.jpeg(opened("flower.jpg"), quality) @ state.LUMA
     assert reliability.jpeg_step(luma) == step
     assert reliability.jpeg_step(np.ascontiguousarray(luma[3:, 5:])) == 0, "off the grid it can't be read"
 
@@ -114,14 +116,14 @@ def test_the_step_is_that_of_the_table(quality, step):
 )
 def test_a_turned_jpeg_is_recognised(turn):
     pixels = degrade.jpeg(opened("china.jpg")[:421, :637], 50)
-    assert reliability.jpeg_step(np.ascontiguousarray(turn(pixels)) @ detail.LUMA) == 12
+    assert reliability.jpeg_step(np.ascontiguousarray(turn(pixels)) @ state.LUMA) == 12
 
 
 def test_a_large_picture_keeps_its_grid_where_only_its_middle_is_looked_at():
     large = degrade.jpeg(np.tile(opened("china.jpg"), (3, 3, 1))[:1237, :1903], 50)
-    middle = detail.middle(large)
-    assert max(middle.shape) <= detail.LONGEST_SIDE + 16
-    assert reliability.jpeg_step(middle @ detail.LUMA) == 12
+    middle = state.middle(large)
+    assert max(middle.shape) <= state.LONGEST_SIDE + 16
+    assert reliability.jpeg_step(middle @ state.LUMA) == 12
 
 
 @pytest.mark.parametrize("name", ("china.jpg", "rocket.jpg", "chelsea", "camera", "coffee"))
@@ -129,11 +131,11 @@ def test_a_large_picture_keeps_its_grid_where_only_its_middle_is_looked_at():
 def test_lost_detail_is_found(name, change):
     pixels = opened(name)
     worse = degrade.apply(change, pixels, np.random.default_rng(0), False, 64)
-    assert detail.lacks_fine_detail(worse) and not detail.lacks_fine_detail(pixels)
+    assert state.lacks_fine_detail(worse) and not state.lacks_fine_detail(pixels)
     found = assess(worse)
     assert any(SMOOTHED in warning for warning in found.warnings)
     assert found.doubtful.all()
-    assert detail.detail_of(worse) == detail.SOFT and detail.detail_of(pixels) == detail.USUAL
+    assert state.detail_of(worse) == state.SOFT and state.detail_of(pixels) == state.USUAL
 
 
 @pytest.mark.parametrize(
@@ -168,11 +170,11 @@ def test_a_picture_without_anything_in_it_breaks_nothing(pixels):
 @pytest.mark.parametrize("sigma", [2.0, 6.0])
 def test_the_noise_level_is_that_of_the_noise(sigma):
     luma = 100 + np.random.default_rng(1).normal(0, sigma, (256, 320)) + np.linspace(0, 60, 320)
-    assert detail.noise_level(luma) == pytest.approx(sigma, rel=0.12)
+    assert state.noise_level(luma) == pytest.approx(sigma, rel=0.12)
 
 
 @pytest.mark.parametrize("name", PHOTOS)
 def test_added_noise_is_warned_of(name):
     pixels = degrade.noise(opened(name), 0.05, np.random.default_rng(0))
-    assert detail.detail_of(pixels) == detail.NOISY
+    assert state.detail_of(pixels) == state.NOISY
     assert any("very noisy" in warning for warning in assess(pixels).warnings)

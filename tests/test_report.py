@@ -18,12 +18,14 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 from tiny import picture as scene
 
-from benchmarks.screenshot import CHROMIUM, FLAGS
-from mdmf_core import heatmap, report
-from mdmf_core.images import read
-from mdmf_core.provenance import C2PA, Claim, Provenance
-from mdmf_core.reliability import Reliability
-from mdmf_core.stability import Variant
+from benchmarks.served import CHROMIUM, FLAGS
+from mdmf_core.images.origin.said import C2PA, Claim, Provenance
+from mdmf_core.images.reader import read
+from mdmf_core.show import page as report_page
+from mdmf_core.show import report
+from mdmf_core.show import words as wording
+from mdmf_core.show.reliability import Reliability
+from mdmf_core.show.stability import Variant
 
 WHEN = datetime(2026, 11, 24, 12, 30, tzinfo=timezone(timedelta(hours=2)))
 HOSTILE = (
@@ -75,14 +77,14 @@ def parts(detector, tmp_path_factory) -> tuple:
 
 @pytest.fixture(scope="module")
 def page(parts) -> str:
-    return report.html_report(*parts)
+    return report_page.html_report(*parts)
 
 
 @pytest.fixture(scope="module")
 def bare(parts) -> str:
     """A report where nothing beyond the detector was run."""
     picture, evidence = parts[:2]
-    return report.html_report(picture, evidence, None, None, None, {}, WHEN)
+    return report_page.html_report(picture, evidence, None, None, None, {}, WHEN)
 
 
 def elements(page: str) -> list:
@@ -164,10 +166,10 @@ def test_patches_unlike_the_rest_have_a_map_of_their_own(parts, page):
     evidence = parts[1]
     data = report.json_report(*parts)["inconsistency"]
     assert data["values"] == evidence.inconsistency.values.tolist() and data["n_flagged"] == sum(data["flagged"])
-    assert "What is unlike the rest of the picture" in page and heatmap.UNLIKE in html_module.unescape(page)
+    assert "What is unlike the rest of the picture" in page and wording.UNLIKE in html_module.unescape(page)
     without = (parts[0], replace(evidence, inconsistency=None), *parts[2:])
     assert report.json_report(*without)["inconsistency"] is None
-    assert "What is unlike the rest of the picture" not in report.html_report(*without)
+    assert "What is unlike the rest of the picture" not in report_page.html_report(*without)
 
 
 def test_a_threshold_out_of_reach_is_null(parts):
@@ -176,7 +178,7 @@ def test_a_threshold_out_of_reach_is_null(parts):
     data = report.json_report(picture, never, None, None, None, {}, WHEN)
     assert data["result"]["threshold"] is None
     json.dumps(data, allow_nan=False)
-    assert "too few calibration pictures" in words(report.html_report(picture, never, None, None, None, {}, WHEN))
+    assert "too few calibration pictures" in words(report_page.html_report(picture, never, None, None, None, {}, WHEN))
 
 
 def test_the_page_says_what_a_reader_needs(parts, page):

@@ -18,10 +18,11 @@ from test_pipeline import run
 from tiny import picture
 from torch import nn
 
-from mdmf_core import mmd, research
-from mdmf_core import model as models
+from mdmf_core.checkpoint import store
 from mdmf_core.detector import Detector
-from mdmf_core.pfs import ACTIVATIONS, PFS
+from mdmf_core.method import mmd
+from mdmf_core.method.signature import ACTIVATIONS, PFS
+from mdmf_core.training import research
 
 D = 384
 LIU = {"sigmaOPT": 30.0, "sigma0OPT": 0.7, "epsilonOPT": -2.0}
@@ -282,7 +283,7 @@ def test_bank_and_detector_take_over_from_there(weights: Path, tmp_path: Path, c
     detector = Detector.from_pretrained(tmp_path / "out")
     evidence = detector.detect(picture(50, 64, 64))
     assert evidence.statistic == "mmd" and evidence.n_calibration == 6 and np.isfinite(evidence.score)
-    loaded = models.load(tmp_path / "out")
+    loaded = store.load(tmp_path / "out")
     assert loaded.backbone.config["positions"] == "original" and loaded.pfs.config["norm"] is False
     points = embeddings(5)
     wanted = network([D, 8, 4])(points)

@@ -26,15 +26,22 @@ from PIL import Image
 from tiny import picture
 
 import app
-from benchmarks import screenshot
-from mdmf_app import context as contexts
-from mdmf_app import guard, many, model, one, pictures, space
+from benchmarks import served as serving
+from mdmf_app import context
+from mdmf_app import session as sessions
 from mdmf_app.context import ONE_HOUR, PLACES
-from mdmf_core.batch import Item, Row
-from mdmf_core.images import ImageError, read
+from mdmf_app.server import housekeeping, limits, middleware, start
+from mdmf_app.server import place as place_of_files
+from mdmf_app.server.patched import inside_gradio
+from mdmf_app.tabs import many, model
+from mdmf_app.tabs.one import handlers
+from mdmf_core.errors import ImageError
+from mdmf_core.images.archive import Item
+from mdmf_core.images.reader import read
+from mdmf_core.run.batch import Row
 
 ROOT = Path(app.__file__).resolve().parent
-LIMITS = space.Limits(waiting=2, upload=2 * 2**20, delete_cache=(ONE_HOUR, ONE_HOUR), request=3 * 2**20)
+LIMITS = limits.Limits(waiting=2, upload=2 * 2**20, delete_cache=(ONE_HOUR, ONE_HOUR), request=3 * 2**20)
 SECRET = "holiday-of-anna"
 SHOW_MAP = [None, None, "share", 0.5, None, None, None, None, None, None]
 PUBLIC = ("analyze", "describe", "batch", "compare", "batch_zip")
@@ -44,9 +51,9 @@ PUBLIC = ("analyze", "describe", "batch", "compare", "batch_zip")
 def demo(detector):
     """The page with small limits."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(space, "limits", lambda: LIMITS)
+        patched.setattr(limits, "limits", lambda: LIMITS)
         built = app.build(detector, mcp=True)
-        app.launch(built, server_port=screenshot.free_port(), prevent_thread_lock=True, quiet=True, mcp_server=True)
+        app.launch(built, server_port=serving.free_port(), prevent_thread_lock=True, quiet=True, mcp_server=True)
         yield built
         built.close()
 
@@ -71,7 +78,7 @@ def png(seed: int) -> bytes:
 
 def unfinished() -> set[Path]:
     """Uploads under way; and what other tests left, which the sweep would take in an hour."""
-    return set(guard.folder().glob("tmp??*"))
+    return set(place_of_files.folder().glob("tmp??*"))
 
 
 def upload(web: httpx.Client, content: bytes, name: str = "photo.png") -> httpx.Response:
@@ -154,12 +161,12 @@ def test_the_queue_can_not_be_skipped(web, demo):
 )
 def test_there_is_no_other_route(web, route):
     reply = web.get(f"/{route}")
-    assert (reply.status_code, reply.json()) == (404, {"detail": guard.NOTHING})
+    assert (reply.status_code, reply.json()) == (404, {"detail": middleware.NOTHING})
 
 
 @pytest.mark.parametrize("route", ["process_recording", "component_server", "vibe-edit", "undo-vibe-edit", "login"])
 def test_there_is_no_other_route_for_data(web, route):
-    assert web.post(f"/gradio_api/{route}", json={}).json() == {"detail": guard.NOTHING}
+    assert web.post(f"/gradio_api/{route}", json={}).json() == {"detail": middleware.NOTHING}
     assert web.put("/gradio_api/cancel").status_code == 405
 
 
@@ -177,7 +184,7 @@ def test_a_file_is_served_to_whoever_was_given_its_path_and_never_as_a_page(web)
 
 def test_nothing_else_is_served(web, demo):
     own = Path(upload(web, png(1), "own.png").json()[0])
-    place = guard.folder()
+    place = place_of_files.folder()
     (place / "tmpupload").write_text("root:")
     (place / "deep_links").mkdir()
     (place / "deep_links" / "state.json").write_text("root:")
@@ -252,7 +259,7 @@ def test_no_address_is_fetched_and_no_path_of_the_server_read(web, demo, visited
                 reply = web.post("/gradio_api/call/batch", json={"data": [[[file]], 0.05]})
             else:
                 reply = run(web, numbers(demo, "take")[0], [file])
-            assert (reply.status_code, reply.json()) == (422, {"detail": guard.INVALID}), path
+            assert (reply.status_code, reply.json()) == (422, {"detail": middleware.INVALID}), path
     assert web.get(f"/gradio_api/file={address}").status_code == 404
     assert not callers
 
@@ -270,7 +277,7 @@ def test_mcp_fetches_no_address(demo, visited):
                 return await session.call_tool("describe", {"file": address})
 
     answer = asyncio.run(asyncio.wait_for(ask(), 120))
-    assert answer.isError and guard.NOT_OWN in answer.content[0].text and not callers
+    assert answer.isError and middleware.NOT_OWN in answer.content[0].text and not callers
 
 
 # Limits
@@ -280,7 +287,7 @@ def test_uploads_have_limits(web, monkeypatch):
     before = unfinished()
     assert upload(web, bytes(LIMITS.upload)).status_code == 200
     assert upload(web, bytes(LIMITS.upload + 1)).status_code == 413
-    files = [("files", (f"{number}.png", b"x")) for number in range(guard.FILES + 1)]
+    files = [("files", (f"{number}.png", b"x")) for number in range(inside_gradio.FILES + 1)]
     assert web.post("/gradio_api/upload", files=files[:-1]).status_code == 200
     assert web.post("/gradio_api/upload", files=files).status_code == 400
     three = [("files", (f"{number}.png", bytes(LIMITS.upload - 1))) for number in range(2)]
@@ -291,12 +298,12 @@ def test_uploads_have_limits(web, monkeypatch):
     field = web.post("/gradio_api/upload", files={"field": (None, bytes(2**20))})
     assert field.status_code == 400 and "Too many fields" in field.text
     assert unfinished() <= before, "what is refused leaves nothing"
-    monkeypatch.setattr(guard, "ROOM", 2**60)
-    assert upload(web, b"x").text == guard.FULL
+    monkeypatch.setattr(middleware, "ROOM", 2**60)
+    assert upload(web, b"x").text == middleware.FULL
 
 
 def test_json_has_limits(web):
-    for content, status in ((b"[" * 10**5, 400), (b"{", 400), (b"[]", 400), (b" " * (guard.JSON_BYTES + 1), 413)):
+    for content, status in ((b"[" * 10**5, 400), (b"{", 400), (b"[]", 400), (b" " * (middleware.JSON_BYTES + 1), 413)):
         reply = web.post("/gradio_api/queue/join", content=content, headers={"content-type": "application/json"})
         assert reply.status_code == status and reply.json()["detail"].endswith("."), content[:9]
 
@@ -310,7 +317,7 @@ def half_sent(demo: gr.Blocks, head: str, body: bytes) -> socket.socket:
 
 
 def test_a_request_that_does_not_arrive_is_given_up(demo, monkeypatch):
-    monkeypatch.setattr(guard, "JSON_SECONDS", 0.1)
+    monkeypatch.setattr(middleware, "JSON_SECONDS", 0.1)
     with half_sent(demo, "POST /gradio_api/queue/join HTTP/1.1\r\nContent-Type: application/json", b"{") as connection:
         assert b"408" in connection.recv(4096).splitlines()[0]
 
@@ -337,8 +344,8 @@ def test_too_many_at_once_are_told_so():
 
     async def ask():
         sent = []
-        gate = guard.Guard(never, set(), LIMITS)
-        gate.running["call"] = guard.AT_ONCE["call"]
+        gate = middleware.Guard(never, set(), LIMITS)
+        gate.running["call"] = middleware.AT_ONCE["call"]
         scope = {"type": "http", "method": "POST", "path": "/gradio_api/run/predict", "headers": []}
 
         async def send(message):
@@ -348,7 +355,7 @@ def test_too_many_at_once_are_told_so():
         return sent
 
     started, body = asyncio.run(ask())
-    assert started["status"] == 503 and json.loads(body["body"]) == {"detail": guard.BUSY}
+    assert started["status"] == 503 and json.loads(body["body"]) == {"detail": middleware.BUSY}
 
 
 def test_over_the_bound_the_queue_says_busy_and_recovers(web, demo, client, detector, photo, monkeypatch):
@@ -365,7 +372,7 @@ def test_over_the_bound_the_queue_says_busy_and_recovers(web, demo, client, dete
             client.predict(handle_file(photo), api_name="/describe")
         assert join(web, numbers(demo, "describe")[0], [None, 0.05], "s").status_code == 503
         free.set()
-        answers = {one.result() for one in asked}
+        answers = {handlers.result() for handlers in asked}
     assert answers == {client.predict(handle_file(photo), api_name="/describe")}
 
 
@@ -375,14 +382,14 @@ def under_way(queue) -> int:
 
 def hold_up(name: str, monkeypatch) -> threading.Event:
     """Pictures of this name are stuck in the decoder until the event is set."""
-    free, read_now = threading.Event(), contexts.isolated.read
+    free, read_now = threading.Event(), context.isolated.read
 
     def read_late(path, *rest):
         if Path(path).name == name:
             assert free.wait(120)
         return read_now(path, *rest)
 
-    monkeypatch.setattr(contexts.isolated, "read", read_late)
+    monkeypatch.setattr(context.isolated, "read", read_late)
     return free
 
 
@@ -400,7 +407,7 @@ def test_a_stuck_picture_delays_nobody(demo, client, photo, tmp_path, monkeypatc
 
 
 def test_the_page_says_busy_and_recovers(chromium, demo, photo, monkeypatch):
-    page = screenshot.open_page(chromium, demo.local_url)
+    page = serving.open_page(chromium, demo.local_url)
     with monkeypatch.context() as full:
         full.setattr(demo._queue, "max_size", 0)
         page.locator("#picture input[type=file]").set_input_files(photo)
@@ -411,7 +418,7 @@ def test_the_page_says_busy_and_recovers(chromium, demo, photo, monkeypatch):
 
 
 def test_the_last_picture_is_the_one_that_is_shown(chromium, demo, photo, tmp_path, monkeypatch):
-    page = screenshot.open_page(chromium, demo.local_url)
+    page = serving.open_page(chromium, demo.local_url)
     first, second = tmp_path / "first.jpg", tmp_path / "second.jpg"
     for path in (first, second):
         path.write_bytes(photo.read_bytes())
@@ -480,23 +487,23 @@ def test_private_events_are_harmless_with_any_data(web, demo):
             if route == "queue/join" and reply.status_code == 200:
                 replies.append(result(web, "raw"))
     told = "\n".join(replies)
-    for leaked in (str(ROOT), str(guard.folder()), "Traceback", "site-packages", "root:"):
+    for leaked in (str(ROOT), str(place_of_files.folder()), "Traceback", "site-packages", "root:"):
         assert leaked not in told
-    assert guard.FAULT in told and web.get("/gradio_api/queue/status").json()["queue_size"] == 0
+    assert middleware.FAULT in told and web.get("/gradio_api/queue/status").json()["queue_size"] == 0
 
 
 # Sessions
 
 
 def test_nobody_gets_what_is_another_ones(web, demo, detector):
-    folder = guard.folder()
+    folder = place_of_files.folder()
     mine, yours = analyse(web, demo, 11, "mine"), analyse(web, demo, 12, "yours")
     assert mine != yours and Path(mine).parent.parent == folder
     patch = numbers(demo, "show_patch")[0]
     shown = [run(web, patch, [None, None, 1], session).json()["data"][0] for session in ("mine", "yours", "guessed")]
-    assert shown[0] != shown[1] and "<h3>" in shown[0] and one.GONE in shown[2]
+    assert shown[0] != shown[1] and "<h3>" in shown[0] and handlers.GONE in shown[2]
     forged = run(web, patch, [{"picture": 1}, "x", 1], "forged").json()["data"][0]
-    assert one.GONE in forged, "a state that is sent is not believed"
+    assert handlers.GONE in forged, "a state that is sent is not believed"
 
 
 def test_parallel_clients_get_their_own(demo, detector, tmp_path):
@@ -514,8 +521,8 @@ def test_parallel_clients_get_their_own(demo, detector, tmp_path):
 
 
 def test_pictures_make_room_and_come_back(web, demo, monkeypatch):
-    kept = pictures.Pictures(picture(14).nbytes)
-    monkeypatch.setattr(pictures, "of_sessions", kept)
+    kept = sessions.Pictures(picture(14).nbytes)
+    monkeypatch.setattr(sessions, "of_sessions", kept)
     patch, paths = numbers(demo, "show_patch")[0], {}
 
     def pixels(session: str) -> str:
@@ -530,20 +537,20 @@ def test_pictures_make_room_and_come_back(web, demo, monkeypatch):
     Path(paths["older"]).unlink()
     kept.forget()
     assert kept.n_bytes == 0
-    assert one.GONE in run(web, patch, [None, None, 1], "older").json()["data"][0]
-    assert run(web, numbers(demo, "show_map")[0], SHOW_MAP, "older").json()["data"][2] == f"<p>{one.GONE}</p>"
+    assert handlers.GONE in run(web, patch, [None, None, 1], "older").json()["data"][0]
+    assert run(web, numbers(demo, "show_map")[0], SHOW_MAP, "older").json()["data"][2] == f"<p>{handlers.GONE}</p>"
     assert pixels("newer") == shown["newer"]
 
 
 def test_sessions_are_counted(demo):
-    assert demo.state_holder.capacity == guard.SESSIONS and demo.limiter.total_tokens == guard.THREADS
+    assert demo.state_holder.capacity == start.SESSIONS and demo.limiter.total_tokens == start.THREADS
 
 
 def test_pictures_used_last_are_kept(tmp_path):
     for seed in range(3):
         (tmp_path / f"{seed}.png").write_bytes(png(seed))
     size, (first, second, third) = picture(0).nbytes, map(str, sorted(tmp_path.iterdir()))
-    kept = pictures.Pictures(2 * size)
+    kept = sessions.Pictures(2 * size)
     for path in (first, second, first, third):
         assert np.array_equal(kept.read(path).pixels, read(path, 1).pixels)
     assert kept.n_bytes == 2 * size
@@ -551,7 +558,7 @@ def test_pictures_used_last_are_kept(tmp_path):
     assert kept.read(first) is kept.read(first), "it was used after the second"
     with pytest.raises(ImageError):
         kept.read(second)
-    small = pictures.Pictures(size - 1)
+    small = sessions.Pictures(size - 1)
     assert small.read(first) is not small.read(first) and small.n_bytes == 0
 
 
@@ -563,15 +570,15 @@ def test_freed_memory_goes_back():
     pins = blocks[::500]
     del blocks
     before = mebibytes()
-    guard.give_back()
+    housekeeping.give_back()
     assert before - mebibytes() > 100 and len(pins) == 8
 
 
 def test_answers_that_nobody_reads_go(web, demo):
     assert join(web, numbers(demo, "describe")[0], [None, 0.05], "unread").status_code == 200
     assert wait_for(lambda: len(demo._queue.pending_messages_per_session["unread"]._queue) >= 2)
-    seen = guard.forget_unread(demo, {})
-    assert "unread" in guard.forget_unread(demo, {}) and "unread" in guard.forget_unread(demo, seen)
+    seen = housekeeping.forget_unread(demo, {})
+    assert "unread" in housekeeping.forget_unread(demo, {}) and "unread" in housekeeping.forget_unread(demo, seen)
     assert "unread" not in demo._queue.pending_messages_per_session
     assert "unread" not in demo._queue.pending_event_ids_session
 
@@ -586,21 +593,21 @@ def test_forgotten_files_go(tmp_path):
         (tmp_path / name).touch()
     (tmp_path / ("c" * 32)).mkdir()
     kept = {str(tmp_path / names[2])}
-    guard.sweep(tmp_path, kept, time.time() - 100)
+    housekeeping.sweep(tmp_path, kept, time.time() - 100)
     assert all((tmp_path / name).exists() for name in (*names, "c" * 32))
-    guard.sweep(tmp_path, kept, time.time() + 100)
+    housekeeping.sweep(tmp_path, kept, time.time() + 100)
     assert {path.name for path in tmp_path.iterdir()} == {"b" * 64, "mdmf-files-other"}
 
 
 def test_files_lie_in_a_folder_of_this_process_alone(monkeypatch, tmp_path):
     monkeypatch.setattr(os, "environ", {"GRADIO_TEMP_DIR": str(tmp_path)})
-    monkeypatch.setattr(guard.atexit, "register", lambda *_, **__: None)
-    killed, alive = tmp_path / f"{guard.PREFIX}killed", tmp_path / f"{guard.PREFIX}alive"
-    for folder, age in ((killed, 2 * guard.STALE), (alive, 0)):
+    monkeypatch.setattr(middleware.atexit, "register", lambda *_, **__: None)
+    killed, alive = tmp_path / f"{place_of_files.PREFIX}killed", tmp_path / f"{place_of_files.PREFIX}alive"
+    for folder, age in ((killed, 2 * place_of_files.STALE), (alive, 0)):
         folder.mkdir()
         os.utime(folder, (time.time() - age,) * 2)
-    guard.prepare()
-    assert guard.folder().parent == tmp_path and guard.folder().stat().st_mode & 0o077 == 0
+    start.prepare()
+    assert place_of_files.folder().parent == tmp_path and place_of_files.folder().stat().st_mode & 0o077 == 0
     assert not killed.exists() and alive.exists()
 
 
@@ -615,12 +622,12 @@ def test_requests_are_not_summed_up(demo, client, tmp_path):
 
 
 def test_nothing_is_reported_to_anybody(demo, monkeypatch):
-    assert Path(demo.GRADIO_CACHE).name.startswith(guard.PREFIX), "app.py has prepared it"
+    assert Path(demo.GRADIO_CACHE).name.startswith(place_of_files.PREFIX), "app.py has prepared it"
     monkeypatch.setattr(os, "environ", {"GRADIO_TEMP_DIR": os.environ["GRADIO_TEMP_DIR"]})
-    monkeypatch.setattr(guard.atexit, "register", lambda *_, **__: None)
-    guard.prepare()
+    monkeypatch.setattr(middleware.atexit, "register", lambda *_, **__: None)
+    start.prepare()
     assert os.environ["GRADIO_ANALYTICS_ENABLED"] == "False" and os.environ["HF_HUB_DISABLE_TELEMETRY"] == "1"
-    os.rmdir(guard.folder())
+    os.rmdir(place_of_files.folder())
     assert demo.analytics_enabled is False and not demo.enable_monitoring and not demo.run_history and not demo.share
 
 
@@ -667,5 +674,5 @@ def test_folders_are_named_only_where_nobody_else_comes(monkeypatch):
 
 
 def test_examples_are_not_taken_from_requests(web, demo):
-    reply = run(web, numbers(demo, "take")[0], [data_of(str(contexts.EXAMPLES / "flower.jpg"))])
+    reply = run(web, numbers(demo, "take")[0], [data_of(str(context.EXAMPLES / "flower.jpg"))])
     assert reply.status_code == 422

@@ -30,13 +30,14 @@ from PIL import Image
 from tiny import make_checkpoint, picture
 
 import app
-from benchmarks.screenshot import START_SECONDS, free_port
-from mdmf_app import context as contexts
-from mdmf_app import space
+from benchmarks.served import START_SECONDS, free_port
+from mdmf_app import context
 from mdmf_app.context import EXAMPLES, ONE_HOUR
+from mdmf_app.server import limits, space
 from mdmf_core.detector import Detector
-from mdmf_core.images import MAX_BYTES, ImageError
-from mdmf_core.patches import cut
+from mdmf_core.errors import ImageError
+from mdmf_core.images.bounds import MAX_BYTES
+from mdmf_core.method.patches import cut
 
 ROOT = Path(__file__).resolve().parent.parent
 ZERO_TORCHES = {"2.8.0", "2.9.1", "2.10.0", "2.11.0"}
@@ -160,7 +161,7 @@ def test_no_gpu_for_the_visitor_is_a_sentence(monkeypatch, detector, photo):
     with pytest.raises(ImageError, match=r"on the GPU: You have exceeded .* 1:00:00\.$"):
         detector.detect(photo)
     with pytest.raises(gr.Error) as caught:
-        contexts.detect(detector, str(photo), None)
+        context.detect(detector, str(photo), None)
     assert caught.value.print_exception is False
 
 
@@ -196,12 +197,12 @@ def public(detector):
 
 def test_a_space_allows_less(public, monkeypatch):
     demo, _ = public
-    assert demo._queue.max_size == space.limits().waiting == 20
-    assert demo.max_file_size == space.limits().upload == 50 * 2**20
-    assert demo.delete_cache == space.limits().delete_cache == (600, ONE_HOUR)
+    assert demo._queue.max_size == limits.limits().waiting == 20
+    assert demo.max_file_size == limits.limits().upload == 50 * 2**20
+    assert demo.delete_cache == limits.limits().delete_cache == (600, ONE_HOUR)
     assert not demo.show_error and not demo.allowed_paths
     monkeypatch.delenv("SPACE_ID")
-    assert space.limits() == space.Limits(32, MAX_BYTES, (ONE_HOUR, ONE_HOUR))
+    assert limits.limits() == limits.Limits(32, MAX_BYTES, (ONE_HOUR, ONE_HOUR))
 
 
 def test_a_space_tells_no_paths(public, detector, photo, monkeypatch):
@@ -228,13 +229,13 @@ def test_an_example_is_analysed_when_it_is_first_asked_for_and_then_kept(checkpo
             return super().detect(image, alpha)
 
     counting, example = Counting.from_pretrained(checkpoint), str(EXAMPLES / "flower.jpg")
-    first = contexts.detect(counting, example, 0.05)
-    assert contexts.detect(counting, example, 0.05) is first
-    assert contexts.detect(counting, example, 0.1)[1].alpha == 0.1
+    first = context.detect(counting, example, 0.05)
+    assert context.detect(counting, example, 0.05) is first
+    assert context.detect(counting, example, 0.1)[1].alpha == 0.1
     for _ in range(2):
-        contexts.detect(counting, str(photo), 0.05)
+        context.detect(counting, str(photo), 0.05)
     assert seen == [("flower.jpg", 0.05), ("flower.jpg", 0.1), ("photo.png", 0.05), ("photo.png", 0.05)]
-    assert contexts.detect(Detector.from_pretrained(checkpoint), example, 0.05) is not first
+    assert context.detect(Detector.from_pretrained(checkpoint), example, 0.05) is not first
 
 
 # Publishing

@@ -11,19 +11,25 @@ import torch
 from torch import nn
 
 import app
-from benchmarks import measure, screenshot, speed, speed_mmd, speed_page, speed_picture
-from mdmf_app import endpoints
+from benchmarks import served
+from benchmarks.speed import all as speed_all
+from benchmarks.speed import measure, picture
+from benchmarks.speed import mmd as speed_mmd
+from benchmarks.speed import page as speed_page
+from mdmf_app import api
 from mdmf_app.context import PLACES
-from mdmf_core import hub, mmd, reference
-from mdmf_core.backbones.compact import CLIP, Compact, high_pass_filters
+from mdmf_core.checkpoint import hub
 from mdmf_core.detector import Detector
-from mdmf_core.images import read
-from mdmf_core.patches import cut
+from mdmf_core.images.reader import read
+from mdmf_core.method import bank as banks
+from mdmf_core.method import calibration, mmd
+from mdmf_core.method.backbones.compact import CLIP, Compact, high_pass_filters
+from mdmf_core.method.patches import cut
 
 LARGEST_CHANGE = 1e-4  # of the null's standard deviation
 
 
-def plain_score(points: mmd.Points, statistic: str, bank: reference.Reference, kernel: mmd.Kernel) -> float:
+def plain_score(points: mmd.Points, statistic: str, bank: banks.Reference, kernel: mmd.Kernel) -> float:
     """The statistic from whole kernel matrices, by its formula."""
 
     def mean(other: mmd.Bank) -> float:
@@ -46,15 +52,15 @@ def on_cpu() -> Detector:
 @pytest.mark.parametrize("name", ["grace_hopper.jpg", "coffee_resynthesised.png"])
 def test_no_speed_up_changes_a_score(on_cpu, name):
     """Norms folded, few patches at once, kernel block by block: all of it against the plain way, and bfloat16 too."""
-    patches, grid = cut(read(screenshot.ROOT / "examples" / name).pixels, on_cpu.model.geometry)
+    patches, grid = cut(read(served.ROOT / "examples" / name).pixels, on_cpu.model.geometry)
     encoder, bank, kernel = on_cpu.model.backbone, on_cpu.reference, on_cpu.model.kernel
-    plain = on_cpu.model.points(speed_picture.as_trained(encoder, patches))
+    plain = on_cpu.model.points(picture.as_trained(encoder, patches))
     fast = on_cpu.model.points(encoder.embed(patches))
-    half = on_cpu.model.points(speed_picture.in_bfloat16(encoder, patches))
+    half = on_cpu.model.points(picture.in_bfloat16(encoder, patches))
     for statistic in bank.nulls:
         spread = bank.null(statistic, grid.independent).std()
         wanted = plain_score(plain, statistic, bank, kernel)
-        found = float(reference.evidence_of(fast, statistic, bank.real, bank.generated, kernel)[0].sum())
+        found = float(calibration.evidence_of(fast, statistic, bank.real, bank.generated, kernel)[0].sum())
         assert abs(found - wanted) <= LARGEST_CHANGE * spread
         coarse = plain_score(half, statistic, bank, kernel)
         assert abs(coarse - wanted) > LARGEST_CHANGE * spread, "bfloat16 would do: use it"
@@ -81,7 +87,7 @@ def some_patches(count: int) -> torch.Tensor:
 @pytest.mark.parametrize("at_once", [None, 1, 5])
 def test_folded_norms_give_the_trained_network_s_numbers(at_once):
     encoder, patches = random_encoder(), some_patches(13)
-    wanted = speed_picture.as_trained(encoder, patches)
+    wanted = picture.as_trained(encoder, patches)
     torch.testing.assert_close(encoder.embed(patches, at_once), wanted, atol=1e-5, rtol=1e-4)
     assert wanted.std() > 0.1
 
@@ -92,7 +98,7 @@ def test_embedding_follows_weights_that_change_and_changes_none():
     assert all(torch.equal(value, state[name]) for name, value in encoder.state_dict().items())
     encoder.layers[1].running_var.mul_(4)
     after = encoder.embed(patches)
-    torch.testing.assert_close(after, speed_picture.as_trained(encoder, patches), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(after, picture.as_trained(encoder, patches), atol=1e-5, rtol=1e-4)
     assert not torch.allclose(before, after)
 
 
@@ -126,7 +132,7 @@ def test_operations_are_those_of_the_layers():
     filters = 60**2 * 18 * 25
     stages = zip((60, 30, 15, 7), ((18, 32), (32, 64), (64, 128), (128, 192)), strict=True)
     layers = sum(side**2 * 9 * (inputs * outputs + outputs**2) for side, (inputs, outputs) in stages)
-    assert speed_picture.operations(Compact()) == 2 * (filters + layers)
+    assert picture.operations(Compact()) == 2 * (filters + layers)
 
 
 def test_the_others_measure_the_same_thing():
@@ -147,9 +153,9 @@ def test_error_of_a_bank_is_nought_against_itself_and_shrinks_with_its_size():
 
 def test_a_run_writes_table_and_file(tmp_path, monkeypatch, capsys):
     rows = {"a thing": {"median_ms": 1.23456, "points": 12345, "seconds": 4321.5}}
-    monkeypatch.setitem(speed.SECTIONS, "web", lambda folder, quick: rows)
-    speed.run(["web"], tmp_path, True)
-    results = speed.run(["web"], tmp_path, True)
+    monkeypatch.setitem(speed_all.SECTIONS, "web", lambda folder, quick: rows)
+    speed_all.run(["web"], tmp_path, True)
+    results = speed_all.run(["web"], tmp_path, True)
     assert "a thing  median_ms 1.23, points 12,345, seconds 4,322" in capsys.readouterr().out
     assert results["web"]["rows"] == rows and results["web"]["machine"]["cores"] >= 1
     assert (tmp_path / "speed.json").read_text().count('"a thing"') == 1
@@ -176,12 +182,12 @@ def test_the_page_says_the_place_in_the_queue(detector, photo, chromium, monkeyp
         turn.acquire(timeout=600)
         return detect(*given)
 
-    detect = endpoints.detect
-    monkeypatch.setattr(endpoints, "detect", slow)
+    detect = api.detect
+    monkeypatch.setattr(api, "detect", slow)
     demo = app.build(detector)
-    url = app.launch(demo, server_port=screenshot.free_port(), prevent_thread_lock=True, quiet=True)[1]
+    url = app.launch(demo, server_port=served.free_port(), prevent_thread_lock=True, quiet=True)[1]
     try:
-        page = screenshot.open_page(chromium, url)
+        page = served.open_page(chromium, url)
         with httpx.Client(base_url=url, timeout=60) as client:
             number = speed_page.endpoint(client)
             for _ in range(PLACES + 1):

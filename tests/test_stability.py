@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from tiny import picture
 
-from mdmf_core import degrade, stability
-from mdmf_core.images import read
-from mdmf_core.stability import Variant, sentence
+from mdmf_core.images import degrade
+from mdmf_core.images.reader import read
+from mdmf_core.show import stability
+from mdmf_core.show.stability import Variant, sentence
 
 NAMES = ["as it is", "JPEG 90", "JPEG 70", "JPEG 50", "resized to 75%", "resized to 50%", "slight blur"]
 

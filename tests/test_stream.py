@@ -13,9 +13,12 @@ from PIL import Image
 from test_pipeline import run
 from tiny import picture
 
-from mdmf_core import bank, embed, mmd, reference, stream
-from mdmf_core.dataset import DatasetError, scan
 from mdmf_core.detector import Detector
+from mdmf_core.errors import DatasetError
+from mdmf_core.method import bank as banks
+from mdmf_core.method import calibration, mmd
+from mdmf_core.training import bank, embed, stream
+from mdmf_core.training.dataset import scan
 
 KERNEL = mmd.Kernel(2.0)
 CHUNK, SIZE = 1500, 300
@@ -113,9 +116,9 @@ def test_the_error_it_tells_is_the_one_against_all_points(detector, embedded) ->
     lives = CONFIG["calibration_lives"]
     points = [model.points(p.embeddings) for p in pictures if p.life == bank.life_of(p.key, lives)]
 
-    def scores(made: reference.Reference) -> np.ndarray:
+    def scores(made: banks.Reference) -> np.ndarray:
         banks = made.real, made.generated
-        found = [reference.evidence_of(x, model.statistic, *banks, model.kernel)[0].sum() for x in points]
+        found = [calibration.evidence_of(x, model.statistic, *banks, model.kernel)[0].sum() for x in points]
         return np.array(found, float)
 
     for made in (small, grouped):

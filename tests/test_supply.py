@@ -14,7 +14,7 @@ from test_space import ROOT, arguments, requirements, tracked
 
 SHIPPED = [ROOT / "app.py", *sorted((ROOT / "mdmf_app").rglob("*.py")), *sorted((ROOT / "mdmf_core").rglob("*.py"))]
 LOCKED_FOR = {"python_version": "3.12", "python_full_version": "3.12.0", "sys_platform": "linux", "extra": ""}
-PICKLES = {"mdmf_core/engine.py", "mdmf_core/workers.py"}  # between processes of our own, never from a file
+PICKLES = {"mdmf_core/run/engine.py", "mdmf_core/run/workers.py"}  # between processes of our own, never from a file
 CUDA = re.compile(r"triton|nvidia-.*|cuda-.*")  # what PyTorch for CPUs does without
 SECRETS = {
     "a private key": rb"-----BEGIN [A-Z ]*PRIVATE KEY",

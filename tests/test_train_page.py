@@ -21,9 +21,9 @@ from test_pipeline import run
 from test_research import LIU, network
 from tiny import picture
 
-from benchmarks import gpu
-from benchmarks.screenshot import free_port
-from mdmf_core import hub
+from benchmarks.served import free_port
+from benchmarks.speed import gpu
+from mdmf_core.checkpoint import hub
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "train-dinov2.md"

@@ -10,11 +10,14 @@ import torch
 from PIL import Image
 from tiny import picture
 
-from mdmf_core import bank, degrade, mmd, objectives, pretrain
-from mdmf_core.dataset import DatasetError, Entry, Sampler
-from mdmf_core.detail import KINDS
-from mdmf_core.embed import Embedded
-from mdmf_core.pfs import PFS
+from mdmf_core.errors import DatasetError
+from mdmf_core.images import degrade
+from mdmf_core.method import mmd
+from mdmf_core.method.signature import PFS
+from mdmf_core.method.state import KINDS
+from mdmf_core.training import bank, encoder, objectives
+from mdmf_core.training.dataset import Entry, Sampler
+from mdmf_core.training.embed import Embedded
 
 
 def batch(
@@ -144,11 +147,11 @@ def small_data(tmp_path: Path) -> Path:
 
 
 def test_pretraining_goes_on_where_it_stopped(small_data: Path, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(pretrain, "SAVE_EVERY", 3)
+    monkeypatch.setattr(encoder, "SAVE_EVERY", 3)
     settings = {"channels": [4, 6], "patch_size": 32, "versions": 1, "pictures": 3, "side": 96, "steps": 6}
     out = tmp_path / "run"
     calls = 0
-    real_step = pretrain.one_cycle
+    real_step = encoder.one_cycle
 
     def stop_in_step_five(*arguments):
         nonlocal calls
@@ -157,11 +160,11 @@ def test_pretraining_goes_on_where_it_stopped(small_data: Path, tmp_path: Path, 
             raise KeyboardInterrupt
         return real_step(*arguments)
 
-    monkeypatch.setattr(pretrain, "one_cycle", stop_in_step_five)
+    monkeypatch.setattr(encoder, "one_cycle", stop_in_step_five)
     with pytest.raises(KeyboardInterrupt):
-        pretrain.pretrain(small_data, {}, settings, out)
+        encoder.pretrain(small_data, {}, settings, out)
     assert (out / "state.safetensors").exists() and not (out / "encoder.safetensors").exists()
-    assert pretrain.pretrain(small_data, {}, settings, out).exists()
+    assert encoder.pretrain(small_data, {}, settings, out).exists()
     assert calls == 5 + 3
     assert not list(out.glob("*.part"))
 
@@ -169,7 +172,7 @@ def test_pretraining_goes_on_where_it_stopped(small_data: Path, tmp_path: Path, 
 def test_lives_are_fixed_by_seed_and_name(small_data: Path) -> None:
     path = small_data / "real" / "real0" / "0.png"
     entry = Entry(path, "real/real0/0.png", 0, "real0")
-    first, again, other = (pretrain.make_version(entry, version, 96, 64, 0) for version in (0, 0, 1))
+    first, again, other = (encoder.make_version(entry, version, 96, 64, 0) for version in (0, 0, 1))
     assert np.array_equal(first, again)
     assert first.shape != other.shape or not np.array_equal(first, other)
     assert max(first.shape[:2]) <= 96 and min(first.shape[:2]) >= 64
@@ -177,4 +180,4 @@ def test_lives_are_fixed_by_seed_and_name(small_data: Path) -> None:
 
 def test_an_unknown_pretrain_key_is_named(small_data: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="speed"):
-        pretrain.pretrain(small_data, {}, {"speed": 9}, tmp_path)
+        encoder.pretrain(small_data, {}, {"speed": 9}, tmp_path)

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mdmf_core import backbones, hub, locator, model, reference
-from mdmf_core import mmd as maths
-from mdmf_core.patches import Geometry, cut
-from mdmf_core.pfs import PFS
+from mdmf_core.checkpoint import hub, store
+from mdmf_core.method import backbones, bank, calibration, locator
+from mdmf_core.method import mmd as maths
+from mdmf_core.method.patches import Geometry, cut
+from mdmf_core.method.signature import PFS
 
 
 def picture(seed: int, height: int = 96, width: int = 128) -> np.ndarray:
@@ -40,11 +41,11 @@ def make_checkpoint(
     encoder = backbones.build("compact", channels=[4, 8])
     pfs = PFS(encoder.dim, hidden=8, signature=4, deep=deep).eval()
     settings = {"name": "compact", "channels": [4, 8]}
-    made = model.Model("tiny", settings, encoder, Geometry(32, 24), pfs, statistic)
+    made = store.Model("tiny", settings, encoder, Geometry(32, 24), pfs, statistic)
     signed = []
     for seed in range(images):
         patches, grid = cut(picture(seed), made.geometry)
-        signed.append(reference.Signed(made.points(encoder.embed(patches)), grid.rows, grid.cols))
+        signed.append(calibration.Signed(made.points(encoder.embed(patches)), grid.rows, grid.cols))
     third = images // 3
 
     def pool(part):
@@ -53,10 +54,10 @@ def make_checkpoint(
         )
 
     real, generated = (maths.bank(pool(part), made.kernel) for part in (signed[:third], signed[third : 2 * third]))
-    nulls, patch_nulls = reference.calibrate(signed[2 * third :], real, generated, made.kernel)
+    nulls, patch_nulls = calibration.calibrate(signed[2 * third :], real, generated, made.kernel)
     folder.mkdir(parents=True, exist_ok=True)
-    model.save(made, folder)
-    reference.save(reference.Reference(real, generated, nulls, patch_nulls, {}), folder / "reference.safetensors")
+    store.save(made, folder)
+    bank.save(bank.Reference(real, generated, nulls, patch_nulls, {}), folder / "reference.safetensors")
     if located:
         locator.save(make_locator(), folder / hub.LOCATOR)
     (folder / "README.md").write_text(f"# tiny\n\nRandom weights, for tests. Fingerprint {hub.fingerprint(folder)}.\n")

@@ -75,9 +75,9 @@ def without_gpu() -> None:
 def main(checkpoint: str, other: str, picture: str) -> dict:
     """Start the page on a checkpoint, use it, and tell what happened."""
     import app
-    from benchmarks.screenshot import free_port
-    from mdmf_app import space
+    from benchmarks.served import free_port
     from mdmf_app.context import Context
+    from mdmf_app.server import space
 
     without_gpu()
     space.QUICK_ON_CPU = ()

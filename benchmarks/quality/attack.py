@@ -1,0 +1,187 @@
+"""What an adversary does to the answer: held-out pictures after one attack each, and how many still get p <= 0.05.
+
+    python benchmarks/attack.py bundled fold1 fold2 --each 12
+
+Folds and pictures are those of `quality.py`: each picture is judged by a detector that never saw its source. Real
+pictures go through the same attacks, for what makes generated pictures pass may make real ones fail. A picture that an
+attack leaves too small to judge is counted apart. "Kept" is the share of the generated pictures called generated as
+they are that are still called so. Prints a table and writes `attack.json` to `--out`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageFilter, ImageOps
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+
+import quality  # noqa: E402
+
+from mdmf_core.detector import Detector  # noqa: E402
+from mdmf_core.errors import ImageError  # noqa: E402
+from mdmf_core.files import write_whole  # noqa: E402
+from mdmf_core.images import degrade  # noqa: E402
+from mdmf_core.images.reader import read  # noqa: E402
+from mdmf_core.run import workers  # noqa: E402
+from mdmf_core.training.dataset import Entry  # noqa: E402
+
+ALPHA = 0.05
+SCREEN = (1920, 1080)
+AS_IS = "as it is"
+Attack = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+
+
+def crop(pixels: np.ndarray) -> np.ndarray:
+    """The middle of the picture, half of its area."""
+    height, width = pixels.shape[:2]
+    top, left = round(height * (1 - 0.5**0.5) / 2), round(width * (1 - 0.5**0.5) / 2)
+    return pixels[top : height - top, left : width - left]
+
+
+def median(pixels: np.ndarray, size: int) -> np.ndarray:
+    """Each channel's median in windows of `size` x `size` pixels."""
+    return np.asarray(Image.fromarray(pixels).filter(ImageFilter.MedianFilter(size)))
+
+
+def screenshot(pixels: np.ndarray) -> np.ndarray:
+    """Shown as large as a screen allows, taken (as PNG, which changes nothing) and handed on as JPEG."""
+    return degrade.jpeg(np.asarray(ImageOps.contain(Image.fromarray(pixels), SCREEN)), 85)
+
+
+def border(pixels: np.ndarray, photograph: np.ndarray) -> np.ndarray:
+    """The picture in the middle of a photograph that is enlarged or shrunk to twice its area."""
+    height, width = pixels.shape[:2]
+    size = round(width * 2**0.5), round(height * 2**0.5)
+    framed = np.array(ImageOps.fit(Image.fromarray(photograph), size))
+    top, left = (framed.shape[0] - height) // 2, (framed.shape[1] - width) // 2
+    framed[top : top + height, left : left + width] = pixels
+    return framed
+
+
+def mixed(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Resized to 0.75, noise of 1%, then JPEG 80."""
+    return degrade.jpeg(degrade.noise(degrade.resize(pixels, 0.75), 0.01, rng), 80)
+
+
+def attacks(photograph: np.ndarray) -> dict[str, Attack]:
+    """What is done to a picture, by name; `photograph` is for the border."""
+    found: dict[str, Attack] = {AS_IS: lambda x, rng: x}
+    found |= {f"JPEG {q}": lambda x, rng, q=q: degrade.jpeg(x, q) for q in (95, 90, 80, 70, 60, 50)}
+    found |= {f"WebP {q}": lambda x, rng, q=q: degrade.webp(x, q) for q in (90, 70, 50)}
+    found |= {f"resized to {f:g}": lambda x, rng, f=f: degrade.resize(x, f) for f in (0.9, 0.8, 0.7, 0.6, 0.5, 1.5)}
+    found |= {f"noise of {s:.0%}": lambda x, rng, s=s: degrade.noise(x, s, rng) for s in (0.01, 0.02, 0.05)}
+    found |= {f"blur of {s:g} pixels": lambda x, rng, s=s: degrade.blur(x, s) for s in (0.5, 1, 2)}
+    found |= {f"median of {n} x {n}": lambda x, rng, n=n: median(x, n) for n in (3, 5)}
+    found |= {f"sharpened by {a:g}": lambda x, rng, a=a: degrade.sharpen(x, a) for a in (0.5, 1)}
+    found["cropped to half"] = lambda x, rng: crop(x)
+    found["screenshot, JPEG 85"] = lambda x, rng: screenshot(x)
+    found["in a real border"] = lambda x, rng: border(x, photograph)
+    found["resized to 0.75, noise of 1%, JPEG 80"] = mixed
+    return found
+
+
+def judge(detector: Detector, pair: tuple[Entry, Entry]) -> dict[str, float | None]:
+    """The p-value of a picture after each attack, None where it is too small; the pair's second is for the border."""
+    entry, photograph = pair
+    pixels, smallest = read(entry.path, 1).pixels, detector.model.geometry.min_side
+    found: dict[str, float | None] = {}
+    for name, attack in attacks(read(photograph.path, 1).pixels).items():
+        attacked = attack(pixels, degrade.generator(0, name, entry.key))
+        try:
+            found[name] = detector.detect(read(attacked, smallest), ALPHA, locate=False).p_value
+        except ImageError:
+            found[name] = None
+    return found
+
+
+def borders(entries: list[Entry]) -> list[tuple[Entry, Entry]]:
+    """Each entry with a real picture of another source, by turns."""
+    real = [entry for entry in entries if entry.label == 0]
+    pairs = []
+    for index, entry in enumerate(entries):
+        others = [other for other in real if other.source != entry.source]
+        pairs.append((entry, others[index % len(others)]))
+    return pairs
+
+
+def measure(fold: quality.Fold, each: int, processes: int) -> list[tuple[int, dict[str, float | None]]]:
+    """Label and p-values of each held-out picture, at most `each` of a source.
+
+    Raises:
+        RuntimeError: a picture could not be judged at all.
+    """
+    pairs, rows = borders(quality.some(fold.dealt.test, each)), []
+    for (entry, _), found in zip(pairs, workers.run(partial(judge, fold.detector), pairs, processes), strict=True):
+        if isinstance(found, workers.Died):
+            raise RuntimeError(f"{entry.key}: {found}")
+        rows.append((entry.label, found))
+        print(f"\r{fold.name}: {len(rows)} of {len(pairs)}", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+    return rows
+
+
+def summary(rows: list[tuple[int, dict[str, float | None]]]) -> dict[str, dict[str, Any]]:
+    """For each attack: shares with p <= 0.05 and numbers of both classes, what is kept, and how many are too small."""
+
+    def called(name: str, label: int) -> list[bool]:
+        return [p[name] <= ALPHA for own, p in rows if own == label and p[name] is not None]
+
+    table = {}
+    for name in rows[0][1]:
+        kept = [p[name] <= ALPHA for label, p in rows if label and (p[AS_IS] or 1) <= ALPHA and p[name] is not None]
+        table[name] = {
+            **{word: share(called(name, label)) for label, word in enumerate(("real", "generated"))},
+            **{f"n_{word}": len(called(name, label)) for label, word in enumerate(("real", "generated"))},
+            "kept": share(kept),
+            "too_small": sum(p[name] is None for _, p in rows),
+        }
+    return table
+
+
+def share(called: list[bool]) -> float | None:
+    return float(np.mean(called)) if called else None
+
+
+def markdown(table: dict[str, dict[str, Any]]) -> str:
+    """The table for people."""
+    lines = quality.head(f"attack, p <= {ALPHA}", "generated", "n", "kept", "real", "n", "too small")
+    for name, row in table.items():
+        generated, kept, real = (
+            "-" if row[key] is None else f"{row[key]:.3f}" for key in ("generated", "kept", "real")
+        )
+        lines.append(quality.line(name, generated, row["n_generated"], kept, real, row["n_real"], row["too_small"]))
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folds", nargs="+")
+    parser.add_argument("--each", type=int, default=12, help="pictures of a source at most")
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
+    arguments = parser.parse_args()
+    folds = [quality.Fold(name) for name in arguments.folds]
+    table = summary([row for fold in folds for row in measure(fold, arguments.each, arguments.processes)])
+    result = {
+        "folds": arguments.folds,
+        "fingerprints": [fold.detector.fingerprint for fold in folds],
+        "each": arguments.each,
+        "alpha": ALPHA,
+        "attacks": table,
+    }
+    text = json.dumps(result, indent=1) + "\n"
+    write_whole(arguments.out / "attack.json", lambda path: path.write_text(text, "utf-8"))
+    print(markdown(table))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,264 @@
+"""The tab for the model: which one this session uses, what it is, its card and figures; load another one.
+
+A choice is the session's own, kept in its `gr.State`; nobody else's model changes. On a Space (SPACE_ID is set) or
+where other machines reach the page (GRADIO_SERVER_NAME) only Hub repositories can be named, for a folder of the server
+is nobody's business there.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import partial
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import gradio as gr
+from huggingface_hub.utils import HFValidationError, validate_repo_id
+from markdown_it import MarkdownIt
+
+from mdmf_app import style
+from mdmf_app.context import LOADING_QUEUE, QUICK, Choice, Context
+from mdmf_core.checkpoint.hub import CARD, progress_to
+from mdmf_core.detector import CheckpointError, Detector
+from mdmf_core.show.page import FACTS, STATISTICS, fact
+from mdmf_core.texts import escape, printable
+
+LONGEST_CARD = 200_000
+MOST_BYTES = 8 * 10**9
+EVERY = 0.5  # seconds between two reports of progress
+QUIET = 3  # seconds without news from the Hub that are told
+NO_CARD = "This model has no card."
+LOCAL = ("127.0.0.1", "localhost", "::1")
+ONLY_HUB = "Only models on the Hub can be loaded here; give a repository as owner/name."
+
+
+def tab(context: Context, chosen: gr.State) -> None:
+    """Components and events of the tab."""
+    local = local_allowed()
+    first = context.default
+    gr.HTML(
+        "<p>The model decides what a score means: its reference pictures, its scale and its false alarms. "
+        "A model that you load here is used in this browser tab only, in all parts of the page.</p>",
+        padding=False,
+    )
+    with gr.Row():
+        wanted = gr.Textbox(
+            label="Hub repository or folder" if local else "Hub repository",
+            placeholder="owner/name" + (" or /path/to/checkpoint" if local else ""),
+            max_lines=1,
+            max_length=500,
+            elem_id="model-wanted",
+            min_width=260,
+        )
+        revision = gr.Textbox(
+            label="Revision (optional)",
+            placeholder="branch, tag or commit",
+            max_lines=1,
+            max_length=200,
+            elem_id="model-revision",
+            min_width=200,
+        )
+    with gr.Row():
+        load_it = gr.Button("Load", variant="primary", elem_id="model-load", min_width=120)
+        reset = gr.Button("Back to the page's own model", elem_id="model-reset", min_width=220)
+    status = gr.HTML(style.notice("The page's own model is in use."), elem_id="model-status", padding=False)
+    about = gr.HTML(about_model(first), elem_id="model-about", padding=False)
+    with gr.Accordion("Model card", open=True):
+        card = gr.HTML(card_of(first), elem_id="model-card", padding=False)
+    outputs = [chosen, status, about, card]
+    load = {
+        "fn": partial(change, context),
+        "inputs": [wanted, revision, chosen],
+        "outputs": outputs,
+        "api_visibility": "private",
+        "show_progress": "hidden",
+        **LOADING_QUEUE,
+    }
+    gr.on([load_it.click, wanted.submit, revision.submit], **load)
+    reset.click(partial(go_back, context), None, outputs, **QUICK)
+
+
+def local_allowed() -> bool:
+    """Whether a folder of this machine may be named: only where nobody else can reach the page."""
+    return not os.environ.get("SPACE_ID") and os.environ.get("GRADIO_SERVER_NAME", LOCAL[0]) in LOCAL
+
+
+def check_name(wanted: str) -> str:
+    """What the user asks for, if it may be asked for.
+
+    Raises:
+        CheckpointError: empty, a folder where none may be named, or no repository id; one sentence.
+    """
+    wanted = wanted.strip()
+    if not wanted:
+        raise CheckpointError("Give a repository as owner/name.")
+    try:
+        there = Path(wanted).expanduser().exists()
+    except (OSError, RuntimeError, ValueError) as error:  # a name too long, or the home of nobody
+        raise CheckpointError("There can't be a folder or a repository of this name.") from error
+    if not local_allowed() and (there or wanted.count("/") != 1 or not is_repo(wanted)):
+        raise CheckpointError(ONLY_HUB)
+    return wanted
+
+
+def check_revision(revision: str) -> str | None:
+    """A branch, tag or commit that may be asked for: it becomes part of an address and of a path in the cache.
+
+    Raises:
+        CheckpointError: it can't be the name of one; one sentence.
+    """
+    revision = revision.strip()
+    if ".." in revision or not re.fullmatch(r"\w[\w.+/-]{0,199}|", revision, re.ASCII):
+        raise CheckpointError("There can't be a revision of this name; give a branch, a tag or a commit.")
+    return revision or None
+
+
+def is_repo(wanted: str) -> bool:
+    """Whether it has the form of a repository id."""
+    try:
+        validate_repo_id(wanted)
+    except HFValidationError:
+        return False
+    return True
+
+
+def change(context: Context, wanted: str, revision: str, choice: Choice | None) -> Iterator[tuple[Any, str, Any, Any]]:
+    """Load a model for this session and tell how far it is; on failure one sentence, and the current model stays."""
+    kept = gr.skip(), gr.skip()
+    yield gr.skip(), bar("Looking for the model ..."), *kept
+    try:
+        wanted, revision = check_name(wanted), check_revision(revision)
+        download = Download()
+        with ThreadPoolExecutor(max_workers=1) as worker:
+            task = worker.submit(download.watch, partial(context.load, wanted, revision))
+            while not wait([task], timeout=EVERY).done:
+                yield gr.skip(), download.bar(), *kept
+        choice = task.result()
+        detector = context.detector(choice)
+    except CheckpointError as error:
+        yield choice, failed(str(error)), *kept
+        return
+    words = f"{detector.located.model} is in use in this browser tab."
+    yield choice, style.notice(words), about_model(detector), card_of(detector)
+
+
+class Download:
+    """How much has arrived from the Hub; nothing where a folder is loaded."""
+
+    def __init__(self) -> None:
+        self._arrived, self._wanted, self._news = 0, 0, monotonic()
+
+    def watch(self, load: Callable[[], Choice | None]) -> Choice | None:
+        """What `load` returns; its downloads are seen here.
+
+        Raises:
+            CheckpointError: one of them is larger than `MOST_BYTES`, or what `load` raises.
+        """
+        with progress_to(self._tell):
+            return load()
+
+    def _tell(self, _: str, arrived: int, wanted: int) -> None:
+        if wanted > MOST_BYTES:
+            raise CheckpointError(f"The model is larger than {MOST_BYTES // 10**9} GB, the most that is loaded here.")
+        self._arrived, self._wanted, self._news = arrived, wanted, monotonic()
+
+    def bar(self) -> str:
+        arrived, wanted, quiet = self._arrived, self._wanted, int(monotonic() - self._news)
+        waiting = f"; no news from the Hub for {quiet} s" if quiet >= QUIET else ""
+        if arrived < wanted:
+            return bar(f"Downloading: {arrived / 1e6:.1f} of {wanted / 1e6:.1f} MB{waiting}", arrived / wanted)
+        return bar("Loading the model ...")
+
+
+def bar(words: str, share: float | None = None) -> str:
+    """Progress in words and as a bar; without a share it only moves."""
+    value = "" if share is None else f'value="{share:.3f}" max="1"'
+    return (
+        f'<div class="card waiting"><p id="model-words" role="status">{escape(words)}</p>'
+        f'<progress {value} aria-labelledby="model-words" style="width: 100%"></progress></div>'
+    )
+
+
+def failed(sentence: str) -> str:
+    return (
+        '<div class="card error" role="alert"><h2>Not loaded</h2>'
+        f"<p>{escape(sentence)} The model in use stays.</p></div>"
+    )
+
+
+def go_back(context: Context) -> tuple[None, str, str, str]:
+    """The page's own model again."""
+    own = context.default
+    return None, style.notice("The page's own model is in use."), about_model(own), card_of(own)
+
+
+def about_model(detector: Detector) -> str:
+    """What the model is and where it runs."""
+    model, geometry = detector.model, detector.model.geometry
+    resized = f", after a resize to {geometry.resize} x {geometry.resize} pixels" if geometry.resize else ""
+    rows = {
+        "Model": detector.located.model,
+        "Revision": detector.located.revision,
+        "Fingerprint": detector.fingerprint,
+        "Runs on": {"cpu": "the processor (CPU)", "cuda": "the graphics card (CUDA)"}.get(
+            detector.device, detector.device
+        ),
+        "Encoder": model.backbone.name,
+        "Statistic that decides": STATISTICS[model.statistic],
+        "Patches": f"{geometry.patch_size} x {geometry.patch_size} pixels, at most {geometry.max_patches}{resized}",
+        "Smallest picture": f"{geometry.min_side} pixels a side",
+        "Map of patches unlike the rest": "yes" if detector.locator else "no, this model was not trained for it",
+        **figures(detector.reference.facts),
+    }
+    return f'<div class="panel">{style.pairs(rows)}</div>'
+
+
+def figures(facts: dict[str, Any]) -> dict[str, str]:
+    """What the reference is made of, by source."""
+    return {FACTS[name]: fact(facts[name]) for name in ("real", "generated", "calibration") if facts.get(name)}
+
+
+def card_of(detector: Detector) -> str:
+    """The model card as HTML that holds nothing but text, tables and links."""
+    path = detector.located.folder / CARD
+    try:
+        with path.open(encoding="utf-8-sig", errors="replace") as file:
+            text = printable(file.read(LONGEST_CARD))
+    except OSError:
+        return f"<p>{NO_CARD}</p>"
+    return f'<div class="panel">{safe_markdown(text)}</div>'
+
+
+def safe_markdown(text: str) -> str:
+    """Markdown as HTML: raw HTML is shown as text, pictures become their descriptions, front matter goes.
+
+    A card comes from whoever published the model. Links keep only http, https and mailto, and open elsewhere.
+    """
+    text = re.sub(r"\A---\n.*?\n---\s*?(\n|\Z)", "", text.replace("\r\n", "\n"), count=1, flags=re.DOTALL)
+    parser = MarkdownIt("commonmark", {"html": False}).enable("table")
+    parser.validateLink = lambda url: url.lower().startswith(("https://", "http://", "mailto:", "#"))
+    parser.add_render_rule("image", _described)
+    parser.add_render_rule("link_open", _link)
+    parser.add_render_rule("heading_open", _heading)
+    parser.add_render_rule("heading_close", _heading)
+    return parser.render(text)
+
+
+def _described(_: Any, tokens: Any, index: int, *__: Any) -> str:
+    """A picture's words; fetching it would tell its owner who reads the card."""
+    return f"[picture: {escape(tokens[index].content)}]"
+
+
+def _link(_: Any, tokens: Any, index: int, *__: Any) -> str:
+    address = escape(str(tokens[index].attrs.get("href", "")))
+    return f'<a href="{address}" target="_blank" rel="noopener noreferrer nofollow">'
+
+
+def _heading(_: Any, tokens: Any, index: int, *__: Any) -> str:
+    """Headings of the card stand below those of the page."""
+    slash = "/" if tokens[index].nesting < 0 else ""
+    return f"<{slash}h{min(6, int(tokens[index].tag[1]) + 2)}>"

@@ -1,0 +1,276 @@
+"""The tab for one picture: components, and handlers that check, call and format.
+
+The detector runs once a picture, once a region and for the stability test. All else is drawn from the evidence that
+the session keeps for an hour: `Result`, the region's `View`, and the changes that the stability test tried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from mdmf_app import panels, session, style, views
+from mdmf_app.context import EXAMPLES, Choice, Context, detect
+from mdmf_app.tabs.one.layout import INSPECT
+from mdmf_app.views import Result, View
+from mdmf_core.detector import CheckpointError
+from mdmf_core.errors import ImageError, WriteError
+from mdmf_core.evidence import decide
+from mdmf_core.images.isolated import read_provenance
+from mdmf_core.show import stability
+
+WAITING = "Drop a picture, paste one with Ctrl+V, or click an example. The result appears here."
+GONE = "The picture is not here any more: its hour is over, or others needed the room. Drop it again."
+FIRST_CORNER = "First corner set. Click the opposite corner."
+REGION_SET = "Region set. Analyse it with the button below."
+
+Held = tuple[Result, list[stability.Variant]]
+
+
+class Turn:
+    """Counts the analyses that a session began, of which the last one counts, whichever ends first."""
+
+    def __init__(self) -> None:
+        self.last = 0
+
+    def begin(self) -> int:
+        self.last += 1
+        return self.last
+
+
+def take(path: str | None) -> tuple[str | None, None, None, Any]:
+    """Keep the picture for later, empty its field for the next one, leave no example marked."""
+    return path, None, None, gr.update(selected_index=None)
+
+
+def analyse(
+    context: Context,
+    path: str | None,
+    alpha: float,
+    example: dict | None,
+    chosen: Choice | None,
+    turn: Turn | None = None,
+) -> tuple[Result | None, str, Any, Any]:
+    """Result, card, the panels' visibility and, for a composite, its mask; nothing if it was overtaken meanwhile."""
+    turn = turn or Turn()
+    mine = turn.begin()
+    found = analyse_now(context, path, alpha, example, chosen)
+    return found if turn.last == mine else (gr.skip(),) * 4
+
+
+def analyse_now(
+    context: Context, path: str | None, alpha: float, example: dict | None, chosen: Choice | None
+) -> tuple[Result | None, str, Any, Any]:
+    """What `analyse` gives."""
+    if not path:
+        return None, style.notice(WAITING), gr.skip(), gr.skip()
+    hidden = gr.update(visible=False)
+    try:
+        picture, found = detect(context.detector(chosen), path, alpha)
+    except (gr.Error, CheckpointError) as error:
+        return None, style.error_card(getattr(error, "message", str(error))), hidden, hidden
+    session.of_sessions.keep(path, picture)
+    result = Result(path, views.judge(picture, found), chosen, example)
+    mask = Image.open(EXAMPLES / example["mask"]) if example and example["mask"] else None
+    return (
+        result,
+        show_card(result, alpha),
+        gr.update(visible=True),
+        gr.update(value=mask, visible=mask is not None),
+    )
+
+
+def show_card(result: Result, alpha: float) -> str:
+    """The verdict under a false-alarm rate."""
+    view = result.whole
+    return panels.card(views.at_rate(view.evidence, alpha), result.example, view.reliability.warnings)
+
+
+def show_map(
+    result: Result | None,
+    region: View | None,
+    colour: str,
+    opacity: float,
+    patch: float | None,
+    corner: tuple[int, int] | None,
+    *box: float | None,
+) -> tuple[Any, Any, Any]:
+    """Map with its marks, legend, and where not to trust it; or a sentence in the last place."""
+    if is_gone(result):
+        return gr.skip(), gr.skip(), f"<p>{GONE}</p>"
+    view = result.view(region)
+    image = views.draw(result, region, colour, opacity)
+    image = views.mark(image, result, region, index_of(view, patch), whole_box(box) or corner or ())
+    return image, panels.legend(view.evidence, colour, opacity), panels.doubts(view)
+
+
+def pair_of(
+    result: Result | None, region: View | None, colour: str, opacity: float
+) -> tuple[Image.Image, Image.Image] | None:
+    """The picture without and with its map."""
+    if is_gone(result):
+        return None
+    return views.plain(result, region), views.draw(result, region, colour, opacity)
+
+
+def show_table(result: Result | None, region: View | None) -> Any:
+    return gr.skip() if result is None else panels.top_rows(result.view(region).evidence)
+
+
+def show_null(result: Result | None, alpha: float) -> Any:
+    return gr.skip() if result is None else panels.null_plot(views.at_rate(result.whole.evidence, alpha))
+
+
+def show_patch(result: Result | None, region: View | None, patch: float | None) -> str:
+    if is_gone(result):
+        return style.notice(GONE)
+    return panels.patch_panel(result, region, index_of(result.view(region), patch))
+
+
+def show_origin(result: Result | None) -> Any:
+    return gr.skip() if is_gone(result) else panels.origin_panel(read_provenance(Path(result.path), result.picture))
+
+
+def is_gone(result: Result | None) -> bool:
+    """Whether there is nothing to show: the session has no result any more, or the result no picture."""
+    return result is None or not result.is_there()
+
+
+def index_of(view: View, patch: float | None) -> int | None:
+    """The patch with the number that a person gave, counted from 1."""
+    if patch is None or not 1 <= patch <= view.evidence.n_patches:
+        return None
+    return int(patch) - 1
+
+
+def whole_box(box: Sequence[float | None]) -> tuple[int, ...] | None:
+    """The four numbers of a region, once all are given."""
+    return None if any(number is None for number in box) else tuple(int(number) for number in box)
+
+
+def click(
+    result: Result | None, region: View | None, mode: str, corner: tuple[int, int] | None, event: gr.SelectData
+) -> tuple[Any, ...]:
+    """What a click on the map does: patch number, corner kept, region's four numbers, hint."""
+    if result is None:
+        return (gr.skip(),) * 7
+    view = result.view(region)
+    point = views.frame(view, view is result.whole).to_picture(event.index)
+    if mode == INSPECT:
+        return views.patch_at(view, point) + 1, None, *(gr.skip(),) * 4, ""
+    if corner is None:
+        return gr.skip(), point, None, None, None, None, f"<p>{FIRST_CORNER}</p>"
+    (left, right), (top, bottom) = sorted((corner[0], point[0])), sorted((corner[1], point[1]))
+    return gr.skip(), None, left, top, right - left, bottom - top, f"<p>{REGION_SET}</p>"
+
+
+def row_click(event: gr.SelectData) -> int:
+    """The patch of the table's row, wherever sorting put it."""
+    return int(event.row_value[panels.TABLE.index("Patch")])
+
+
+def analyse_region(
+    context: Context, result: Result | None, alpha: float, *box: float | None
+) -> tuple[Any, str, Any, Any]:
+    """The region's view, its card, the button back to the whole picture, and no patch chosen."""
+    kept = gr.skip(), gr.skip(), gr.skip()
+    if is_gone(result):
+        return kept[0], style.error_card(GONE), *kept[1:]
+    if whole_box(box) is None:
+        sentence = "Give all four numbers, or set two corners by clicking the map."
+        return kept[0], style.error_card(sentence), *kept[1:]
+    try:
+        found = context.detector(result.choice).detect(result.picture, alpha, region=whole_box(box))
+    except (ImageError, ValueError, CheckpointError) as error:
+        return kept[0], style.error_card(str(error)), *kept[1:]
+    view = views.judge(result.picture, found)
+    return view, panels.region_card(view, alpha), gr.update(visible=True), None
+
+
+def hold(
+    context: Context, result: Result | None, alpha: float, progress: gr.Progress | None = None
+) -> list[stability.Variant]:
+    """The stability test, with its progress.
+
+    Raises:
+        CheckpointError: the model that analysed the picture can't be loaded any more.
+    """
+    variants = []
+    for variant in stability.variants(context.detector(result.choice), result.picture, alpha):
+        variants.append(variant)
+        if progress is not None:
+            progress((len(variants), len(stability.CHANGES)), desc=f"Tried: {variant.name}")
+    return variants
+
+
+def show_stability(
+    context: Context,
+    result: Result | None,
+    alpha: float,
+    progress: gr.Progress = gr.Progress(),  # noqa: B008 (Gradio's way to ask for it)
+) -> tuple[Held | None, str]:
+    """What the session keeps of the stability test, and its panel."""
+    if is_gone(result):
+        return None, style.error_card(GONE)
+    try:
+        variants = hold(context, result, alpha, progress)
+    except CheckpointError as error:
+        return None, style.error_card(str(error))
+    return (result, variants), panels.stability_panel(variants, alpha)
+
+
+def held_at(held: Held | None, result: Result, alpha: float) -> list[stability.Variant]:
+    """The variants that were tried of this result, under a false-alarm rate; none if it wasn't tested."""
+    if held is None or held[0] is not result:
+        return []
+    return [v if v.error else replace(v, decision=decide(v.p_value, alpha)) for v in held[1]]
+
+
+def change_rate(
+    result: Result | None, region: View | None, held: Held | None, alpha: float
+) -> tuple[Any, Any, Any, Any]:
+    """Card, null plot, the region's card and stability under another rate; nothing is analysed again."""
+    if result is None:
+        return (gr.skip(),) * 4
+    view, variants = result.view(region), held_at(held, result, alpha)
+    return (
+        show_card(result, alpha),
+        show_null(result, alpha),
+        gr.skip() if view is result.whole else panels.region_card(view, alpha),
+        panels.stability_panel(variants, alpha) if variants else gr.skip(),
+    )
+
+
+def make_report(
+    context: Context,
+    folder: Path,
+    result: Result | None,
+    held: Held | None,
+    alpha: float,
+    progress: gr.Progress = gr.Progress(),  # noqa: B008
+) -> tuple[Any, ...]:
+    """What is kept of the stability test, its panel, a sentence and the two files."""
+    if is_gone(result):
+        return gr.skip(), gr.skip(), style.error_card(GONE), gr.skip(), gr.skip()
+    try:
+        variants = held_at(held, result, alpha) or hold(context, result, alpha, progress)
+        detector = context.detector(result.choice)
+    except CheckpointError as error:
+        return gr.skip(), gr.skip(), style.error_card(str(error)), gr.skip(), gr.skip()
+    found = read_provenance(Path(result.path), result.picture)
+    try:
+        page, data = panels.write_report(folder, detector, result, alpha, variants, found)
+    except WriteError as error:
+        return gr.skip(), gr.skip(), style.error_card(str(error)), gr.skip(), gr.skip()
+    return (
+        (result, variants),
+        panels.stability_panel(variants, alpha),
+        '<p role="status">The report is ready.</p>',
+        gr.update(value=page, visible=True),
+        gr.update(value=data, visible=True),
+    )

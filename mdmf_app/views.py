@@ -1,0 +1,215 @@
+"""One picture's evidence as a session keeps it, and its map as it lies on the screen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from mdmf_app import session
+from mdmf_app.context import Choice
+from mdmf_core.errors import ImageError
+from mdmf_core.evidence import Evidence, decide
+from mdmf_core.images.reader import Picture
+from mdmf_core.method.calibration import threshold
+from mdmf_core.method.patches import ALIGN
+from mdmf_core.show import maps
+from mdmf_core.show.reliability import Reliability, assess
+
+SMALLEST_SHOWN = 640
+MAPS = {
+    "share": ("Share of the score", "share", "deciding"),
+    "witness": ("Witness value", "witness", "deciding"),
+    "p_value": ("p-value", "p_value", "deciding"),
+    "mmd": ("Distance to real pictures (MMD)", "share", "mmd"),
+    "unlike": ("Unlike the rest of the picture", "unlike", "deciding"),
+}
+SELECTED, BOX = (0, 229, 255), (255, 255, 255)
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """Evidence of a picture or of a region of it, and where it can't be trusted."""
+
+    evidence: Evidence
+    reliability: Reliability
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """One picture that was analysed, as a session keeps it. `choice` is the model that did it."""
+
+    path: str
+    whole: View
+    choice: Choice | None
+    example: dict | None
+
+    @property
+    def picture(self) -> Picture:
+        """The picture, which is decoded again where others needed the room.
+
+        Raises:
+            ImageError: its file is gone.
+        """
+        return session.of_sessions.read(self.path)
+
+    def is_there(self) -> bool:
+        """Whether its picture can still be had."""
+        try:
+            return self.picture is not None
+        except ImageError:
+            return False
+
+    def view(self, region: View | None) -> View:
+        """The region, if it belongs to this result, else the whole picture."""
+        whole = self.whole.evidence
+        same = region and (region.evidence.sha256, region.evidence.fingerprint) == (whole.sha256, whole.fingerprint)
+        return region if same else self.whole
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The part of the picture that the map shows, x, y, w, h in its pixels, and shown pixels per pixel."""
+
+    x: int
+    y: int
+    w: int
+    h: int
+    factor: float
+
+    def lies_in(self, box: Sequence[float]) -> bool:
+        """Whether a box of the picture, x, y, w, h, is all that is shown or more, up to where patches start and end."""
+        x, y, w, h = box
+        return (
+            x - ALIGN < self.x
+            and y - ALIGN < self.y
+            and self.x + self.w < x + w + ALIGN
+            and self.y + self.h < y + h + ALIGN
+        )
+
+    def to_picture(self, point: Sequence[float]) -> tuple[int, int]:
+        """A point of the shown map as a pixel of the picture."""
+        return self.x + int(point[0] / self.factor), self.y + int(point[1] / self.factor)
+
+    def to_map(self, box: Sequence[float]) -> list[float]:
+        """x, y, w, h of the picture as left, top, right, bottom on the shown map."""
+        x, y, w, h = box
+        return [
+            (x - self.x) * self.factor,
+            (y - self.y) * self.factor,
+            (x + w - self.x) * self.factor - 1,
+            (y + h - self.y) * self.factor - 1,
+        ]
+
+
+def judge(picture: Picture, evidence: Evidence) -> View:
+    return View(evidence, assess(picture, evidence))
+
+
+def at_rate(evidence: Evidence, alpha: float) -> Evidence:
+    """The same evidence under another false-alarm rate; nothing is analysed again."""
+    return replace(
+        evidence, alpha=alpha, decision=decide(evidence.p_value, alpha), threshold=threshold(evidence.null, alpha)
+    )
+
+
+def frame(view: View, whole: bool) -> Frame:
+    """What the map of `view` shows: the whole picture, or just the region that was analysed."""
+    evidence = view.evidence
+    x, y, w, h = 0, 0, evidence.width, evidence.height
+    if not whole:
+        x, y, w, h = extent(evidence)
+    longest = max(w, h)
+    larger = max(1, SMALLEST_SHOWN // longest)
+    return Frame(x, y, w, h, larger * min(1.0, maps.LONGEST_SIDE / (larger * longest)))
+
+
+def extent(evidence: Evidence) -> tuple[int, int, int, int]:
+    """x, y, w, h of all that was analysed, in pixels of the picture."""
+    corners = evidence.boxes[:, :2], evidence.boxes[:, :2] + evidence.boxes[:, 2:]
+    (x, y), (right, bottom) = corners[0].min(axis=0).tolist(), corners[1].max(axis=0).tolist()
+    return x, y, right - x, bottom - y
+
+
+def draw(result: Result, region: View | None, colour: str, opacity: float) -> Image.Image:
+    """The map, without marks; the picture alone where there is no such map.
+
+    Args:
+        result, region: what was analysed.
+        colour: one of `MAPS`.
+        opacity: of the strongest colour, 0..1.
+    """
+    view = result.view(region)
+    place = frame(view, view is result.whole)
+    larger, moved = max(1, int(place.factor)), np.array([place.x, place.y, 0, 0])
+    evidence = replace(
+        view.evidence, boxes=larger * (view.evidence.boxes - moved), cells=larger * (view.evidence.cells - moved)
+    )
+    value, statistic = MAPS[colour][1:]
+    if not is_known(view.evidence, colour):
+        return plain(result, region)
+    return maps.overlay(
+        _cropped(result.picture, place),
+        evidence,
+        opacity,
+        colorbar=False,
+        value=value,
+        statistic=statistic,
+        doubtful=view.reliability.doubtful,
+    )
+
+
+def is_known(evidence: Evidence, colour: str) -> bool:
+    """Whether there is such a map of this picture or region."""
+    return MAPS[colour][1] != "unlike" or evidence.inconsistency is not None
+
+
+def plain(result: Result, region: View | None) -> Image.Image:
+    """What the map covers, without the map, in the same size."""
+    view = result.view(region)
+    image = Image.fromarray(_cropped(result.picture, frame(view, view is result.whole)))
+    image.thumbnail((maps.LONGEST_SIDE, maps.LONGEST_SIDE), Image.Resampling.LANCZOS)
+    return image
+
+
+def _cropped(picture: Picture, place: Frame) -> np.ndarray:
+    """The pixels that a map shows, small ones enlarged."""
+    larger = max(1, int(place.factor))
+    pixels = picture.pixels[place.y : place.y + place.h, place.x : place.x + place.w]
+    return pixels.repeat(larger, axis=0).repeat(larger, axis=1) if larger > 1 else pixels
+
+
+def mark(image: Image.Image, result: Result, region: View | None, patch: int | None, box: Sequence[int]) -> Image.Image:
+    """Frames around the selected patch and around the box of the next region, which may still be a point."""
+    view = result.view(region)
+    place = frame(view, view is result.whole)
+    pen = ImageDraw.Draw(image)
+    thin = max(2, round(max(image.size) / 300))
+    if patch is not None:
+        _ring(pen, place.to_map(view.evidence.cells[patch]), SELECTED, thin)
+    if len(box) == 4 and not place.lies_in(box):
+        _ring(pen, place.to_map(box), BOX, thin)
+    elif len(box) == 2:
+        left, top, *_ = place.to_map([*box, 0, 0])
+        _ring(pen, [left - 3 * thin, top - 3 * thin, left + 3 * thin, top + 3 * thin], BOX, thin)
+    return image
+
+
+def _ring(pen: ImageDraw.ImageDraw, corners: list[float], colour: tuple[int, int, int], thin: int) -> None:
+    left, top, right, bottom = corners
+    if right < left or bottom < top:
+        return
+    pen.rectangle((left - thin, top - thin, right + thin, bottom + thin), outline=(0, 0, 0), width=3 * thin)
+    pen.rectangle((left, top, right, bottom), outline=colour, width=thin)
+
+
+def patch_at(view: View, point: tuple[int, int]) -> int:
+    """The patch whose cell holds a pixel of the picture, or else the one whose middle is nearest."""
+    cells = view.evidence.cells
+    offsets = np.array(point) - cells[:, :2]
+    inside = np.flatnonzero(((offsets >= 0) & (offsets < cells[:, 2:])).all(axis=1))
+    if len(inside):
+        return int(inside[0])
+    return int(np.linalg.norm(offsets - cells[:, 2:] / 2, axis=1).argmin())

@@ -1,0 +1,103 @@
+"""Which format a file has by its first bytes, and what it is where it is none that is read here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mdmf_core.errors import ImageError
+from mdmf_core.images.bounds import MAX_BYTES, too_heavy
+
+EXTENSIONS = frozenset(
+    ".jpg .jpeg .jpe .jfif .mpo .png .apng .webp .gif .bmp .dib .tif .tiff .avif .heic .heif .hif".split()
+)
+
+_ACCEPTED = "JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF and HEIC"
+_MAGIC = (
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"GIF87a", "GIF"),
+    (b"GIF89a", "GIF"),
+    (b"II\x2a\x00", "TIFF"),
+    (b"MM\x00\x2a", "TIFF"),
+    (b"II\x2b\x00", "TIFF"),
+    (b"MM\x00\x2b", "TIFF"),
+)
+_OTHER_KINDS = (
+    (b"%PDF", "a PDF document"),
+    (b"%!PS", "a PostScript file"),
+    (b"8BPS", "a Photoshop document"),
+    (b"PK\x03\x04", "a ZIP archive or an office document"),
+    (b"\x1aE\xdf\xa3", "a video"),
+    (b"\x00\x00\x01\xba", "a video"),
+    (b"\x00\x00\x01\xb3", "a video"),
+    (b"\x00\x00\x01\x00", "an icon"),
+    (b"\xff\x0a", "a JPEG XL picture"),
+    (b"\x00\x00\x00\x0cJXL ", "a JPEG XL picture"),
+    (b"\x00\x00\x00\x0cjP  ", "a JPEG 2000 picture"),
+    (b"\xff\x4f\xff\x51", "a JPEG 2000 picture"),
+    (b"FUJIFILMCCD-RAW", "a camera raw file"),
+    (b"IIRO", "a camera raw file"),
+    (b"IIU\x00", "a camera raw file"),
+)
+_AVIF_BRANDS = {b"avif", b"avis"}
+_HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
+
+
+def is_image_name(path: str | Path) -> bool:
+    """Whether a file's name promises an accepted format; hidden files are passed over."""
+    path = Path(path)
+    return path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
+
+
+def kind_of(data: bytes) -> str:
+    """The accepted format that the first bytes name."""
+    if not data:
+        raise ImageError("The file is empty.")
+    if len(data) > MAX_BYTES:
+        raise ImageError(too_heavy())
+    if data[4:8] == b"ftyp":
+        return _boxed_kind(data)
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WEBP"
+    if data[:2] == b"BM" and data[15:18] == bytes(3):
+        return "BMP"
+    for magic, kind in _MAGIC:
+        if data.startswith(magic):
+            if kind == "TIFF" and data[8:10] == b"CR":
+                raise other_kind("a camera raw file")
+            return kind
+    raise other_kind(_describe(data))
+
+
+def _boxed_kind(data: bytes) -> str:
+    brands = {data[8:12]} | {data[i : i + 4] for i in range(16, min(int.from_bytes(data[:4], "big"), 256), 4)}
+    if brands & _AVIF_BRANDS:
+        return "AVIF"
+    if brands & _HEIF_BRANDS:
+        return "HEIC"
+    raise other_kind("a camera raw file" if data[8:12] == b"crx " else "a video")
+
+
+def _describe(data: bytes) -> str:
+    for magic, what in _OTHER_KINDS:
+        if data.startswith(magic):
+            return what
+    if data[:4] == b"RIFF" and data[8:12] == b"AVI ":
+        return "a video"
+    start = data[:4096].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if start.startswith(b"<"):
+        for tag, what in ((b"<svg", "an SVG drawing"), (b"<!doctype html", "a web page"), (b"<html", "a web page")):
+            if tag in start:
+                return what
+    if start and all(32 <= byte < 127 or byte in b"\t\n\r\f" for byte in start):
+        return "text"
+    return ""
+
+
+def other_kind(what: str) -> ImageError:
+    start = f"The file looks like {what}, not a picture that can be read here" if what else "The file is not a picture"
+    return ImageError(f"{start}; accepted are {_ACCEPTED}.")
+
+
+def format_name(pillow_name: str) -> str:
+    return {"MPO": "JPEG", "HEIF": "HEIC"}.get(pillow_name, pillow_name)

@@ -1,0 +1,82 @@
+"""EXIF and text chunks as short printable texts."""
+
+from __future__ import annotations
+
+from PIL import ExifTags, Image
+from PIL.TiffImagePlugin import IFDRational
+
+MAX_TEXT = 2_000
+MAX_ENTRIES = 200
+_PLUMBING = {
+    *("ExifOffset", "GPSInfo", "ExifInteroperabilityOffset", "MakerNote", "InterColorProfile", "JPEGTables"),
+    *("StripOffsets", "StripByteCounts", "TileOffsets", "TileByteCounts", "SubIFDs", "JpegIFOffset"),
+    *("ImageWidth", "ImageLength", "BitsPerSample", "SamplesPerPixel", "SampleFormat", "RowsPerStrip"),
+    *("Compression", "PhotometricInterpretation", "PlanarConfiguration", "FillOrder"),
+}
+
+
+def exif_of(image: Image.Image) -> Image.Exif:
+    try:
+        return image.getexif()
+    except Exception:  # broken EXIF is no EXIF
+        return Image.Exif()
+
+
+def metadata_of(image: Image.Image) -> dict[str, str]:
+    """Text chunks and EXIF of a loaded image; what cannot be read is left out."""
+    exif = exif_of(image)
+    texts: dict[str, str] = {}
+    for directory in (lambda: _text_chunks(image), lambda: exif, lambda: exif.get_ifd(ExifTags.IFD.Exif)):
+        try:
+            entries = directory()
+            for key in entries:
+                name = clean(key if isinstance(key, str) else ExifTags.TAGS.get(key, ""), 100)
+                text = _printable(name, entries[key]) if name and name not in _PLUMBING else ""
+                if text and len(texts) < MAX_ENTRIES:
+                    texts.setdefault(name, text)
+        except Exception:  # noqa: S112  # a directory may point anywhere, and a value be of any type
+            continue
+    return texts
+
+
+def _text_chunks(image: Image.Image) -> dict[str, object]:
+    """PNG text, GIF and JPEG comments, XMP. Of an APNG only those before the pixels: Pillow would decode it all."""
+    chunks = {name: image.info[name] for name in ("comment", "xmp") if name in image.info}
+    if getattr(image, "format", None) != "PNG":
+        return chunks
+    if getattr(image, "is_animated", False):
+        return {name: value for name, value in image.info.items() if isinstance(name, str) and isinstance(value, str)}
+    return {**getattr(image, "text", {}), **chunks}
+
+
+def _printable(name: str, value: object) -> str:
+    """A metadata value as short text; empty where it is binary or a long list."""
+    if isinstance(value, bytes):
+        return _decoded(name, value[: 4 * MAX_TEXT])
+    if isinstance(value, tuple):
+        return ", ".join(_printable(name, item) for item in value) if len(value) <= 16 else ""
+    if isinstance(value, IFDRational):
+        return _rational(value)
+    return clean(f"{value:g}" if isinstance(value, float) else str(value), MAX_TEXT)
+
+
+def _decoded(name: str, value: bytes) -> str:
+    if name.startswith("XP") or value.startswith(b"UNICODE\0"):
+        text = value.removeprefix(b"UNICODE\0")
+        big_endian = not name.startswith("XP") and text[:1] == b"\0"
+        return clean(text.decode("utf-16-be" if big_endian else "utf-16-le", "ignore"), MAX_TEXT)
+    text = value.removeprefix(b"ASCII\0\0\0").rstrip(b"\0").decode("utf-8", "replace")
+    unreadable = sum(letter == "\ufffd" or not (letter.isprintable() or letter.isspace()) for letter in text)
+    return clean(text, MAX_TEXT) if unreadable <= len(text) / 10 else ""
+
+
+def _rational(value: IFDRational) -> str:
+    if value.denominator and value.numerator == 1 and value.denominator > 1:
+        return f"1/{value.denominator}"
+    return f"{float(value):g}"
+
+
+def clean(text: str, most: int) -> str:
+    """One line of printable characters."""
+    words = " ".join(text[: 4 * most].split())
+    return "".join(letter for letter in words if letter.isprintable())[:most]

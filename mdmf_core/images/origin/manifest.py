@@ -1,0 +1,232 @@
+"""C2PA manifests: signature, pixels and actions, checked without a network.
+
+Source: C2PA specification 2.4, section "Validation" (status codes).
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from mdmf_core.images.origin.said import C2PA, MAX_LIST
+from mdmf_core.images.origin.xmp import AI_SOURCE_TYPES, last_part, source_words
+from mdmf_core.texts import plain
+
+MAX_MANIFEST = 2**24
+MAX_VALUES = 100_000
+_MIME = {
+    "JPEG": "image/jpeg",
+    "PNG": "image/png",
+    "WEBP": "image/webp",
+    "GIF": "image/gif",
+    "TIFF": "image/tiff",
+    "AVIF": "image/avif",
+    "HEIC": "image/heic",
+}
+_PIXEL_HASHES = ("assertion.dataHash.", "assertion.bmffHash.", "assertion.boxesHash.", "assertion.collectionHash.")
+_WORST_FIRST = ("altered", "malformed", "revoked", "expired", "untrusted_signer")
+
+
+def read_manifest(data: bytes, kind: str, trust: str | Path | None, notes: list[str]) -> C2PA | None:
+    if b"c2pa" not in data:
+        if b"dcterms:provenance=" in data:
+            notes.append("The file names a C2PA manifest that is kept elsewhere; it was not fetched.")
+        return None
+    if kind not in _MIME:
+        notes.append(f"C2PA manifests in {plain(kind)} files can't be checked here.")
+        return None
+    try:
+        import c2pa
+        from cryptography.x509 import load_pem_x509_certificates
+    except Exception:  # not installed, or its native library doesn't load on this machine
+        notes.append("There may be a C2PA manifest, which can't be checked because c2pa-python is not installed.")
+        return None
+    anchors = _anchors(trust, load_pem_x509_certificates, notes)
+    try:
+        report = _report(c2pa, data, _MIME[kind], anchors)
+        return None if report is None else _judge(report, anchors is not None)
+    except Exception as error:  # the library's errors, and a manifest of any shape
+        return _unreadable(error, notes)
+
+
+def _anchors(trust: str | Path | None, parse: Callable[[bytes], object], notes: list[str]) -> str | None:
+    """Certificates of trusted authorities (PEM), if there are usable ones."""
+    if not trust:
+        return None
+    try:
+        anchors = Path(trust).read_text(encoding="utf-8")
+        parse(anchors.encode())
+    except (OSError, ValueError):
+        notes.append("The file of trusted C2PA authorities can't be used, so every signer counts as unknown.")
+        return None
+    return anchors
+
+
+def _settings(anchors: str | None) -> dict[str, Any]:
+    """Nothing from the network; trust only what was given."""
+    verify = {"verify": {"remote_manifest_fetch": False, "ocsp_fetch": False}}
+    return {**verify, "trust": {"trust_anchors": anchors}} if anchors else verify
+
+
+def _report(c2pa: Any, data: bytes, mime: str, anchors: str | None) -> dict | None:
+    """The library's report about a manifest; None where there is no manifest."""
+    with c2pa.Context.from_dict(_settings(anchors)) as context:
+        reader = c2pa.Reader.try_create(mime, io.BytesIO(data), context=context)
+        if reader is None:
+            return None
+        with reader:
+            text = reader.json()
+    if len(text) > MAX_MANIFEST:
+        raise ValueError("the manifest is too long")
+    return json.loads(text)
+
+
+def _unreadable(error: Exception, notes: list[str]) -> C2PA | None:
+    kind = str(error).split(":")[0]
+    if kind in ("Remote", "RemoteManifest"):
+        notes.append("The file names a C2PA manifest that is kept elsewhere; it was not fetched.")
+        return None
+    if kind == "NotSupported":
+        notes.append("C2PA manifests in files of this kind can't be checked here.")
+        return None
+    return C2PA(None, "malformed", "There is a C2PA manifest, but it is damaged and can't be read.")
+
+
+def _judge(report: dict, has_trust_list: bool) -> C2PA:
+    """The library's report in our words."""
+    manifests = report["manifests"]
+    active = manifests[report["active_manifest"]]
+    results = report.get("validation_results") or {}
+    checked = results.get("activeManifest") or {"failure": report.get("validation_status") or []}
+    passed = {str(status.get("code")) for status in checked.get("success") or []}
+    findings = [_finding(status, has_trust_list) for status in (checked.get("failure") or [])[:MAX_VALUES]]
+    findings += _about_ingredients(results)
+    ordered = list(dict.fromkeys(sorted(findings, key=lambda finding: _rank(finding[0]))))
+    unchanged = _unchanged(passed, checked.get("failure") or [])
+    state, explanation = ordered[0] if ordered and ordered[0][0] else ("valid", _valid(unchanged))
+    sentences = [sentence for _, sentence in ordered if sentence != explanation]
+    if state != "valid" and unchanged:
+        sentences.append("The picture is unchanged since it was signed.")
+    signature = active.get("signature_info") or {}
+    in_order = [active, *(manifest for manifest in list(manifests.values())[:MAX_LIST] if manifest is not active)]
+    codes = list(dict.fromkeys(code for manifest in in_order for code in _declared(manifest)))
+    return C2PA(
+        signer=_signer(signature),
+        state=state,
+        explanation=explanation,
+        problems=tuple(sentences[:MAX_LIST]),
+        unchanged=unchanged,
+        claims_ai=any(code in AI_SOURCE_TYPES for code in codes),
+        source_types=tuple(source_words(code) for code in codes[:MAX_LIST]),
+        actions=tuple(action for manifest in in_order for action in _actions(manifest))[:MAX_LIST],
+        when=plain(signature["time"], 40) if signature.get("time") else None,
+        program=_program(active),
+    )
+
+
+def _rank(state: str | None) -> int:
+    return _WORST_FIRST.index(state) if state else len(_WORST_FIRST)
+
+
+def _valid(unchanged: bool | None) -> str:
+    since = "and the picture is unchanged since it was signed" if unchanged else "but nothing ties it to the pixels"
+    return f"The signature is intact, its signer is trusted, {since}."
+
+
+def _finding(status: dict, has_trust_list: bool) -> tuple[str | None, str]:
+    """State and sentence of one failed check; no state where it doesn't touch the verdict."""
+    code = str(status.get("code"))
+    if code.endswith(".mismatch") and code.startswith(_PIXEL_HASHES):
+        return "altered", "The picture was altered after it was signed."
+    if code.endswith(".mismatch") and not code.startswith("timeStamp."):
+        return "altered", "The manifest itself was altered after it was signed."
+    if code == "signingCredential.untrusted":
+        reason = "the signer is not on the list of trusted ones" if has_trust_list else "this app has no list to check"
+        return "untrusted_signer", f"Who signed can't be confirmed: {reason}."
+    if code == "signingCredential.expired":
+        return "expired", "The signer's certificate has expired, and no trusted time stamp shows that it signed before."
+    if code == "claimSignature.outsideValidity":
+        return "expired", "The signature was made while the signer's certificate was not valid."
+    if code.endswith(".revoked"):
+        return "revoked", "The signer's certificate was withdrawn."
+    if code.startswith("timeStamp."):
+        return None, "The time of signing can't be confirmed."
+    detail = plain(status.get("explanation") or code, 120)
+    return "malformed", f'The manifest breaks a rule of C2PA: "{detail}".'
+
+
+def _about_ingredients(results: dict) -> list[tuple[str | None, str]]:
+    """Whether the manifest of an earlier version was altered; other findings there are the earlier signer's affair."""
+    for delta in (results.get("ingredientDeltas") or [])[:MAX_LIST]:
+        for status in (delta.get("validationDeltas") or {}).get("failure") or []:
+            if str(status.get("code")).endswith(".mismatch"):
+                return [(None, "The record of an earlier version of the picture does not match that version.")]
+    return []
+
+
+def _unchanged(passed: set[str], failed: list[dict]) -> bool | None:
+    """A hash of the pixels proves something only where the signed manifest that holds it is intact."""
+    codes = {str(status.get("code")) for status in failed}
+    if any(f"{name}mismatch" in codes for name in _PIXEL_HASHES):
+        return False
+    intact = "claimSignature.validated" in passed and not any(code.endswith(".mismatch") for code in codes)
+    return True if intact and any(f"{name}match" in passed for name in _PIXEL_HASHES) else None
+
+
+def _signer(signature: dict) -> str | None:
+    names = [plain(signature[key]) for key in ("issuer", "common_name") if signature.get(key)]
+    if len(names) == 2 and names[0] != names[1]:
+        return f"{names[0]} ({names[1]})"
+    return names[0] if names else None
+
+
+def _program(manifest: dict) -> str | None:
+    info = manifest.get("claim_generator_info")
+    if isinstance(info, list) and info and isinstance(info[0], dict):
+        return plain(f"{info[0].get('name', '')} {info[0].get('version', '')}") or None
+    return plain(manifest.get("claim_generator") or "") or None
+
+
+def _values(tree: object) -> Iterator[tuple[str, object]]:
+    """Every key and value of nested objects, without recursion, in order."""
+    waiting, seen = [tree], 0
+    while waiting and seen < MAX_VALUES:
+        node = waiting.pop()
+        seen += 1
+        if isinstance(node, dict):
+            yield from ((str(key), value) for key, value in node.items())
+            waiting.extend(reversed(list(node.values())))
+        elif isinstance(node, list):
+            waiting.extend(reversed(node))
+
+
+def _declared(manifest: dict) -> list[str]:
+    """IPTC codes that a manifest's assertions declare."""
+    return [
+        last_part(value)
+        for key, value in _values(manifest.get("assertions"))
+        if key.lower().endswith("digitalsourcetype") and isinstance(value, str)
+    ]
+
+
+def _actions(manifest: dict) -> list[str]:
+    """What was done, in words: "created with GPT-4o: made by generative AI"."""
+    found = []
+    for assertion in (manifest.get("assertions") or [])[:MAX_VALUES]:
+        if str(assertion.get("label")).startswith("c2pa.actions"):
+            for action in (assertion["data"].get("actions") or [])[:MAX_LIST]:
+                found.append(_action(action))
+    return found
+
+
+def _action(action: dict) -> str:
+    agent = action.get("softwareAgent") or ""
+    name = plain(agent.get("name") or "" if isinstance(agent, dict) else agent, 80)
+    text = plain(str(action.get("action")).removeprefix("c2pa.").replace("_", " "), 80)
+    text += f" with {name}" if name else ""
+    if action.get("digitalSourceType"):
+        text += f": {source_words(last_part(action['digitalSourceType']))}"
+    return text

@@ -1,0 +1,176 @@
+"""Many pictures: files and ZIP archives in, one row for each picture out, as a table, CSV or JSON.
+
+Issue 4, "Many pictures". An archive is untrusted: what its headers claim is not believed, sizes are counted while
+members are unpacked, and members land under names of our own in a folder that the caller owns. A file that can't
+be used is a row with one sentence, and the others go on. The p-values of a batch are adjusted with the procedure of
+Benjamini and Hochberg (1995), which holds for conformal p-values that share their calibration pictures (Bates et
+al., 2023).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from scipy.stats import false_discovery_control
+
+from mdmf_core.detector import Detector
+from mdmf_core.errors import ImageError
+from mdmf_core.evidence import check_alpha
+from mdmf_core.images.archive import Item
+from mdmf_core.images.reader import Picture, read
+from mdmf_core.show import maps
+from mdmf_core.texts import cell
+
+THUMBNAIL = 320
+COLUMNS = (
+    *("name", "decision", "score", "p_value", "q_value", "flagged_share"),
+    *("width", "height", "n_bytes", "sha256", "error"),
+)
+ABOUT_Q = (
+    "The p-value is about one picture; among many, some are low by chance. The q-value allows for the number of "
+    "pictures (Benjamini-Hochberg): of the pictures with q at most 0.1, about 1 in 10 is expected to be a false alarm, "
+    "or fewer."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """The result for one picture, or `error`, one sentence, and nothing else.
+
+    Attributes:
+        name: file name; for a member of an archive "archive.zip/folder/file.jpg".
+        decision: "generated", "inconclusive" or "no_evidence".
+        score: the deciding statistic.
+        p_value: of the picture alone.
+        q_value: within the batch; None before `adjust`.
+        flagged_share: share of patches that stand out, 0..1.
+        width: in pixels.
+        height: in pixels.
+        n_bytes: size of the file.
+        sha256: of the file's bytes.
+        notes: what was done to the picture on reading, one sentence each.
+        thumbnail: the picture with its map, the longest side at most 320 pixels.
+        error: why there is no result.
+    """
+
+    name: str
+    decision: str | None = None
+    score: float | None = None
+    p_value: float | None = None
+    q_value: float | None = None
+    flagged_share: float | None = None
+    width: int | None = None
+    height: int | None = None
+    n_bytes: int | None = None
+    sha256: str | None = None
+    notes: tuple[str, ...] = ()
+    thumbnail: Image.Image | None = None
+    error: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON, without the thumbnail."""
+        return {name: getattr(self, name) for name in COLUMNS} | {"notes": list(self.notes)}
+
+
+def run(
+    detector: Detector, items: Iterable[Item], alpha: float, read: Callable[[Path, int], Picture] = read
+) -> Iterator[Row]:
+    """One row for each item, as it comes; stop asking to cancel.
+
+    Args:
+        detector: judges the pictures.
+        items: from `gather`.
+        alpha: the false-alarm rate that "generated" allows.
+        read: as `images.read` reads a file.
+
+    Raises:
+        ValueError: `alpha` is out of range; at once.
+    """
+    check_alpha(alpha)
+    return (_row(detector, item, alpha, read) for item in items)
+
+
+def _row(detector: Detector, item: Item, alpha: float, read: Callable[[Path, int], Picture]) -> Row:
+    if item.path is None:
+        return Row(item.name, error=item.error)
+    try:
+        picture = read(item.path, detector.model.geometry.min_side)
+        evidence = detector.detect(picture, alpha, locate=False)
+        thumbnail = maps.overlay(picture.pixels, evidence, colorbar=False)
+    except ImageError as error:
+        return Row(item.name, error=str(error))
+    except Exception:
+        logging.getLogger(__name__).exception("A picture of a batch failed.")
+        return Row(item.name, error="This picture could not be analysed because of a fault in the program.")
+    thumbnail.thumbnail((THUMBNAIL, THUMBNAIL))
+    return Row(
+        name=item.name,
+        decision=evidence.decision,
+        score=evidence.score,
+        p_value=evidence.p_value,
+        flagged_share=float(evidence.flagged.mean()),
+        width=picture.width,
+        height=picture.height,
+        n_bytes=picture.n_bytes,
+        sha256=picture.sha256,
+        notes=picture.notes,
+        thumbnail=thumbnail,
+    )
+
+
+def adjust(rows: Sequence[Row]) -> list[Row]:
+    """The rows with q-values over those that have a p-value."""
+    p_values = [row.p_value for row in rows if row.p_value is not None]
+    q_values = iter(false_discovery_control(p_values).tolist() if p_values else ())
+    return [row if row.p_value is None else replace(row, q_value=next(q_values)) for row in rows]
+
+
+def summary(rows: Sequence[Row], alpha: float) -> str:
+    """The batch in one or two sentences."""
+    good = [row for row in rows if row.error is None]
+    if not good:
+        return "No picture could be analysed."
+    called = sum(row.decision == "generated" for row in good)
+    text = (
+        f"{called:,} of {len(good):,} pictures {'is' if called == 1 else 'are'} likely generated; if all were real, "
+        f"about {alpha * len(good):.3g} would be called so by chance."
+    )
+    bad = len(rows) - len(good)
+    return text + (f" {bad:,} {'file' if bad == 1 else 'files'} could not be analysed." if bad else "")
+
+
+def facts(detector: Detector, alpha: float) -> dict[str, Any]:
+    """What the figures of a batch were made with."""
+    return {
+        "model": detector.located.model,
+        "revision": detector.located.revision,
+        "fingerprint": detector.fingerprint,
+        "backbone": detector.model.backbone.name,
+        "statistic": detector.model.statistic,
+        "alpha": alpha,
+    }
+
+
+def to_csv(rows: Iterable[Row]) -> str:
+    """A table with a header (RFC 4180); a text that a spreadsheet would run as a formula begins with an apostrophe."""
+    file = io.StringIO()
+    writer = csv.writer(file)
+    writer.writerow(COLUMNS)
+    for row in rows:
+        values = row.to_dict()
+        writer.writerow(["" if values[name] is None else cell(values[name]) for name in COLUMNS])
+    return file.getvalue()
+
+
+def to_json(rows: Iterable[Row], made_with: dict[str, Any]) -> str:
+    """The rows, after `facts` about what they were made with."""
+    content = {**made_with, "about_q_value": ABOUT_Q, "rows": [row.to_dict() for row in rows]}
+    return json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False)

@@ -1,0 +1,309 @@
+"""Evidence to look at: the picture under its map, and single patches.
+
+    from mdmf_core.show.maps import overlay
+    overlay(read("photo.jpg").pixels, evidence).save("map.png")
+
+The colour of a patch is a function of its own value and of the model's calibration alone, never of the other patches
+of the picture: one scale for all pictures of a model (method.md section 3). A map stretched to its own
+maximum makes every photograph glow somewhere; this one shows a photograph as it is.
+
+Which part of the scale is coloured. `Evidence.scale` runs from the quantile 0.8 to the quantile 0.999 of patches of
+real calibration images: colour begins where 4 of 5 patches of real pictures lie below and ends where one real patch in
+a thousand lies above; what lies beyond has the colour of the end. It does not begin only at the upper end, because
+a picture is judged by the mean of its patches: many patches that each lie a little high make a high score, and the map
+has to agree with it. Hue follows the value, opacity its square, so that the few patches of every photograph that
+lie a little high stay faint. The colours are matplotlib's "plasma" without its darkest third: their lightness grows
+evenly from purple to yellow, so that they keep their order for colour-blind readers and in grey.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib import colormaps
+from PIL import Image, ImageDraw, ImageFont
+from scipy.ndimage import minimum_filter, uniform_filter
+
+from mdmf_core.evidence import Evidence
+
+OPACITY = 0.55
+LONGEST_SIDE = 1600
+NARROWEST_BAR = 520
+VALUES = ("share", "witness", "p_value", "unlike")
+SHOWN_STATISTICS = ("deciding", "mmd")
+P_ENDS = (0.2, 0.001)  # the p-values at the two ends of every scale
+RESIDUAL_RANGE = 10.0  # grey levels to either side of the 3 x 3 mean that a residual shows
+_COLOURS = colormaps["plasma"]
+_DARKEST = 0.3
+_PAPER, _INK, _STAND_IN = (255, 255, 255), (32, 32, 32), (158, 158, 158)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What a map draws: `values` (N,), the `scale` that colours them, and the words of its colour bar.
+
+    `ticks` are places on the bar (0..1) with the number and the words to write there.
+    """
+
+    values: np.ndarray
+    scale: tuple[float, float]
+    title: str
+    ticks: tuple[tuple[float, str, str], ...]
+
+
+def layer(evidence: Evidence, value: str = "share", statistic: str = "deciding") -> Layer:
+    """The numbers behind a map, with their scale.
+
+    Args:
+        evidence: of one picture.
+        value: "share" is N * c_i, a patch's part of the score on a scale that does not depend on N; "witness" the
+            witness function; "p_value" -log10 of the patch's p-value, from 0.2 to 0.001; "unlike" how unlike the rest
+            of the picture a patch is, where that is known (`Evidence.inconsistency`).
+        statistic: "deciding" or "mmd", MMD2 to the real bank whichever statistic decides. Where another one decides,
+            its share is all that is known of "mmd".
+
+    The witness has no calibration of its own; its ends follow from those of N * c_i. Under the relative statistic
+    N * c_i = 2 * witness + a constant of the model, so the two maps are the same in other units. Under MMD the
+    two are equal, up to 1 / N, for a patch that is as common in the real bank as real patches are on average, so
+    the ends are the same; other patches differ, and that is what the witness map shows.
+
+    Raises:
+        ValueError: no such value or statistic, or one that is not known for this picture; one sentence.
+    """
+    if value not in VALUES or statistic not in SHOWN_STATISTICS:
+        raise ValueError(
+            f"A map shows one of {', '.join(VALUES)} for one of {', '.join(SHOWN_STATISTICS)}, "
+            f"not {value!r} for {statistic!r}."
+        )
+    other = statistic == "mmd" and evidence.statistic != "mmd"
+    if other and value != "share":
+        raise ValueError("MMD to real pictures does not decide here, so only its share of the score can be drawn.")
+    n, unlike = evidence.n_patches, evidence.inconsistency
+    if value == "unlike":
+        if unlike is None:
+            raise ValueError("How unlike the rest of the picture each patch is, is not known here.")
+        numbers = tuple(f"{end:.3g}" for end in unlike.scale)
+        return _layer(unlike.values, unlike.scale, "How unlike the rest of the picture each patch is", numbers)
+    if value == "p_value":
+        low, high = (-math.log10(p) for p in P_ENDS)
+        numbers = tuple(f"p = {p:g}" for p in P_ENDS)
+        return _layer(-np.log10(evidence.patch_p_values), (low, high), "p-value of each patch", numbers)
+    values, scale = (evidence.mmd_evidence, evidence.mmd_scale) if other else (evidence.evidence, evidence.scale)
+    values, title = n * values, "Evidence of each patch, times the number of patches"
+    if value == "witness":
+        if evidence.statistic == "relative":
+            constant = float(np.mean(values - 2 * evidence.witness))
+            scale = ((scale[0] - constant) / 2, (scale[1] - constant) / 2)
+        values, title = evidence.witness, "Witness function at each patch"
+    elif other:
+        title = "MMD to real pictures: evidence of each patch, times their number"
+    return _layer(values, scale, title, tuple(f"{end:.3g}" for end in scale))
+
+
+def _layer(values: np.ndarray, scale: tuple[float, float], title: str, numbers: tuple[str, str]) -> Layer:
+    words = [(place, text) for place, _, text in ticks(scale)]
+    return Layer(values, scale, title, tuple((p, number, w) for (p, w), number in zip(words, numbers, strict=True)))
+
+
+def colours(values: np.ndarray, scale: tuple[float, float]) -> np.ndarray:
+    """Colour and strength of values on a scale.
+
+    Args:
+        values: (N,), N * c_i for instance.
+        scale: the ends of the scale.
+
+    Returns:
+        (N, 4): red, green, blue of 0..255 and the strength of 0..1; strength 0 leaves the picture as it is.
+    """
+    low, high = scale
+    place = np.clip((np.asarray(values, float) - low) / max(high - low, np.finfo(float).tiny), 0, 1)
+    painted = _COLOURS(_DARKEST + (1 - _DARKEST) * place)[:, :3] * 255
+    return np.column_stack([painted, place**2])
+
+
+def ticks(scale: tuple[float, float]) -> list[tuple[float, float, str]]:
+    """What to write at the colour bar: place on it (0..1), value there, words."""
+    low, high = scale
+    return [(0.0, low, "4 in 5 real patches lie below"), (1.0, high, "1 in 1,000 real patches lies above")]
+
+
+def gradient(scale: tuple[float, float], opacity: float = OPACITY, steps: int = 21) -> str:
+    """The colour bar as a CSS background, for a page that can set its words in text."""
+    row = _strip(scale, opacity, steps)
+    return f"linear-gradient(to right, {', '.join(f'rgb({r} {g} {b})' for r, g, b in row)})"
+
+
+def _strip(scale: tuple[float, float], opacity: float, steps: int) -> np.ndarray:
+    """The scale from end to end as it looks on a middle grey, (steps, 3) uint8."""
+    painted = colours(np.linspace(*scale, steps), scale)
+    return np.rint(_STAND_IN + opacity * painted[:, 3:] * (painted[:, :3] - _STAND_IN)).astype(np.uint8)
+
+
+def overlay(
+    pixels: np.ndarray,
+    evidence: Evidence,
+    opacity: float = OPACITY,
+    colorbar: bool = True,
+    value: str = "share",
+    statistic: str = "deciding",
+    doubtful: np.ndarray | None = None,
+) -> Image.Image:
+    """The picture with a map painted over it and outlines around flagged cells.
+
+    Args:
+        pixels: (H, W, 3) uint8, the picture that `evidence` is about.
+        evidence: of that picture.
+        opacity: of the strongest colour, 0..1.
+        colorbar: put the scale below the picture.
+        value, statistic: what is drawn, as in `layer`. Outlines belong to the deciding statistic, and are left out
+            where the map shows another, or to "unlike", which has its own.
+        doubtful: (N,) bool, patches that can't be trusted; their cells are hatched.
+
+    Returns:
+        RGB, the longest side of the picture at most 1,600; the picture is at the top left, the bar below it.
+    """
+    shown = layer(evidence, value, statistic)
+    full_height, full_width = pixels.shape[:2]
+    picture = Image.fromarray(pixels)
+    picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
+    factors = np.array([picture.width / full_width, picture.height / full_height] * 2)
+    corners = evidence.cells.copy()
+    corners[:, 2:] += corners[:, :2]
+    corners = np.rint(corners * factors).astype(int)
+    canvas = np.array(picture)
+    painted = colours(shown.values, shown.scale)
+    for (left, top, right, bottom), (*colour, strength) in zip(corners, painted, strict=True):
+        if strength > 0:
+            cell = canvas[top:bottom, left:right]
+            cell[:] = np.rint(cell + opacity * strength * (np.array(colour) - cell))
+    hatched = corners[:0] if doubtful is None else corners[np.asarray(doubtful, bool)]
+    _hatch(canvas, hatched)
+    if value == "unlike":
+        _outline(canvas, corners[evidence.inconsistency.flagged])
+    elif statistic == "deciding" or evidence.statistic == statistic:
+        _outline(canvas, corners[evidence.flagged])
+    picture = Image.fromarray(canvas)
+    return _with_bar(picture, shown, opacity, len(hatched) > 0) if colorbar else picture
+
+
+def _thin(canvas: np.ndarray) -> int:
+    """Pixels that a thin line needs on a picture of this size."""
+    return max(1, round(max(canvas.shape[:2]) / 500))
+
+
+def _hatch(canvas: np.ndarray, corners: np.ndarray) -> None:
+    """Draw diagonal lines into cells, black beside white, which shows on any colour.
+
+    Args:
+        canvas: (H, W, 3) uint8, changed in place.
+        corners: (F, 4) left, top, right, bottom of cells.
+    """
+    thin = _thin(canvas)
+    for left, top, right, bottom in corners:
+        rising = np.add.outer(np.arange(top, bottom), np.arange(left, right)) // thin % 10
+        cell = canvas[top:bottom, left:right]
+        cell[rising == 0] = _INK
+        cell[rising == 1] = _PAPER
+
+
+def _outline(canvas: np.ndarray, corners: np.ndarray) -> None:
+    """Draw the border of the flagged area into it: white between black, which shows on any colour.
+
+    Args:
+        canvas: (H, W, 3) uint8, changed in place.
+        corners: (F, 4) left, top, right, bottom of flagged cells.
+    """
+    if not len(corners):
+        return
+    area = np.zeros(canvas.shape[:2], np.uint8)
+    for left, top, right, bottom in corners:
+        area[top:bottom, left:right] = 1
+    thin = _thin(canvas)
+    depths = [minimum_filter(area, 2 * thin * k + 1, mode="constant") for k in range(4)]
+    canvas[depths[0] > depths[3]] = 0
+    canvas[depths[1] > depths[2]] = 255
+
+
+def _with_bar(picture: Image.Image, shown: Layer, opacity: float, hatched: bool) -> Image.Image:
+    """The picture above a panel with the colour scale, its numbers and words, and what hatching means."""
+    width = max(picture.width, NARROWEST_BAR)
+    size = round(np.clip(width / 45, 12, 26))
+    font = ImageFont.load_default(size)
+    margin, thickness = size, round(1.2 * size)
+    panel = Image.new("RGB", (width, round((8.4 if hatched else 6.4) * size)), _PAPER)
+    draw = ImageDraw.Draw(panel)
+    draw.text((margin, 0.5 * size), shown.title, _INK, font)
+    length, top = width - 2 * margin, round(2.1 * size)
+    bar = np.repeat(_strip(shown.scale, opacity, length)[None], thickness, axis=0)
+    panel.paste(Image.fromarray(bar), (margin, top))
+    for (place, number, words), anchor in zip(shown.ticks, ("la", "ra"), strict=True):
+        x = margin + place * (length - 1)
+        draw.line((x, top, x, top + thickness + 0.3 * size), _INK, max(1, size // 12))
+        draw.text((x, top + thickness + 0.4 * size), number, _INK, font, anchor)
+        draw.text((x, top + thickness + 1.6 * size), words, _INK, font, anchor)
+    if hatched:
+        swatch = np.full((thickness, 2 * thickness, 3), _STAND_IN, np.uint8)
+        _hatch(swatch, np.array([[0, 0, 2 * thickness, thickness]]))
+        panel.paste(Image.fromarray(swatch), (margin, round(6.5 * size)))
+        draw.text((margin + 2.4 * thickness, 6.5 * size), "too little in the patch to be trusted", _INK, font)
+    whole = Image.new("RGB", (width, picture.height + panel.height), _PAPER)
+    whole.paste(picture, (0, 0))
+    whole.paste(panel, (0, picture.height))
+    return whole
+
+
+def patch_crop(pixels: np.ndarray, box: Sequence[int], scale: int = 6) -> Image.Image:
+    """A patch with every pixel as a square of `scale` x `scale`; box is x, y, w, h in pixels (H, W, 3) uint8."""
+    x, y, width, height = (int(side) for side in box)
+    return _magnified(pixels[y : y + height, x : x + width], scale)
+
+
+def residual_crop(pixels: np.ndarray, box: Sequence[int], scale: int = 6) -> Image.Image:
+    """What a patch adds to the mean of each pixel's 3 x 3 neighbours, magnified like `patch_crop`.
+
+    Middle grey is no difference, black and white 10 grey levels below and above in that channel: the same for every
+    patch. The neighbours are those in the picture, also across the patch's border.
+    """
+    x, y, width, height = (int(side) for side in box)
+    top, left = max(0, y - 1), max(0, x - 1)
+    around = pixels[top : y + height + 1, left : x + width + 1].astype(float)
+    residual = (around - uniform_filter(around, (3, 3, 1)))[y - top :, x - left :][:height, :width]
+    grey = np.clip(127.5 * (1 + residual / RESIDUAL_RANGE), 0, 255)
+    return _magnified(np.rint(grey).astype(np.uint8), scale)
+
+
+def _magnified(pixels: np.ndarray, scale: int) -> Image.Image:
+    return Image.fromarray(np.ascontiguousarray(pixels.repeat(scale, axis=0).repeat(scale, axis=1)))
+
+
+def nearest(evidence: Evidence, index: int, count: int = 4) -> list[int]:
+    """The patches of this picture whose signatures are closest to that of patch `index`, closest first."""
+    distances = np.linalg.norm(evidence.signatures - evidence.signatures[index], axis=1)
+    order = np.argsort(distances, kind="stable")
+    return [int(other) for other in order if other != index][:count]
+
+
+def top_patches(evidence: Evidence, count: int = 20) -> list[dict[str, Any]]:
+    """The patches with the most evidence, most first, as plain numbers.
+
+    `evidence` is c_i and `evidence_times_n` N * c_i, as the map draws it. `share_of_score` is c_i / score: None where
+    the score is not above 0, and more than 1 where other patches pull the score down.
+    """
+    order = np.argsort(-evidence.evidence, kind="stable")[:count]
+    return [
+        {
+            "rank": rank,
+            "index": int(index),
+            **dict(zip("xywh", evidence.boxes[index].tolist(), strict=True)),
+            "evidence": float(evidence.evidence[index]),
+            "evidence_times_n": float(evidence.n_patches * evidence.evidence[index]),
+            "share_of_score": float(evidence.evidence[index] / evidence.score) if evidence.score > 0 else None,
+            "p_value": float(evidence.patch_p_values[index]),
+            "flagged": bool(evidence.flagged[index]),
+        }
+        for rank, index in enumerate(order, 1)
+    ]

@@ -1,0 +1,217 @@
+"""The figures of a report to hand on, as JSON; `page` makes one HTML file of them.
+
+    from mdmf_core.show.report import json_report
+    figures = json_report(picture, evidence, reliability, variants, provenance, facts, datetime.now(timezone.utc))
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mdmf_core.evidence import Evidence
+from mdmf_core.images.reader import Picture
+from mdmf_core.show import maps, stability, words
+
+if TYPE_CHECKING:
+    from mdmf_core.images.origin.said import Provenance
+    from mdmf_core.show.reliability import Reliability
+    from mdmf_core.show.stability import Variant
+
+FORMAT = 1
+TOP = 12
+NOT_RUN = "The stability test was not run for this report."
+METHOD = (
+    "The picture is cut into small square patches, and an encoder that never sees more than one patch turns each into "
+    "a list of numbers.",
+    "A small network, the Patch Forensic Signature, keeps of these numbers what tells how a patch was made and drops "
+    "what it shows.",
+    "The score is a two-sample statistic, the maximum mean discrepancy between the picture's signatures and those of "
+    "patches of reference pictures; the relative form takes the distance to real pictures less the distance to "
+    "generated ones.",
+    "The score is the sum of one value for each patch, its evidence, and the map draws these values on one scale that "
+    "is the same for all pictures.",
+    "The p-value is the share of real calibration pictures, in neither training nor reference, that score at least as "
+    "high; outlined patches stand out among patches of these pictures, at the false discovery rate given below.",
+)
+LIMITATIONS = (
+    "The test can't tell who made a picture, why, or whether what it shows is true.",
+    "A clean result clears nothing: one more compression or a screenshot can hide the traces, on purpose or not; new "
+    "generators and small edits can, too.",
+    "A high score is a reason to look further: unusual cameras, filters, scans and screenshots can cause it too.",
+    "An outline means that a place is unlike patches of real pictures; it does not prove that it was altered.",
+    "The p-value holds for real pictures like those of the calibration; for other kinds of picture it is a guide.",
+)
+CITATION = (
+    "Micro-Defects Expose Macro-Fakes: Detecting AI-Generated Images via Local Distributional Shifts. arXiv:2605.09296."
+)
+SAID_OF = {
+    "generated": ("is likely generated", "are likely generated"),
+    "inconclusive": ("is inconclusive", "are inconclusive"),
+    "no_evidence": ("shows no evidence of generation", "show no evidence of generation"),
+}
+
+
+def json_report(
+    picture: Picture,
+    evidence: Evidence,
+    reliability: Reliability | None,
+    variants: Sequence[Variant] | None,
+    provenance: Provenance | None,
+    facts: dict[str, Any],
+    when: datetime,
+) -> dict[str, Any]:
+    """All figures of a report to full precision, as what `json.dumps` takes.
+
+    Args:
+        picture: what was analysed.
+        evidence: of that picture.
+        reliability: where its map can't be trusted; None where that was not looked at.
+        variants: of the stability test; None or empty where it was not run.
+        provenance: what its file says of itself; None where that was not looked at.
+        facts: what the model's reference is made of (`Detector.reference.facts`).
+        when: time of the analysis; without a time zone it is local time.
+    """
+    result = evidence.to_dict()
+    return {
+        "report": {
+            "format": FORMAT,
+            "created": when.astimezone(timezone.utc).isoformat(timespec="seconds"),
+            "method": list(METHOD),
+            "limitations": list(LIMITATIONS),
+            "citation": CITATION,
+        },
+        "picture": {
+            "name": picture.name,
+            "sha256": picture.sha256,
+            "format": picture.format,
+            "n_bytes": picture.n_bytes,
+            "width": picture.width,
+            "height": picture.height,
+            "notes": list(picture.notes),
+        },
+        "model": {
+            "model": evidence.model,
+            "revision": evidence.revision,
+            "fingerprint": evidence.fingerprint,
+            "backbone": evidence.backbone,
+            "facts": facts,
+        },
+        "settings": {
+            "alpha": evidence.alpha,
+            "fdr": evidence.fdr,
+            "statistic": evidence.statistic,
+            "area": _area(evidence),
+            "rows": evidence.rows,
+            "cols": evidence.cols,
+            "n_patches": evidence.n_patches,
+        },
+        "result": _result(evidence),
+        "calibration_scores": evidence.null.tolist(),
+        "top_patches": maps.top_patches(evidence, TOP),
+        "patches": _with_reasons(result["patches"], reliability),
+        "inconsistency": _inconsistency(evidence),
+        "reliability": _reliability(reliability),
+        "stability": _stability(variants),
+        "provenance": provenance.to_dict() if provenance else None,
+    }
+
+
+def _area(evidence: Evidence) -> list[int]:
+    """x, y, w, h of what was analysed, in pixels of the picture."""
+    start = evidence.cells[:, :2].min(axis=0)
+    end = (evidence.cells[:, :2] + evidence.cells[:, 2:]).max(axis=0)
+    return [*start.tolist(), *(end - start).tolist()]
+
+
+def _result(evidence: Evidence) -> dict[str, Any]:
+    return {
+        "decision": evidence.decision,
+        "verdict": words.VERDICTS[evidence.decision],
+        "explanation": words.explain(evidence),
+        "rarity": words.rarity(evidence),
+        "score": evidence.score,
+        "threshold": evidence.threshold if math.isfinite(evidence.threshold) else None,
+        "p_value": evidence.p_value,
+        "n_calibration": evidence.n_calibration,
+        "detail": evidence.detail,
+        "mmd2": evidence.mmd2,
+        "relative": evidence.relative,
+        "n_flagged": int(evidence.flagged.sum()),
+        "flagged_share": float(evidence.flagged.mean()),
+        "scale": list(evidence.scale),
+    }
+
+
+def _inconsistency(evidence: Evidence) -> dict[str, Any] | None:
+    """What the map of patches unlike the rest shows; None where there is none."""
+    found = evidence.inconsistency
+    if found is None:
+        return None
+    shown = evidence.to_dict()["inconsistency"]
+    return {**shown, "scale": list(found.scale), "n_flagged": int(found.flagged.sum()), "meaning": words.UNLIKE}
+
+
+def _with_reasons(patches: list[dict], reliability: Reliability | None) -> list[dict]:
+    """Each patch with why its evidence can't be trusted, "" where it can."""
+    if reliability is None:
+        return patches
+    return [
+        {**patch, "doubtful": bool(doubtful), "reason": reason}
+        for patch, doubtful, reason in zip(patches, reliability.doubtful, reliability.reasons, strict=True)
+    ]
+
+
+def _reliability(reliability: Reliability | None) -> dict[str, Any] | None:
+    if reliability is None:
+        return None
+    return {
+        "n_doubtful": int(np.sum(reliability.doubtful)),
+        "patch_note": reliability.patch_note,
+        "warnings": list(reliability.warnings),
+    }
+
+
+def _stability(variants: Sequence[Variant] | None) -> dict[str, Any]:
+    if not variants:
+        return {"run": False, "sentence": NOT_RUN, "variants": []}
+    rows = [
+        {"name": v.name, "score": v.score, "p_value": v.p_value, "decision": v.decision, "error": v.error}
+        for v in variants
+    ]
+    return {"run": True, "sentence": stability.sentence(variants), "variants": rows}
+
+
+def compare(first: Evidence, second: Evidence) -> dict[str, Any]:
+    """Two pictures by one model: both results and what may be said of them together.
+
+    Raises:
+        ValueError: they come from different models, so that their scores have different scales.
+    """
+    if first.fingerprint != second.fingerprint:
+        raise ValueError("The two pictures were analysed with different models; their scores can't be compared.")
+    return {
+        "sentence": _together(first, second),
+        "same_file": first.sha256 == second.sha256,
+        "score_difference": first.score - second.score,
+        "first": first.to_dict(),
+        "second": second.to_dict(),
+    }
+
+
+def _together(first: Evidence, second: Evidence) -> str:
+    """What may be said of two results on one scale."""
+    if first.sha256 == second.sha256:
+        return "Both are the same file."
+    if first.decision == second.decision:
+        opening = f"Both {SAID_OF[first.decision][1]}."
+    else:
+        opening = f"The first {SAID_OF[first.decision][0]}, the second {SAID_OF[second.decision][0]}."
+    if first.p_value == second.p_value:
+        return f"{opening} Their scores are equally rare among real pictures."
+    rarer = "first" if first.p_value < second.p_value else "second"
+    return f"{opening} The score of the {rarer} is the rarer one among real pictures."

@@ -1,0 +1,228 @@
+"""Step 2b: build the reference bank and the calibration of a trained checkpoint from embedded pictures.
+
+    python -m mdmf_core bank recipe.json runs/mine
+
+Source: arXiv 2605.09296 (the bank), method.md sections 4 and 6 (calibration, compression). Bank pictures
+may be training pictures; calibration pictures may be neither, and each is used once, in one life drawn by
+lot, so that the calibration scores are exchangeable. `details` of the recipe names lives that make calibration
+pictures soft or noisy (`mdmf_core.method.state`); such pictures then get a calibration of their own. Prints what the
+compression of the bank costs.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sized
+from dataclasses import replace
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from mdmf_core.checkpoint.store import Model
+from mdmf_core.errors import DatasetError
+from mdmf_core.method import bank, mmd
+from mdmf_core.method import calibration as calibrations
+from mdmf_core.method.bank import Reference
+from mdmf_core.method.calibration import Signed
+from mdmf_core.method.state import KINDS
+from mdmf_core.training.dataset import Entry, lot, source_shares
+from mdmf_core.training.embed import Embedded, Embedder
+
+DEFAULTS = {
+    "size": 1024,
+    "per_picture": 12,
+    "lives": ["as_is"],
+    "calibration_lives": ["as_is"],
+    "details": {},
+    "cap": 120,
+    "tilt": 0.7,
+    "seed": 0,
+}
+
+FEWEST = 19  # pictures with one kind of detail, below which no p-value reaches 0.05
+
+
+def pool(pictures: list[Embedded], model: Model, config: dict) -> tuple[mmd.Bank, np.ndarray]:
+    """The uncompressed bank of one class, and the picture (an index) of each point.
+
+    Up to `per_picture` patches of every picture and life. A source weighs as much as it is drawn in training
+    (`source_shares`), its pictures equally.
+    """
+    rng = np.random.default_rng(config["seed"])
+    counts = Counter(picture.source for picture in pictures)
+    shares = dict(zip(counts, source_shares(counts.values(), config["cap"], config["tilt"]), strict=True))
+    parts, weights, origin = [], [], []
+    for index, picture in enumerate(pictures):
+        n = len(picture.embeddings)
+        chosen = np.sort(rng.permutation(n)[: config["per_picture"]])
+        parts.append(picture.embeddings[torch.from_numpy(chosen)])
+        weights.append(np.full(len(chosen), shares[picture.source] / counts[picture.source] / len(chosen)))
+        origin.append(np.full(len(chosen), index))
+    made = mmd.bank(model.points(torch.cat(parts)), model.kernel, torch.from_numpy(np.concatenate(weights)))
+    return made, np.concatenate(origin)
+
+
+def complete(config: dict) -> dict:
+    """The bank section of a recipe with what it leaves out from `DEFAULTS`.
+
+    Raises:
+        ValueError: an unknown key.
+    """
+    unknown = set(config) - set(DEFAULTS)
+    if unknown:
+        raise ValueError(f"The bank section has unknown keys: {', '.join(sorted(unknown))}.")
+    return DEFAULTS | config
+
+
+def life_of(key: str, lives: list[str]) -> str:
+    """The one life that a calibration picture is used in, by lot."""
+    return lives[int(lot(f"life {key}") * len(lives))]
+
+
+def calibrates(key: str, life: str, detail: str, config: dict) -> bool:
+    """Whether this life of a calibration picture is the one that is used.
+
+    It is one of `calibration_lives` by lot, and is left out where pictures with its detail have their own calibration.
+    """
+    return life == life_of(key, config["calibration_lives"]) and detail not in config["details"]
+
+
+def check(real: Sized, generated: Sized, calibration: Sized, model: Model) -> None:
+    """Refuse to build from nothing.
+
+    Raises:
+        DatasetError: no calibration picture, no real one, or no generated one where one is needed.
+    """
+    if not calibration:
+        raise DatasetError("There are no calibration pictures; name real sources or a share for calibration.")
+    if not real or (model.statistic == "relative" and not generated):
+        raise DatasetError(f"The bank has no {'generated' if real else 'real'} picture.")
+
+
+def build(
+    bank_pictures: list[Embedded],
+    calibration: list[Embedded],
+    model: Model,
+    config: dict,
+    say: Callable[[str], None] = print,
+) -> Reference:
+    """Banks, compressed, and calibration of a model.
+
+    Args:
+        bank_pictures: embedded real and, for the relative statistic, generated pictures.
+        calibration: embedded real pictures that are in neither training nor bank.
+        model: the checkpoint.
+        config: any of `DEFAULTS`; `size` is the number of points a bank is compressed to, 0 keeps all.
+        say: takes each line about what was built.
+
+    Raises:
+        DatasetError: no real bank picture, none generated where one is needed, or a calibration picture
+            that is in the bank.
+        ValueError: an unknown key in `config`.
+    """
+    config = complete(config)
+    calibration = [p for p in calibration if calibrates(p.key, p.life, p.detail, config)]
+    shared = {p.key for p in calibration} & {p.key for p in bank_pictures}
+    if shared:
+        raise DatasetError(f"{len(shared)} calibration pictures are in the bank too, such as {min(shared)}.")
+    classes = [[p for p in bank_pictures if p.label == label and p.life in config["lives"]] for label in (0, 1)]
+    check(*classes, calibration, model)
+    full, small, origins = [None, None], [None, None], {}
+    for label, (name, pictures) in enumerate(zip(("real", "generated"), classes, strict=True)):
+        if pictures:
+            full[label], origin = pool(pictures, model, config)
+            size = config["size"] or full[label].points.count
+            small[label], kept = bank.compress(full[label], size, model.kernel)
+            origins[name] = [f"{pictures[row].key} ({pictures[row].life})" for row in origin[kept]]
+    signed = [Signed(model.points(p.embeddings), p.rows, p.cols) for p in calibration]
+    facts = {
+        "real": dict(Counter(p.source for p in {p.key: p for p in classes[0]}.values())),
+        "generated": dict(Counter(p.source for p in {p.key: p for p in classes[1]}.values())),
+        "points_uncompressed": [b.points.count if b else 0 for b in full],
+        "compression_error": compression_error(signed, full, small, model),
+    }
+    return finish(small, origins, calibration, signed, facts, model, say)
+
+
+def finish(
+    small: list[mmd.Bank | None],
+    origins: dict[str, list[str]],
+    calibration: list[Embedded],
+    signed: list[Signed],
+    facts: dict,
+    model: Model,
+    say: Callable[[str], None],
+) -> Reference:
+    """Calibrate compressed banks, and say what was built.
+
+    Args:
+        small: the real bank and the generated one, or None.
+        origins, facts: as `Reference` has them; the facts about calibration and points are added.
+        calibration, signed: the same pictures in the same order.
+        model: the checkpoint.
+        say: takes each line.
+    """
+    nulls, patch_nulls = calibrations.calibrate(signed, *small, model.kernel)
+    facts = {
+        **facts,
+        "calibration": dict(Counter(p.source for p in calibration)),
+        "calibration_lives": dict(Counter(p.life for p in calibration)),
+        "points": [b.points.count if b else 0 for b in small],
+    }
+    say(f"bank: {facts['points']} points for {facts['points_uncompressed']} patches (real, generated)")
+    say(f"calibration: {len(calibration)} pictures of {len(facts['calibration'])} sources")
+    error = facts["compression_error"]
+    say(f"compression: |s - s_full| {error['mean']:.1e} on average, {error['max']:.1e} at most, in null deviations")
+    return Reference(*small, nulls, patch_nulls, facts, origins)
+
+
+def with_details(
+    made: Reference, entries: list[Entry], model: Model, config: dict, say: Callable[[str], None] = print
+) -> Reference:
+    """The same reference with a calibration for each other kind of detail that the recipe names lives for.
+
+    Args:
+        made: banks and the usual calibration.
+        entries: the calibration pictures, each of which is used at most once a kind.
+        model: the checkpoint.
+        config: any of `DEFAULTS`; `details` is kind -> lives, one of which a picture gets by lot. It is left out where
+            its detail is of another kind afterwards.
+        say: takes a line about each kind.
+
+    Raises:
+        DatasetError: fewer than `FEWEST` pictures are of a kind.
+        ValueError: no kind has that name, or no life.
+    """
+    details, facts = {}, {}
+    embedder = Embedder(model.backbone, model.geometry, complete(config)["seed"])
+    for name, lives in complete(config)["details"].items():
+        if name not in KINDS[1:]:
+            raise ValueError(f"There is no kind of detail {name!r}; use {' or '.join(KINDS[1:])}.")
+        jobs = [(entry, life_of(f"{name} {entry.key}", lives)) for entry in entries]
+        found = [embedder(job) for job in tqdm(jobs, desc=f"calibrate {name}", unit="picture")]
+        found = [fields for fields in found if fields.get("detail") == name]
+        if len(found) < FEWEST:
+            enough = "name other lives or more pictures"
+            raise DatasetError(f"Only {len(found)} calibration pictures become {name}; {enough}.")
+        signed = [
+            Signed(model.points(torch.from_numpy(fields["embeddings"])), fields["rows"], fields["cols"])
+            for fields in found
+        ]
+        details[name] = calibrations.calibrate(signed, made.real, made.generated, model.kernel)
+        facts[name] = dict(Counter(fields["life"] for fields in found))
+        say(f"calibration of {name} pictures: {len(found)} pictures")
+    return replace(made, details=details, facts=made.facts | {"details": facts} if facts else made.facts)
+
+
+def compression_error(signed: list[Signed], full: list, small: list, model: Model, most: int = 60) -> dict[str, float]:
+    """|s - s_full| over the deviation of s_full, on up to `most` calibration pictures: mean and maximum."""
+    some = signed[:: max(1, len(signed) // most)]
+    scores = np.array(
+        [
+            [float(calibrations.evidence_of(s.points, model.statistic, *banks, model.kernel)[0].sum()) for s in some]
+            for banks in (small, full)
+        ]
+    )
+    gaps = np.abs(scores[0] - scores[1]) / max(float(scores[1].std()), 1e-12)
+    return {"mean": float(gaps.mean()), "max": float(gaps.max())}

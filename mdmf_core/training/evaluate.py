@@ -1,0 +1,435 @@
+"""Step 3 of 3: how well a checkpoint tells labelled pictures apart, with intervals.
+
+    python -m mdmf_core evaluate runs/mine images/adm images/ldm --out runs/mine/quality
+
+Metrics of arXiv 2605.09296 and of the benchmarks before it: AUROC, average precision (AP) and the false
+positive rate at 95% true positives, for each generator and on average, with bootstrap intervals; and what
+the calibrated p-value promises: shares of generated and of real pictures with p <= alpha. Every picture is
+scored in each condition that `degrade.apply` knows. Written to `out`: `scores.csv` (a row a picture and
+condition, failures with their sentence), `metrics.csv`, `metrics.json`, `metrics.md` and
+`histogram_<condition>.png`.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timezone
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.figure import Figure
+from tqdm import tqdm
+
+from mdmf_core.errors import DatasetError, ImageError
+from mdmf_core.evidence import Evidence, check_alpha
+from mdmf_core.files import write_whole
+from mdmf_core.images import degrade
+from mdmf_core.images.reader import read
+from mdmf_core.run import workers
+from mdmf_core.run.engine import anywhere, cluster, pipeline, results
+from mdmf_core.texts import cell
+from mdmf_core.training.dataset import Entry, on_every_machine, scan
+from mdmf_core.training.metrics import DRAWS, METRICS, bootstrap, interval, metrics, share
+
+if TYPE_CHECKING:
+    from mdmf_core.detector import Detector
+
+STRICT = 0.01
+REAL_COLOUR, GENERATED_COLOUR = "#0072B2", "#D55E00"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One picture in one condition. What could not be scored has an `error`, one sentence, and no score."""
+
+    folder: str
+    source: str
+    label: int
+    key: str
+    condition: str
+    score: float | None = None
+    mmd2: float | None = None
+    relative: float | None = None
+    p_value: float | None = None
+    threshold: float | None = None
+    n_calibration: int | None = None
+    n_patches: int | None = None
+    error: str | None = None
+
+
+def gather(folders: Iterable[str | Path], sources: Iterable[str] | None = None) -> list[tuple[str, Entry]]:
+    """Labelled pictures of all folders, each with its folder's name; a file in two of them counts once.
+
+    A folder that holds `0_real` and `1_fake` itself is one source, under its own name.
+
+    Args:
+        folders: as `dataset.scan` takes them.
+        sources: the only sources wanted, of both labels; None takes all.
+
+    Raises:
+        ValueError: a source that no picture comes from, or no real or no generated picture.
+    """
+    found: dict[Path, tuple[str, Entry]] = {}
+    for folder in folders:
+        name = Path(folder).resolve().name
+        for entry in scan(folder):
+            named = replace(entry, source=name) if entry.source == "all" else entry
+            found.setdefault(entry.path.resolve(), (name, named))
+    pictures = list(found.values())
+    if sources is not None:
+        wanted = set(sources)
+        unknown = sorted(wanted - {entry.source for _, entry in pictures})
+        if unknown:
+            raise DatasetError(f"No image comes from: {', '.join(unknown)}.")
+        pictures = [(name, entry) for name, entry in pictures if entry.source in wanted]
+    labels = {entry.label for _, entry in pictures}
+    for label, kind in enumerate(("real", "generated")):
+        if label not in labels:
+            raise DatasetError(f"There is no {kind} image to evaluate on; both kinds are needed.")
+    return pictures
+
+
+def _scored(evidence: Evidence) -> dict:
+    fields = ("score", "mmd2", "relative", "p_value", "threshold", "n_calibration", "n_patches")
+    return {field: getattr(evidence, field) for field in fields}
+
+
+def prepare(
+    named: tuple[str, Entry], conditions: list[str], seed: int, smallest: int
+) -> Iterator[tuple[Row, np.ndarray | None]]:
+    """One picture in each condition: its row, still without a score, and pixels (H, W, 3), or None with an error."""
+    folder, entry = named
+    row = Row(folder, entry.source, entry.label, entry.key, "")
+    try:
+        picture = read(entry.path, smallest)
+    except ImageError as error:
+        for condition in conditions:
+            yield replace(row, condition=condition, error=str(error)), None
+        return
+    never_jpeg = picture.format not in ("JPEG", "MPO")
+    for condition in conditions:
+        rng = degrade.generator(seed, condition, entry.key)
+        yield replace(row, condition=condition), degrade.apply(condition, picture.pixels, rng, never_jpeg, smallest)
+
+
+def finish(prepared: tuple[Row, np.ndarray | None], detector: Detector, alpha: float) -> Row:
+    """The row with what the detector finds in the pixels."""
+    row, pixels = prepared
+    if pixels is None:
+        return row
+    try:
+        return replace(row, **_scored(detector.detect(pixels, alpha, locate=False)))
+    except ImageError as error:
+        return replace(row, error=str(error))
+
+
+def _rows(
+    named: tuple[str, Entry], detector: Detector, conditions: list[str], alpha: float, seed: int
+) -> list[Row]:
+    smallest = detector.model.geometry.min_side
+    return [finish(prepared, detector, alpha) for prepared in prepare(named, conditions, seed, smallest)]
+
+
+def _died(died: workers.Died, conditions: list[str]) -> list[Row]:
+    folder, entry = died.item
+    row = Row(folder, entry.source, entry.label, entry.key, "", error=str(died))
+    return [replace(row, condition=condition) for condition in conditions]
+
+
+def score(
+    detector: Detector,
+    pictures: list[tuple[str, Entry]],
+    conditions: Iterable[str],
+    alpha: float = 0.05,
+    seed: int = 0,
+    processes: int = 1,
+    engine: str = "local",
+) -> list[Row]:
+    """Every picture in every condition, one row each; what can't be scored is a row with its error.
+
+    Args:
+        detector: the checkpoint.
+        pictures: from `gather`.
+        conditions: as `degrade.apply` names them.
+        alpha: the false-alarm rate.
+        seed: of the conditions.
+        processes: that score at the same time; 0 is as many as are worth their start.
+        engine: "local", or "ray" for the machines of a Ray cluster.
+
+    Raises:
+        ValueError: no condition, one that doesn't exist, or `alpha` out of range.
+        EngineError: Ray isn't there, or can't go on.
+    """
+    check_alpha(alpha)
+    conditions = list(dict.fromkeys(conditions))
+    if not conditions:
+        raise ValueError("Name at least one condition to evaluate under.")
+    for condition in conditions:
+        degrade.apply(condition, np.zeros((64, 64, 3), np.uint8), np.random.default_rng(0), False, 64)
+    if engine == "ray":
+        found = _scored_on_ray(detector, pictures, conditions, alpha, seed, processes)
+        return list(tqdm(found, desc="evaluate", total=len(pictures) * len(conditions), unit="row"))
+    rows_of = partial(_rows, detector=detector, conditions=conditions, alpha=alpha, seed=seed)
+    count = processes or workers.sensible(len(pictures) * len(conditions), detector.model.backbone)
+    found = workers.run(rows_of, pictures, count)
+    rows: list[Row] = []
+    for result in tqdm(found, desc="evaluate", total=len(pictures), unit="image"):
+        rows += _died(result, conditions) if isinstance(result, workers.Died) else result
+    return rows
+
+
+def _scored_on_ray(
+    detector: Detector,
+    pictures: list[tuple[str, Entry]],
+    conditions: list[str],
+    alpha: float,
+    seed: int,
+    processes: int,
+) -> Iterator[Row]:
+    """The rows of `score`, in its order, as they come."""
+    named = ((folder, on_every_machine(entry)) for folder, entry in pictures)
+    smallest = detector.model.geometry.min_side
+    with cluster(processes) as (actors, gpus):
+        dataset = pipeline(
+            named,
+            partial(prepare, conditions=conditions, seed=seed, smallest=smallest),
+            partial(finish, detector=anywhere(detector), alpha=alpha),
+            actors,
+            gpus,
+        )
+        yield from results(dataset)
+
+
+def summarise(rows: list[Row], alpha: float = 0.05, draws: int = DRAWS, seed: int = 0) -> dict:
+    """All figures of one condition.
+
+    A generator is compared with the real pictures of its own source where there are any, else with all
+    of them. Without a scored picture of its own, or without a real one, its figures are None and it is
+    left out of the average.
+
+    Returns:
+        `generators` and `real` (by source), `average`, `all_real`, `pictures`, `failures`.
+    """
+    scored = [row for row in rows if row.error is None]
+    reals = [row for row in scored if row.label == 0]
+    real = np.array([row.score for row in reals], float)
+    real_p = np.array([row.p_value for row in reals], float)
+    sources = np.array([row.source for row in reals], object)
+    failed = Counter((row.label, row.source) for row in rows if row.error is not None)
+    generators: dict[str, dict] = {}
+    generated, opponents = {}, {}
+    for name in sorted({row.source for row in rows if row.label == 1}):
+        own = [row for row in scored if row.label == 1 and row.source == name]
+        against = np.flatnonzero(sources == name) if name in sources else np.arange(len(reals))
+        generators[name] = {"n": len(own), "failures": failed[1, name], "n_real": len(against)}
+        if own and len(against):
+            generated[name], opponents[name] = np.array([row.score for row in own], float), against
+            p_values = np.array([row.p_value for row in own], float)
+            generators[name] |= metrics(real[against], generated[name]) | {
+                "tpr": share(p_values, alpha),
+                "tpr_strict": share(p_values, STRICT),
+            }
+    average: dict = {"n_generators": len(generated)}
+    if generated:
+        strata = np.array([name if name in generated else "" for name in sources], object)
+        drawn = bootstrap(real, strata, generated, opponents, draws, seed)
+        joint = np.mean(list(drawn.values()), axis=0)
+        for column, metric in enumerate(METRICS):
+            for name, values in drawn.items():
+                generators[name][f"{metric}_interval"] = interval(values[:, column])
+            average[metric] = float(np.mean([generators[name][metric] for name in generated]))
+            average[f"{metric}_interval"] = interval(joint[:, column])
+        for metric in ("tpr", "tpr_strict"):
+            average[metric] = float(np.mean([generators[name][metric]["share"] for name in generated]))
+    by_source: dict[str, dict] = {}
+    for name in sorted({row.source for row in rows if row.label == 0}):
+        p_values = real_p[sources == name]
+        by_source[name] = {"n": len(p_values), "failures": failed[0, name]} | _false_positives(p_values, alpha)
+    rates = [found["fpr"]["share"] for found in by_source.values() if found["n"]]
+    all_real = {"n": len(reals)} | _false_positives(real_p, alpha)
+    return {
+        "pictures": len(rows),
+        "failures": len(rows) - len(scored),
+        "generators": generators,
+        "average": average,
+        "real": by_source,
+        "all_real": all_real | {"fpr_mean_over_sources": float(np.mean(rates)) if rates else None},
+    }
+
+
+def _false_positives(p_values: np.ndarray, alpha: float) -> dict:
+    return {"fpr": share(p_values, alpha), "fpr_strict": share(p_values, STRICT)} if len(p_values) else {}
+
+
+def evaluate(
+    detector: Detector,
+    folders: Iterable[str | Path],
+    out: str | Path,
+    conditions: Iterable[str] = ("as_is", "alike"),
+    alpha: float = 0.05,
+    sources: Iterable[str] | None = None,
+    seed: int = 0,
+    draws: int = DRAWS,
+    processes: int = 1,
+    engine: str = "local",
+) -> dict:
+    """Score labelled folders, write all tables and figures to `out`, and return what `metrics.json` holds.
+
+    Raises:
+        ValueError: folders, sources, conditions or `alpha` don't fit; one sentence.
+    """
+    folders, out = [Path(folder) for folder in folders], Path(out)
+    pictures = gather(folders, sources)
+    rows = score(detector, pictures, conditions, alpha, seed, processes, engine)
+    by_condition: dict[str, list[Row]] = {}
+    for row in rows:
+        by_condition.setdefault(row.condition, []).append(row)
+    sizes = [row.n_calibration for row in rows if row.n_calibration is not None]
+    result = {
+        "model": detector.located.model,
+        "revision": detector.located.revision,
+        "fingerprint": detector.fingerprint,
+        "backbone": detector.model.backbone.name,
+        "statistic": detector.model.statistic,
+        "n_calibration": [min(sizes), max(sizes)] if sizes else None,
+        "folders": [folder.resolve().name for folder in folders],
+        "sources": None if sources is None else sorted(sources),
+        "alpha": alpha,
+        "strict_alpha": STRICT,
+        "seed": seed,
+        "draws": draws,
+        "date": datetime.now(timezone.utc).date().isoformat(),
+        "pictures": len(pictures),
+        "conditions": {name: summarise(found, alpha, draws, seed) for name, found in by_condition.items()},
+    }
+    _write_csv(out / "scores.csv", [asdict(row) for row in rows])
+    _write_csv(out / "metrics.csv", flat(result))
+    text = json.dumps(result, indent=2, allow_nan=False) + "\n"
+    write_whole(out / "metrics.json", lambda path: path.write_text(text, "utf-8"))
+    write_whole(out / "metrics.md", lambda path: path.write_text(markdown(result), "utf-8"))
+    for condition, found in by_condition.items():
+        figure = histogram(found, condition, alpha)
+        path = out / f"histogram_{condition.replace(':', '_')}.png"
+        write_whole(path, lambda path, figure=figure: figure.savefig(path, format="png"))
+    return result
+
+
+def _write_csv(path: Path, rows: list[dict]) -> None:
+    def write(temporary: Path) -> None:
+        with open(temporary, "w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, rows[0])
+            writer.writeheader()
+            writer.writerows({name: cell(value) for name, value in row.items()} for row in rows)
+
+    write_whole(path, write)
+
+
+def flat(result: dict) -> list[dict]:
+    """The rows of `metrics.csv`: one for each generator, real source and mean, in each condition."""
+    rows = []
+    for condition, found in result["conditions"].items():
+        named = [("generator", name, values) for name, values in found["generators"].items()]
+        named.append(("average", "", found["average"]))
+        named += [("real", name, values) for name, values in found["real"].items()]
+        named.append(("all real", "", found["all_real"]))
+        for kind, name, values in named:
+            row = {"condition": condition, "kind": kind, "name": name}
+            row |= {key: values.get(key) for key in ("n", "n_generators", "n_real", "failures")}
+            for metric in METRICS:
+                low, high = values.get(f"{metric}_interval", (None, None))
+                row |= {metric: values.get(metric), f"{metric}_low": low, f"{metric}_high": high}
+            for rate in ("tpr", "tpr_strict", "fpr", "fpr_strict"):
+                value = values.get(rate)
+                if not isinstance(value, dict):
+                    value = {"share": value, "interval": (None, None)}
+                low, high = value["interval"]
+                row |= {rate: value["share"], f"{rate}_low": low, f"{rate}_high": high}
+            rows.append(row | {"fpr_mean_over_sources": values.get("fpr_mean_over_sources")})
+    return rows
+
+
+def _figure(value: float | None, ends: Iterable[float] | None = None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.3f}" + ("" if ends is None else " [{:.3f}, {:.3f}]".format(*ends))
+
+
+def _rate(value: dict | None) -> str:
+    return "-" if value is None else _figure(value["share"], value["interval"])
+
+
+def _line(*cells: object) -> str:
+    return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
+
+
+def _tables(found: dict, alpha: float) -> list[str]:
+    """A condition's two tables, line by line."""
+    levels = [f"p <= {alpha:g}", f"p <= {STRICT:g}"]
+    lines = [_line("generator", "n", "real", "AUROC", "AP", "FPR@95TPR", *(f"{level}, share" for level in levels))]
+    lines.append("|---|" + "---:|" * 7)
+    for name, values in found["generators"].items():
+        figures = [_figure(values.get(metric), values.get(f"{metric}_interval")) for metric in METRICS]
+        rates = [_figure(values.get(rate, {}).get("share")) for rate in ("tpr", "tpr_strict")]
+        lines.append(_line(name, values["n"], values["n_real"], *figures, *rates))
+    average = found["average"]
+    figures = [_figure(average.get(metric), average.get(f"{metric}_interval")) for metric in METRICS]
+    rates = [_figure(average.get(rate)) for rate in ("tpr", "tpr_strict")]
+    total = sum(values["n"] for values in found["generators"].values())
+    lines.append(_line(f"**average of {average['n_generators']}**", total, "", *figures, *rates))
+    lines += ["", _line("real source", "n", *(f"{level}, share" for level in levels)), "|---|" + "---:|" * 3]
+    for name, values in found["real"].items():
+        lines.append(_line(name, values["n"], _rate(values.get("fpr")), _rate(values.get("fpr_strict"))))
+    every = found["all_real"]
+    lines.append(_line("**all real**", every["n"], _rate(every.get("fpr")), _rate(every.get("fpr_strict"))))
+    lines.append(_line("**mean over sources**", "", _figure(every["fpr_mean_over_sources"]), ""))
+    return lines
+
+
+def markdown(result: dict) -> str:
+    """What `metrics.md` holds: tables to paste, with what they were measured on."""
+    low, high = result["n_calibration"] or (0, 0)
+    calibrated = f"{low}" if low == high else f"{low} to {high}"
+    lines = [
+        f"Detector {result['model']} ({result['backbone']}, statistic {result['statistic']}, fingerprint "
+        f"{result['fingerprint'][:12]}), {calibrated} calibration pictures; {result['pictures']} pictures of "
+        f"{', '.join(result['folders'])}; {result['date']}, seed {result['seed']}. In brackets 95% intervals: "
+        f"bootstrap ({result['draws']} draws) of AUROC, AP and FPR@95TPR, Wilson of shares."
+    ]
+    for condition, found in result["conditions"].items():
+        lines += ["", f"Condition `{condition}`:", ""]
+        if found["failures"]:
+            lines += [f"{found['failures']} of {found['pictures']} pictures could not be scored (`scores.csv`).", ""]
+        lines += _tables(found, result["alpha"])
+    return "\n".join(lines) + "\n"
+
+
+def histogram(rows: list[Row], condition: str, alpha: float) -> Figure:
+    """Scores of real and generated pictures in one condition, and the score at which p = alpha.
+
+    Where pictures are compared with different calibration scores, by their number of patches, the line
+    is the median of their thresholds.
+    """
+    scored = [row for row in rows if row.error is None]
+    parts = [np.array([row.score for row in scored if row.label == label], float) for label in (0, 1)]
+    figure = Figure(figsize=(7, 4), dpi=120, layout="constrained")
+    axes = figure.subplots()
+    if scored:
+        edges = np.histogram_bin_edges(np.concatenate(parts), bins=40)
+        kinds = (("real", REAL_COLOUR, "-"), ("generated", GENERATED_COLOUR, "--"))
+        for scores, (name, colour, dashes) in zip(parts, kinds, strict=True):
+            heights = np.histogram(scores, edges)[0] / max(1, len(scores))
+            label = f"{name} ({len(scores)})"
+            axes.stairs(heights, edges, fill=True, color=colour, alpha=0.3)
+            axes.stairs(heights, edges, color=colour, linestyle=dashes, linewidth=1.5, label=label)
+        limit = float(np.median([row.threshold for row in scored]))
+        if np.isfinite(limit):
+            axes.axvline(limit, color="black", linewidth=1, linestyle=":", label=f"p = {alpha:g}")
+        axes.legend()
+    axes.set(title=f"Condition {condition}", xlabel="score", ylabel="share of pictures")
+    return figure

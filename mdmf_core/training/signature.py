@@ -1,0 +1,173 @@
+"""Step 2 of 3: train the Patch Forensic Signature on stored embeddings; the backbone stays frozen.
+
+    python -m mdmf_core train recipe.json runs/mine
+
+Source: arXiv 2605.09296; objectives: `objectives.py`. Each step draws as many real as generated pictures,
+source by source, in a random life, and a few patches of each. Every so often the validation pictures,
+whose sources were held out, are scored against banks of training pictures; the signature with the best
+mean AUROC over their generators, lives averaged, is kept.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.metrics import roc_auc_score
+from torch import nn
+from tqdm import tqdm
+
+from mdmf_core.checkpoint import store
+from mdmf_core.errors import DatasetError
+from mdmf_core.method import mmd
+from mdmf_core.method.calibration import evidence_of
+from mdmf_core.method.patches import Geometry
+from mdmf_core.method.signature import PFS
+from mdmf_core.training import objectives
+from mdmf_core.training.dataset import Sampler
+from mdmf_core.training.embed import Embedded
+
+DEFAULTS = {
+    "name": "mdmf",
+    "statistic": "relative",
+    "objective": {"pairwise": 1.0},
+    "hidden": 96,
+    "signature": 16,
+    "deep": False,
+    "dropout": 0.2,
+    "steps": 1500,
+    "pictures": 32,
+    "patches": 16,
+    "rate": 1e-3,
+    "decay": 0.01,
+    "check": 150,
+    "bank_pictures": 300,
+    "cap": 120,
+    "tilt": 0.7,
+    "seed": 0,
+}
+
+
+def batch(pictures: list[Embedded], rows: list[int], count: int, rng: np.random.Generator) -> torch.Tensor:
+    """`count` random patches' embeddings of each picture, (B * count, D)."""
+    parts = []
+    for row in rows:
+        embeddings = pictures[row].embeddings
+        n = len(embeddings)
+        chosen = rng.choice(n, count, replace=n < count)
+        parts.append(embeddings[torch.from_numpy(chosen)])
+    return torch.cat(parts)
+
+
+class Validator:
+    """Scores held-out pictures against banks of training pictures, and says how well generators separate."""
+
+    def __init__(self, train: list[Embedded], held_out: list[Embedded], config: dict) -> None:
+        rng = np.random.default_rng([config["seed"], 1])
+        self.statistic, self.held_out = config["statistic"], held_out
+        samplers = [Sampler(train, label, config["cap"], config["tilt"], rng) for label in (0, 1)]
+        self.banks = [batch(train, sampler.draw(config["bank_pictures"]), 8, rng) for sampler in samplers]
+
+    def __call__(self, pfs: PFS) -> dict[str, float]:
+        """AUROC of each held-out generator against the held-out real pictures, a mean over lives."""
+        pfs.eval()
+        with torch.inference_mode():
+            kernel = mmd.Kernel(*pfs.kernel_values())
+            real, generated = (mmd.bank(mmd.Points(*pfs(bank)), kernel) for bank in self.banks)
+            scores = [
+                evidence_of(mmd.Points(*pfs(p.embeddings)), self.statistic, real, generated, kernel)[0].sum().item()
+                for p in self.held_out
+            ]
+        pfs.train()
+        by_source: dict[str, list[float]] = {}
+        for life in sorted({p.life for p in self.held_out}):
+            here = [(p, s) for p, s in zip(self.held_out, scores, strict=True) if p.life == life]
+            real_scores = [s for p, s in here if p.label == 0]
+            for source in sorted({p.source for p, _ in here if p.label == 1}):
+                fake_scores = [s for p, s in here if p.label == 1 and p.source == source]
+                labels = [0] * len(real_scores) + [1] * len(fake_scores)
+                by_source.setdefault(source, []).append(float(roc_auc_score(labels, real_scores + fake_scores)))
+        return {source: float(np.mean(values)) for source, values in by_source.items()}
+
+
+def train(
+    train_pictures: list[Embedded],
+    validation: list[Embedded],
+    config: dict,
+    encoder: nn.Module,
+    source: dict,
+    geometry: Geometry,
+    out: Path,
+    say: Callable[[str], None] = print,
+) -> float:
+    """Train a signature and write `config.json` and `model.safetensors` of the best one.
+
+    What lay in `out` before goes with the first of them: a bank and calibration of other weights would mislead.
+
+    Args:
+        train_pictures: embedded pictures of both classes; fitted to.
+        validation: embedded pictures of held-out sources of both classes; decides which signature is kept.
+        config: any of `DEFAULTS`.
+        encoder, source, geometry: the frozen backbone, its settings and the grid, for the checkpoint.
+        out: the checkpoint folder.
+        say: takes each line of the log.
+
+    Returns:
+        The best mean validation AUROC.
+
+    Raises:
+        DatasetError: a class is missing in training or validation.
+        ValueError: an unknown key in `config`.
+    """
+    unknown = set(config) - set(DEFAULTS)
+    if unknown:
+        raise ValueError(f"The train section has unknown keys: {', '.join(sorted(unknown))}.")
+    config = DEFAULTS | config
+    for what, pictures in (("training", train_pictures), ("validation", validation)):
+        if {picture.label for picture in pictures} != {0, 1}:
+            raise DatasetError(f"Both real and generated pictures are needed for {what}.")
+    rng = np.random.default_rng(config["seed"])
+    torch.manual_seed(config["seed"])
+    pfs = PFS(encoder.dim, config["hidden"], config["signature"], config["deep"], config["dropout"])
+    sharpness = nn.Parameter(torch.tensor(math.log(10.0)))
+    optimizer = torch.optim.AdamW([*pfs.parameters(), sharpness], lr=config["rate"], weight_decay=config["decay"])
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config["rate"], total_steps=config["steps"] + 1)
+    samplers = [Sampler(train_pictures, label, config["cap"], config["tilt"], rng) for label in (0, 1)]
+    labels = torch.arange(2).repeat_interleave(config["pictures"]).float()
+    validate = Validator(train_pictures, validation, config)
+    best = -1.0
+    pfs.train()
+    for step in tqdm(range(1, config["steps"] + 1), desc="train"):
+        rows = [row for sampler in samplers for row in sampler.draw(config["pictures"])]
+        z, e = pfs(batch(train_pictures, rows, config["patches"], rng))
+        kernel = mmd.Kernel(*pfs.kernel_values())
+        value = objectives.loss(
+            mmd.Points(z, e), kernel, labels, config["statistic"], config["objective"], sharpness.exp()
+        )
+        optimizer.zero_grad()
+        value.backward()
+        nn.utils.clip_grad_norm_(pfs.parameters(), 2.0)
+        optimizer.step()
+        schedule.step()
+        if step % config["check"] and step != config["steps"]:
+            continue
+        with torch.no_grad():
+            kinds = labels.repeat_interleave(config["patches"])
+            points = mmd.Points(z, e)
+            j = mmd.power_objective(points[kinds == 0], points[kinds == 1], kernel).item()
+        aurocs = validate(pfs)
+        mean = float(np.mean(list(aurocs.values())))
+        each = ", ".join(f"{name} {auroc:.3f}" for name, auroc in aurocs.items())
+        say(f"step {step}: loss {value.item():.4f}, J {j:.4f}, validation AUROC {mean:.4f} ({each})")
+        if mean > best:
+            kept = PFS(**pfs.config)
+            kept.load_state_dict(pfs.state_dict())
+            if best < 0:
+                for name in ("reference.safetensors", "config.json"):  # of another signature that was trained before
+                    (out / name).unlink(missing_ok=True)
+            best = mean
+            store.save(store.Model(config["name"], source, encoder, geometry, kept, config["statistic"]), out)
+    return best
