@@ -1,23 +1,16 @@
-"""Pictures of every tab, desktop and phone, light and dark: start the app, use it as a person would, photograph it.
+"""The page as it is served, and a browser that uses it as a person would; for benchmarks, tests and screenshots.
 
-    python benchmarks/screenshot.py --out runs/screens        # all of them
-    python benchmarks/screenshot.py --best assets             # the ones that the README shows
-
-Needs `playwright` (requirements-dev.txt) and Debian's chromium (`apt-get install chromium`). The browser tests
-start the app and the browser with the same functions.
+Needs `playwright` (requirements-dev.txt) and Debian's chromium (`apt-get install chromium`).
 """
 
 from __future__ import annotations
 
-import argparse
 import os
-import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import URLError
@@ -25,14 +18,6 @@ from urllib.request import urlopen
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-LAYOUTS = {"desktop": 1280, "phone": 390}
-SCHEMES = ("light", "dark")
-BEST = {
-    "screenshot.png": "map-desktop-light",
-    "screenshot_patch.png": "patch-desktop-light",
-    "screenshot_phone.png": "stability-phone-dark",
-    "screenshot_many.png": "many-desktop-light",
-}
 SLOW = 120_000  # milliseconds; a busy machine
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -179,60 +164,3 @@ def compare_two(page: Page) -> None:
     for place, name in (("first", "china.jpg"), ("second", "china_composite.jpg")):
         page.locator(f"#compare-{place} input[type=file]").set_input_files(ROOT / "examples" / name)
         page.locator(f"#compare-{place}-card h2").wait_for()
-
-
-def steps(example: str) -> dict[str, Callable[[Page], None]]:
-    """What to do before each picture, in this order."""
-    return {
-        "start": lambda page: None,
-        "map": lambda page: click_example(page, example),
-        "before-after": lambda page: open_tab(page, "Before / after"),
-        "unusual": lambda page: open_tab(page, "How unusual"),
-        "stability": hold,
-        "origin": lambda page: open_tab(page, "Origin"),
-        "report": make_report,
-        "patch": look_at_patch,
-        "region": look_at_region,
-        "many": run_batch,
-        "compare": compare_two,
-        "model": lambda page: open_tab(page, "Model"),
-    }
-
-
-def take_all(chromium: Browser, address: str, folder: Path, example: str) -> Iterator[Path]:
-    """Photograph every step in every layout and scheme."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for layout, width in LAYOUTS.items():
-        for scheme in SCHEMES:
-            page = open_page(chromium, address, width, scheme=scheme)
-            for name, step in steps(example).items():
-                step(page)
-                page.mouse.move(0, 0)
-                page.wait_for_timeout(1500)
-                path = folder / f"{name}-{layout}-{scheme}.png"
-                page.screenshot(path=path, full_page=True)
-                yield path
-            page.context.close()
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=ROOT / "runs" / "screens", help="folder for all pictures")
-    parser.add_argument("--best", type=Path, help="folder for copies of those that the README shows")
-    parser.add_argument("--example", default="Astronaut", help="beginning of its title")
-    options = parser.parse_args()
-    if not CHROMIUM.exists():
-        print(f"There is no {CHROMIUM}; install it with: apt-get install chromium", file=sys.stderr)
-        return 1
-    with tempfile.TemporaryDirectory() as folder, serve(Path(folder)) as address, browser() as chromium:
-        for path in take_all(chromium, address, options.out, options.example):
-            print(path)
-    if options.best:
-        options.best.mkdir(parents=True, exist_ok=True)
-        for name, picture in BEST.items():
-            shutil.copy(options.out / f"{picture}.png", options.best / name)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -162,8 +162,7 @@ class Detector:
         points, kernel, bank = self.model.points(embeddings), self.model.kernel, self.reference
         marks.append(time.perf_counter())
         values = {
-            statistic: evidence_of(points, statistic, bank.real, bank.generated, kernel)
-            for statistic in bank.nulls
+            statistic: evidence_of(points, statistic, bank.real, bank.generated, kernel) for statistic in bank.nulls
         }
         statistic = self.model.statistic
         evidence, witness = (tensor.numpy() for tensor in values[statistic])

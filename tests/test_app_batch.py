@@ -214,12 +214,10 @@ def test_a_folder_that_is_no_checkpoint_is_a_sentence(context, tmp_path):
     assert "lacks config.json" in load(context, str(tmp_path))[1]
 
 
-@pytest.mark.parametrize(
-    "wanted", ["/etc", ".", "..", "~", "mdmf_core/method", "../secret", "a\\b", "x/../y", "gpt2"]
-)
+@pytest.mark.parametrize("wanted", ["/etc", ".", "..", "~", "mdmf_core/method", "../secret", "a\\b", "x/../y", "gpt2"])
 def test_on_a_space_no_folder_can_be_named(context, other, monkeypatch, wanted):
     monkeypatch.setenv("SPACE_ID", "someone/space")
-    monkeypatch.chdir(Path(model.__file__).parent.parent)
+    monkeypatch.chdir(Path(model.__file__).parents[2])
     monkeypatch.setattr(context, "load", lambda *_: pytest.fail("nothing may be loaded"))
     for name in (wanted, str(other)):
         assert model.ONLY_HUB in load(context, name)[1]
@@ -281,9 +279,7 @@ def test_the_model_is_used_by_one_at_a_time(context):
         chosen = gr.State()
         for module in (many, compare, model):
             module.tab(context, chosen)
-    slow, loading = (
-        [fn for fn in demo.fns.values() if fn.concurrency_id == queue] for queue in ("model", "loading")
-    )
+    slow, loading = ([fn for fn in demo.fns.values() if fn.concurrency_id == queue] for queue in ("model", "loading"))
     assert {fn.concurrency_limit for fn in slow} == {PLACES} and len(slow) == 6
     assert {fn.concurrency_limit for fn in loading} == {1} and len(loading) == 1
     assert not [fn for fn in demo.fns.values() if fn.api_visibility == "public"]

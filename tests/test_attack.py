@@ -1,4 +1,4 @@
-"""`benchmarks/attack.py`: what each attack does to pixels, the figures by hand, and all of it on a small run."""
+"""Attacks: what each of them does to pixels, the figures by hand, and all of it on a small run."""
 
 from __future__ import annotations
 
@@ -11,14 +11,11 @@ import pytest
 from PIL import Image
 from tiny import make_checkpoint, picture
 
+from benchmarks.quality import attack
+from benchmarks.quality import folds as quality
+from mdmf_core.images.reader import read
+
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "benchmarks"))
-
-import attack  # noqa: E402
-import quality  # noqa: E402
-
-from mdmf_core.images.reader import read  # noqa: E402
-
 RNG = np.random.default_rng(0)
 
 

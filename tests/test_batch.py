@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 from tiny import picture
 
-from mdmf_core.images import archive as archives
+from mdmf_core.images import archive
 from mdmf_core.images.archive import Item, gather
 from mdmf_core.run import batch
 from mdmf_core.run.batch import Row, adjust, run, to_csv, to_json
@@ -144,7 +144,7 @@ def test_hostile_names_are_plain(tmp_path, folder):
 
 
 def test_a_member_that_unpacks_too_large_is_stopped(tmp_path, folder, monkeypatch):
-    monkeypatch.setattr(batch, "MAX_BYTES", 3 * 2**20)
+    monkeypatch.setattr(archive, "MAX_BYTES", 3 * 2**20)
     items = gather([pack(tmp_path / "a.zip", {"bomb.png": bytes(2**24), "1.png": png()})], folder)
     assert "larger than 3 MiB" in items[0].error
     assert [path.read_bytes() for path in files_in(folder)] == [png()]
@@ -152,7 +152,7 @@ def test_a_member_that_unpacks_too_large_is_stopped(tmp_path, folder, monkeypatc
 
 def test_a_size_that_lies_is_not_believed(tmp_path, folder, monkeypatch):
     """Header and directory say 10 bytes; the stream holds 16 MiB."""
-    monkeypatch.setattr(batch, "MAX_BYTES", 3 * 2**20)
+    monkeypatch.setattr(archive, "MAX_BYTES", 3 * 2**20)
     path = pack(tmp_path / "a.zip", {"bomb.png": bytes(2**24)})
     data = bytearray(path.read_bytes())
     small = struct.pack("<I", 10)
@@ -166,23 +166,23 @@ def test_a_size_that_lies_is_not_believed(tmp_path, folder, monkeypatch):
 
 
 def test_the_total_is_limited_and_waste_counts(tmp_path, folder, monkeypatch):
-    monkeypatch.setattr(archives, "MAX_TOTAL", 5 * 2**20)
-    monkeypatch.setattr(batch, "MAX_BYTES", 2 * 2**20)
+    monkeypatch.setattr(archive, "MAX_TOTAL", 5 * 2**20)
+    monkeypatch.setattr(archive, "MAX_BYTES", 2 * 2**20)
     reads = []
     whole = zipfile.ZipExtFile.read
     monkeypatch.setattr(zipfile.ZipExtFile, "read", lambda self, n: reads.append(len(d := whole(self, n))) or d)
-    archives = [
+    packed = [
         pack(tmp_path / f"{k}.zip", {f"{n}.png": bytes((2 - n % 2) * 3 * 2**19) for n in range(10)}) for k in range(2)
     ]
-    found = gather(archives, folder)
+    found = gather(packed, folder)
     assert len(found) == 20 and "more than 5 MiB" in found[-1].error
-    assert sum(reads) <= 5 * 2**20 + 20 * archives.CHUNK
+    assert sum(reads) <= 5 * 2**20 + 20 * archive.CHUNK
     assert sum(file.stat().st_size for file in files_in(folder)) <= 5 * 2**20
 
 
 def test_overlapping_members_count_each_time(tmp_path, folder, monkeypatch):
     """Many entries of the directory that point at one stream."""
-    monkeypatch.setattr(archives, "MAX_TOTAL", 4 * 2**20)
+    monkeypatch.setattr(archive, "MAX_TOTAL", 4 * 2**20)
     path = pack(tmp_path / "a.zip", {"1.png": bytes(2**20)})
     data = path.read_bytes()
     start, end = data.index(b"PK\1\2"), data.index(b"PK\5\6")

@@ -1,4 +1,4 @@
-"""Kills, full disks, missing homes and too little memory: `benchmarks/faults.py`, three moments of each command."""
+"""Kills, full disks, missing homes and too little memory: three moments of each command."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mdmf_core.errors import ImageError
 
 
 def test_every_fault_is_survived(tmp_path):
-    command = [sys.executable, faults.ROOT / "benchmarks" / "faults.py", "--quick", "--out", tmp_path]
+    command = [sys.executable, faults.ROOT / "benchmarks" / "stress" / "faults.py", "--quick", "--out", tmp_path]
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=900)
     rows = json.loads((tmp_path / "faults.json").read_text())
     assert not [row for row in rows if not row["survived"]], ended.stdout
@@ -55,7 +55,7 @@ def test_a_process_is_killed_at_the_moment_that_was_asked_for(tmp_path):
     def killed(moment: int) -> int:
         program = (
             "import sys; from pathlib import Path; sys.path[:0] = sys.argv[1:3]\n"
-            "from benchmarks import faults; place = Path(sys.argv[3])\n"
+            "from benchmarks.stress import faults; place = Path(sys.argv[3])\n"
             f"faults.die_at({moment}, place)\n"
             "(place / 'one').write_text('1'); (place / 'one').read_text(); (place / 'two').write_text('2')"
         )

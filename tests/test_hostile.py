@@ -1,4 +1,4 @@
-"""Hostile files: a short version of `benchmarks/hostile.py`, and a test of every bound that the loader keeps."""
+"""Hostile files: a short version of `benchmarks/stress/hostile.py`, and a test of every bound that the loader keeps."""
 
 from __future__ import annotations
 

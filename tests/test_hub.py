@@ -20,7 +20,7 @@ from mdmf_core.checkpoint import hub
 from mdmf_core.detector import Detector
 from mdmf_core.errors import CheckpointError
 
-ROOT = Path(hub.__file__).parent.parent
+ROOT = Path(hub.__file__).parents[2]
 REPO = "someone/something"
 NEEDED = [*hub.FILES, hub.CARD]
 EVERYTHING = sorted([*NEEDED, hub.LOCATOR])

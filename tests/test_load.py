@@ -1,4 +1,4 @@
-"""`benchmarks/load.py`, a few seconds of it: eight people, each answer right, a burst that is turned away in part."""
+"""The load test, a few seconds of it: eight people, each answer right, a burst that is turned away in part."""
 
 from __future__ import annotations
 

@@ -291,8 +291,6 @@ def test_a_recipe_that_can_not_be_followed_says_why(data, tmp_path):
         locators.train(made, replace(dealt, train=small), ["as_is"], CONFIG)
     with pytest.raises(DatasetError, match="has 3 x 3 patches"):
         locators.null(make_locator(), [], made.geometry, ["as_is"], print)
-    resized = store.Model(
-        made.name, made.source, made.backbone, Geometry(32, 24, resize=128), made.pfs, made.statistic
-    )
+    resized = store.Model(made.name, made.source, made.backbone, Geometry(32, 24, resize=128), made.pfs, made.statistic)
     with pytest.raises(ValueError, match="native resolution only"):
         locators.train(resized, dealt, ["as_is"], CONFIG)

@@ -200,7 +200,7 @@ else:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print(peak)
 """
-    root = Path(mmd.__file__).parent.parent
+    root = Path(mmd.__file__).parents[2]
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=root, check=True)
     assert int(result.stdout) < 2e9
 

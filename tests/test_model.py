@@ -23,7 +23,7 @@ from mdmf_core.checkpoint import hub, store
 from mdmf_core.detector import Detector
 from mdmf_core.errors import CheckpointError
 
-ROOT = Path(hub.__file__).parent.parent
+ROOT = Path(hub.__file__).parents[2]
 
 
 @pytest.fixture

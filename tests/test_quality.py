@@ -1,4 +1,4 @@
-"""`benchmarks/quality.py`: its baselines against naive ones, and all of it on a small run."""
+"""`benchmarks/quality/folds.py`: its baselines against naive ones, and all of it on a small run."""
 
 from __future__ import annotations
 
@@ -14,18 +14,15 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 from tiny import picture
 
+from benchmarks.quality import folds as quality
+from benchmarks.quality import localise
+from mdmf_core import cli
+from mdmf_core.method import mmd
+from mdmf_core.training import encoder
+from mdmf_core.training.dataset import Entry
+from mdmf_core.training.embed import Embedded
+
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "benchmarks"))
-
-import localise  # noqa: E402
-import quality  # noqa: E402
-
-from mdmf_core import cli  # noqa: E402
-from mdmf_core.method import mmd  # noqa: E402
-from mdmf_core.training import encoder  # noqa: E402
-from mdmf_core.training.dataset import Entry  # noqa: E402
-from mdmf_core.training.embed import Embedded  # noqa: E402
-
 RECIPE = {
     "backbone": {"name": "compact"},
     "geometry": {"patch_size": 32, "max_patches": 24},
@@ -187,7 +184,9 @@ def test_folds_of_an_earlier_run_stay_beside_new_ones():
     earlier = {"fingerprints": {"a": "1", "b": "2"}, "count": 4, "tables": {"a, as made": {"x": 1}, "b, as made": {}}}
     found = {"fingerprints": {"a": "3"}, "count": 4, "tables": {"a, as made": {"x": 2}}}
     assert quality.with_others(earlier, found) == {
-        "fingerprints": {"a": "3", "b": "2"}, "count": 4, "tables": {"a, as made": {"x": 2}, "b, as made": {}}
+        "fingerprints": {"a": "3", "b": "2"},
+        "count": 4,
+        "tables": {"a, as made": {"x": 2}, "b, as made": {}},
     }
     assert quality.with_others(earlier | {"count": 5}, found) == found == quality.with_others({}, found)
 

@@ -1,4 +1,4 @@
-"""No way to be faster changes a result; what `benchmarks/speed.py` counts is right; the page says whose turn it is."""
+"""No way to be faster changes a result; what the benchmarks of speed count is right; the page says whose turn it is."""
 
 from __future__ import annotations
 

@@ -67,7 +67,8 @@ def clone(tmp_path_factory) -> Path:
     for name in ("app.py", "mdmf_core", "mdmf_app", "assets", "examples", "docs"):
         (folder / name).symlink_to(ROOT / name)
     (folder / "benchmarks" / "configs").mkdir(parents=True)
-    (folder / "benchmarks" / "gpu.py").symlink_to(ROOT / "benchmarks" / "gpu.py")
+    (folder / "benchmarks" / "speed").mkdir()
+    (folder / "benchmarks" / "speed" / "gpu.py").symlink_to(ROOT / "benchmarks" / "speed" / "gpu.py")
     (folder / "benchmarks" / "configs" / "dinov2.json").write_text(json.dumps(recipe))
     sample(folder / recipe["data"], recipe)
     torch.save({**network([WIDTH, 8, 4]).state_dict(), **LIU}, folder / "signature.pth")
@@ -113,7 +114,7 @@ def test_every_command_of_the_page_does_what_it_says(clone: Path, tmp_path: Path
             elif words[-1] == "app.py":
                 environment = standin.environment(server.url, tmp_path / "home", PYTHONDONTWRITEBYTECODE="1")
                 said["app"] = asked_of_app(line, clone, environment)
-            elif words[1] == "benchmarks/gpu.py":
+            elif words[1] == "benchmarks/speed/gpu.py":
                 small = ["--recipe", "benchmarks/configs/dinov2.json", "--sizes", "small", "--runs", "1", "--bank", "3"]
                 possible = "--cpu" in words or torch.cuda.is_available()
                 assert gpu.main(words[2:] + small) == (0 if possible else 1)

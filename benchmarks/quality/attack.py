@@ -1,8 +1,8 @@
 """What an adversary does to the answer: held-out pictures after one attack each, and how many still get p <= 0.05.
 
-    python benchmarks/attack.py bundled fold1 fold2 --each 12
+    python benchmarks/quality/attack.py bundled fold1 fold2 --each 12
 
-Folds and pictures are those of `quality.py`: each picture is judged by a detector that never saw its source. Real
+Folds and pictures are those of `folds.py`: each picture is judged by a detector that never saw its source. Real
 pictures go through the same attacks, for what makes generated pictures pass may make real ones fail. A picture that an
 attack leaves too small to judge is counted apart. "Kept" is the share of the generated pictures called generated as
 they are that are still called so. Prints a table and writes `attack.json` to `--out`.
@@ -21,11 +21,10 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageFilter, ImageOps
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
 
-import quality  # noqa: E402
-
+from benchmarks.quality import folds as quality  # noqa: E402
 from mdmf_core.detector import Detector  # noqa: E402
 from mdmf_core.errors import ImageError  # noqa: E402
 from mdmf_core.files import write_whole  # noqa: E402

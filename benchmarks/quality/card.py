@@ -1,6 +1,6 @@
-"""The model card of the bundled detector: what it was made of, and the tables that `quality.py` measured.
+"""The model card of the bundled detector: what it was made of, and the tables that `folds.py` measured.
 
-    python benchmarks/card.py runs/bundled > assets/compact/README.md
+    python benchmarks/quality/card.py runs/bundled > assets/compact/README.md
 
 Every figure comes from the checkpoint itself, from `benchmarks/results/quality.json` or from the run's recipe; the text
 around them is `card.md`.
@@ -13,17 +13,16 @@ import json
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
 
-import quality  # noqa: E402
-
+from benchmarks.quality import folds as quality  # noqa: E402
 from mdmf_core.checkpoint import hub  # noqa: E402
 from mdmf_core.detector import Detector  # noqa: E402
 from mdmf_core.method.state import KINDS  # noqa: E402
 from mdmf_core.training import locator  # noqa: E402
 
-CARD = ROOT / "benchmarks" / "card.md"
+CARD = ROOT / "benchmarks" / "quality" / "card.md"
 
 
 def listed(counts: dict[str, int]) -> str:
@@ -35,7 +34,7 @@ def card(run: Path, figures: dict) -> str:
     detector = Detector.from_pretrained(run / "checkpoint", device="cpu")
     same = hub.score_fingerprint(detector.located.folder) in figures["fingerprints"]
     if not same or detector.fingerprint not in figures["localisation"]["fingerprints"].values():
-        raise SystemExit("quality.json was measured on another checkpoint; run benchmarks/quality.py first.")
+        raise SystemExit("quality.json was measured on another checkpoint; run benchmarks/quality/folds.py first.")
     recipes = {
         name: json.loads((ROOT / "benchmarks" / "configs" / f"{name}.json").read_text("utf-8"))
         for name in figures["folds"]

@@ -1,6 +1,6 @@
 """Every figure about how good the detector is, on generators and real sources that were not trained on.
 
-    python benchmarks/quality.py bundled fold1 fold2
+    python benchmarks/quality/folds.py bundled fold1 fold2
 
 Each name is a fold: `benchmarks/configs/NAME.json` is its recipe and `runs/NAME` holds what `pretrain`, `embed`,
 `train`, `bank` and `locate` made of it. The folds hold out other sources for test, whole generators and whole sources
@@ -46,11 +46,10 @@ from sklearn.metrics import roc_auc_score
 from torch import nn
 from torch.nn import functional as F
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
 
-import localise  # noqa: E402
-
+from benchmarks.quality import localise  # noqa: E402
 from mdmf_core.checkpoint import hub, store  # noqa: E402
 from mdmf_core.checkpoint.store import Model  # noqa: E402
 from mdmf_core.detector import Detector  # noqa: E402

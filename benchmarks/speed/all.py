@@ -1,8 +1,8 @@
 """How fast everything is, on this machine: one command, a table, and `benchmarks/results/speed.json`.
 
-    python benchmarks/speed.py                      # all, about ten minutes on two idle cores
-    python benchmarks/speed.py --only encoder mmd   # some sections; the file keeps the others' last figures
-    python benchmarks/speed.py --quick --out runs/speed # small sizes, to try the script
+    python benchmarks/speed/all.py                      # all, about ten minutes on two idle cores
+    python benchmarks/speed/all.py --only encoder mmd   # some sections; the file keeps the others' last figures
+    python benchmarks/speed/all.py --quick --out runs/speed # small sizes, to try the script
 
 Sections: `stages` (where the time of a picture goes), `encoder` (against what the processor can do), `dinov2`, `mmd`
 (against alibi-detect, hyppo, plain torch and numpy), `bank` (growth, with plots), `start` and `web` (clients at once).
@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.speed import mmd, page, picture  # noqa: E402

@@ -1,6 +1,6 @@
 """What a folder of thousands of files costs: files a second with one and two processes, and whether memory grows.
 
-    python benchmarks/folders.py [--counts 500 5000] [--processes 1 2] [--out benchmarks/results/folders.json]
+    python benchmarks/speed/folders.py [--counts 500 5000] [--processes 1 2] [--out benchmarks/results/folders.json]
 
 Cuts small JPEGs (256 x 256) from scikit-image's sample photographs into a temporary folder, then runs `detect` and
 `embed` of the bundled detector over them, each in a new process with one thread for each process. The rate counts from
@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 SIDE = 256
 SHARD = 256  # as `mdmf_core.training.embed.SHARD`, which would import torch
 SAMPLES = ("astronaut", "chelsea", "coffee", "rocket")

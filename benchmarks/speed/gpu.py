@@ -1,8 +1,8 @@
 """DINOv2 on a GPU: pictures a second, memory, the CPU's decisions, and what a training run will take.
 
-    python benchmarks/gpu.py                                   # ViT-S and ViT-L on the GPU, decisions against the CPU's
-    python benchmarks/gpu.py --cpu                             # no GPU: the CPU's rates
-    python benchmarks/gpu.py --cpu --assume 30                 # and what a GPU that sustains 30 TFLOP/s would give
+    python benchmarks/speed/gpu.py                      # ViT-S and ViT-L on the GPU, decisions against the CPU's
+    python benchmarks/speed/gpu.py --cpu                # no GPU: the CPU's rates
+    python benchmarks/speed/gpu.py --cpu --assume 30    # and what a GPU that sustains 30 TFLOP/s would give
 
 The recipe (benchmarks/configs/dinov2.json) gives the geometry. Weights are random, which changes neither speed nor
 memory, with layer scales of 1, so that every block counts. On a GPU, for each size a whole checkpoint is written to a
@@ -26,7 +26,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from mdmf_core.checkpoint import store  # noqa: E402

@@ -134,7 +134,7 @@ def alibi(folder: Path, x: np.ndarray, y: np.ndarray, value: float, count: str, 
     """alibi-detect's statistic and its test with 100 permutations, in an environment of its own."""
     python, name = ALIBI / "bin" / "python", f"alibi-detect: {count}, statistic"
     if not python.exists():
-        wanted = str(ROOT / "benchmarks" / "requirements-alibi.txt")
+        wanted = str(ROOT / "benchmarks" / "speed" / "requirements-alibi.txt")
         try:
             subprocess.run([sys.executable, "-m", "venv", str(ALIBI)], check=True)  # noqa: S603  # the words are our own
             subprocess.run([str(python), "-m", "pip", "install", "--quiet", "-r", wanted], check=True)  # noqa: S603  # the words are our own

@@ -1,6 +1,6 @@
 """What a million pictures cost in processor time here, and what that makes of 100 million on 1, 8 and 64 GPUs.
 
-    python benchmarks/scale.py [--pictures 100e6] [--rates 100 1000] [--cores 12] [--storage 2000]
+    python benchmarks/speed/scale.py [--pictures 100e6] [--rates 100 1000] [--cores 12] [--storage 2000]
 
 Measured, in processor seconds of one thread: reading and cutting a 512 x 512 JPEG, embedding its patches with the
 bundled encoder, compressing patches into a bank (`stream.reduce`), and bytes a picture. Everything about GPUs and
@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from mdmf_core.detector import Detector  # noqa: E402

@@ -1,7 +1,7 @@
 """What goes wrong on machines, done on purpose: kills, full disks, missing homes, memory that is not enough.
 
-    python benchmarks/faults.py            # every moment at which a command can be killed
-    python benchmarks/faults.py --quick    # two moments of each; in the test suite
+    python benchmarks/stress/faults.py            # every moment at which a command can be killed
+    python benchmarks/stress/faults.py --quick    # two moments of each; in the test suite
 
 Each fault happens to a process of its own, on a small detector with random weights and 24 small pictures. A command is
 killed (SIGKILL) just before the n-th time that it opens, renames, removes or makes something in its folder, for each
@@ -36,7 +36,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
     sys.path.insert(1, str(Path(sys.path[0]) / "tests"))
 
 import torch

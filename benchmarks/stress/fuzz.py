@@ -1,13 +1,13 @@
 """Coverage-guided fuzzing of the loader: whatever is neither a picture nor one sentence is a finding.
 
     pip install atheris                                       # development only; libFuzzer for Python, Linux and macOS
-    python benchmarks/fuzz.py [--minutes 30] [--out benchmarks/results/fuzz.json]
+    python benchmarks/stress/fuzz.py [--minutes 30] [--out benchmarks/results/fuzz.json]
 
 Python's side of the loader (mdmf_core.images, PIL) is instrumented; the decoders in C are run as
 they are. It begins with the clean files of `hostile_files.py` and a dictionary of format markers, and is begun again
 after every finding until the time is over. A finding (an exception, a crash, more than 10 s, more than 1.5 GB) is kept
-in runs/fuzz/, to be tried again with `python benchmarks/fuzz.py --again FILE`. Prints a summary, writes JSON, and
-returns 1 where there is a finding.
+in runs/fuzz/, to be tried again with `python benchmarks/stress/fuzz.py --again FILE`. Prints a summary, writes JSON,
+and returns 1 where there is a finding.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import time
 from datetime import datetime, timezone
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 RUNS = ROOT / "runs" / "fuzz"
@@ -150,7 +150,7 @@ def main() -> int:
     found = run(options.minutes)
     for name, value in found.items():
         print(f"{name}: {value}")
-    command = " ".join(["python benchmarks/fuzz.py", *sys.argv[1:]])
+    command = " ".join(["python benchmarks/stress/fuzz.py", *sys.argv[1:]])
     date = datetime.now(timezone.utc).strftime("%Y-%m-%d")
     options.out.write_text(json.dumps({"command": command, "date": date, **found}, indent=1) + "\n", encoding="utf-8")
     return int(bool(found["findings"]))

@@ -1,6 +1,6 @@
 """Feeds more than 5,000 hostile files to the loader and says what became of each.
 
-    python benchmarks/hostile.py [--isolated] [--rounds 120] [--seed 0] [--only WORD] [--out FILE]
+    python benchmarks/stress/hostile.py [--isolated] [--rounds 120] [--seed 0] [--only WORD] [--out FILE]
 
 The files (`hostile_files.py`) are made in a temporary folder and read in child processes, 100 in each, so that a crash
 or a hang is put down to its file. ZIP archives go through `batch.gather`, then each of their pictures through the
@@ -29,7 +29,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.stress import hostile_files  # noqa: E402
@@ -250,7 +250,7 @@ def main() -> int:
     tallies.append(total(tallies))
     print(table(tallies))
     content = {
-        "command": " ".join(["python benchmarks/hostile.py", *sys.argv[1:]]),
+        "command": " ".join(["python benchmarks/stress/hostile.py", *sys.argv[1:]]),
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
         "minutes": round((time.perf_counter() - start) / 60, 1),
         "rows": [asdict(tally) for tally in tallies],

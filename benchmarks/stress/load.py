@@ -1,6 +1,6 @@
 """Many strangers at once for a quarter of an hour: is each answer right, and does the server stay as it was?
 
-    python benchmarks/load.py --minutes 15 --clients 32
+    python benchmarks/stress/load.py --minutes 15 --clients 32
 
 Starts `python app.py` as a process of its own, takes each picture's answer while nobody else asks, and then lets
 `--clients` people do what people do: photographs, pictures of 12 and 48 megapixels, bad files, batches, reports,
@@ -33,7 +33,7 @@ from typing import Any
 from uuid import uuid4
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import httpx
 import numpy as np

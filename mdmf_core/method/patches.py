@@ -137,9 +137,7 @@ def _aligned(start: int, end: int, geometry: Geometry) -> int:
     return later if geometry.resize is None and end - later >= geometry.min_side else start
 
 
-def cut(
-    pixels: np.ndarray, geometry: Geometry, region: tuple[int, int, int, int] | None = None
-) -> tuple[Tensor, Grid]:
+def cut(pixels: np.ndarray, geometry: Geometry, region: tuple[int, int, int, int] | None = None) -> tuple[Tensor, Grid]:
     """Patches of a picture or of one region of it.
 
     Args:

@@ -62,7 +62,8 @@ def _begin(pickled: bytes) -> None:
 def _keep_memory() -> None:
     """Memory that is freed is used again and not given back after every layer, where the C library is glibc.
 
-    To fetch it anew, cleared page by page, cost two processes a tenth of their pictures (`benchmarks/folders.py`).
+    To fetch it anew, cleared page by page, cost two processes a tenth of their pictures
+    (`benchmarks/speed/folders.py`).
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:

@@ -1,7 +1,7 @@
 """The figures of a report to hand on, as JSON; `page` makes one HTML file of them.
 
-    from mdmf_core.show.report import json_report
-    figures = json_report(picture, evidence, reliability, variants, provenance, facts, datetime.now(timezone.utc))
+from mdmf_core.show.report import json_report
+figures = json_report(picture, evidence, reliability, variants, provenance, facts, datetime.now(timezone.utc))
 """
 
 from __future__ import annotations

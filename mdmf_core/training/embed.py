@@ -127,9 +127,7 @@ class Embedder:
         return self.finish(prepare(job, self.geometry, self.seed))
 
 
-def _embedder(
-    name: str, config: dict, weights: bytes, device: str | None, geometry: Geometry, seed: int
-) -> Embedder:
+def _embedder(name: str, config: dict, weights: bytes, device: str | None, geometry: Geometry, seed: int) -> Embedder:
     encoder = backbones.build(name, **config)
     encoder.load_state_dict(load_tensors(weights))
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")

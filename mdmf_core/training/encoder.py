@@ -112,9 +112,7 @@ class Learner(nn.Module):
         z, e = self.pfs(embeddings)
         # norm comes first so that classifier and signature see inputs on one scale
         logits = self.logit(self.drop(self.pfs.norm(embeddings))).reshape(-1, count).mean(1)
-        scores = objectives.picture_scores(
-            mmd.Points(z, e), mmd.Kernel(*self.pfs.kernel_values()), labels, "relative"
-        )
+        scores = objectives.picture_scores(mmd.Points(z, e), mmd.Kernel(*self.pfs.kernel_values()), labels, "relative")
         return (
             F.binary_cross_entropy_with_logits(logits, labels),
             objectives.pairwise(scores, labels, self.log_sharpness.exp()),

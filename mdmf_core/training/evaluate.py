@@ -129,9 +129,7 @@ def finish(prepared: tuple[Row, np.ndarray | None], detector: Detector, alpha: f
         return replace(row, error=str(error))
 
 
-def _rows(
-    named: tuple[str, Entry], detector: Detector, conditions: list[str], alpha: float, seed: int
-) -> list[Row]:
+def _rows(named: tuple[str, Entry], detector: Detector, conditions: list[str], alpha: float, seed: int) -> list[Row]:
     smallest = detector.model.geometry.min_side
     return [finish(prepared, detector, alpha) for prepared in prepare(named, conditions, seed, smallest)]
 

@@ -26,9 +26,7 @@ _NAMED_TOOLS = re.compile(
 )
 
 
-def claims_of(
-    texts: dict[str, str], packets: list[str], data: bytes, software: str | None
-) -> tuple[Claim, ...]:
+def claims_of(texts: dict[str, str], packets: list[str], data: bytes, software: str | None) -> tuple[Claim, ...]:
     """Records of image generators, one for each field."""
     claims = []
     for field, text in texts.items():

@@ -9,7 +9,7 @@ over the patch: statistics of a texture, not its layout. Strides are average poo
 
 `forward` is for training; `embed` gives the same numbers, rounding apart, with each norm folded into its convolution
 and few patches at a time. It stays in float32 on the CPU: bfloat16 is faster where the processor has it, but moves
-scores by more than 1e-4 of the null's standard deviation (`python benchmarks/speed.py --only encoder`).
+scores by more than 1e-4 of the null's standard deviation (`python benchmarks/speed/all.py --only encoder`).
 """
 
 from __future__ import annotations
@@ -35,9 +35,12 @@ def high_pass_filters() -> Tensor:
     filters[0, 2, 1:4] = torch.tensor([1.0, -2.0, 1.0]) / 2
     filters[1, 1:4, 2] = torch.tensor([1.0, -2.0, 1.0]) / 2
     filters[2, 1:4, 1:4] = torch.tensor([[-1.0, 2, -1], [2, -4, 2], [-1, 2, -1]]) / 4
-    filters[3] = torch.tensor(
-        [[-1.0, 2, -2, 2, -1], [2, -6, 8, -6, 2], [-2, 8, -12, 8, -2], [2, -6, 8, -6, 2], [-1, 2, -2, 2, -1]]
-    ) / 12
+    filters[3] = (
+        torch.tensor(
+            [[-1.0, 2, -2, 2, -1], [2, -6, 8, -6, 2], [-2, 8, -12, 8, -2], [2, -6, 8, -6, 2], [-1, 2, -2, 2, -1]]
+        )
+        / 12
+    )
     filters[4, 2, 2:4] = torch.tensor([-1.0, 1.0])
     filters[5, 2:4, 2] = torch.tensor([-1.0, 1.0])
     return filters[:, None]

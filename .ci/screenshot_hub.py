@@ -1,9 +1,9 @@
 """Pictures of the app with a Hub: offline, unreachable, reachable, and with a checkpoint of the wrong shape.
 
-    python benchmarks/screenshot_hub.py --out assets
+    python .ci/screenshot_hub.py --out assets
 
 The Hub is the stand-in of the tests (`tests/hub.py`); the checkpoint that it serves is the bundled detector, and to be
-loaded in the page one with random weights. Needs what `benchmarks/screenshot.py` needs.
+loaded in the page one with random weights. Needs what `benchmarks/served.py` needs.
 """
 
 from __future__ import annotations
@@ -19,12 +19,22 @@ from pathlib import Path
 
 from PIL import Image
 from playwright.sync_api import Browser, Page
-from screenshot import CHROMIUM, ROOT, browser, click_example, free_port, open_page, open_tab, serve
 
+ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from hub import StandIn, environment  # noqa: E402
 from tiny import make_checkpoint  # noqa: E402
+
+from benchmarks.served import (  # noqa: E402
+    CHROMIUM,
+    browser,
+    click_example,
+    free_port,
+    open_page,
+    open_tab,
+    serve,
+)
 
 GOOD, WRONG, RANDOM = "someone/mdmf-compact", "someone/wrong-shape", "someone/random-weights"
 CARD = """---
