@@ -17,8 +17,8 @@ import gradio as gr
 
 from mdmf_app.server import limits, space
 from mdmf_core.checkpoint import hub
-from mdmf_core.detector import CheckpointError, Detector
-from mdmf_core.errors import ImageError
+from mdmf_core.detector import Detector
+from mdmf_core.errors import CheckpointError, ImageError
 from mdmf_core.evidence import INCONCLUSIVE, Evidence
 from mdmf_core.images import isolated
 from mdmf_core.images.reader import Picture

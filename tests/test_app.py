@@ -25,7 +25,8 @@ from mdmf_app import style, views
 from mdmf_app.context import ALPHA, EXAMPLES, ONE_HOUR, PLACES, Context
 from mdmf_app.tabs.one import handlers, layout
 from mdmf_core.checkpoint import hub
-from mdmf_core.detector import CheckpointError, Detector
+from mdmf_core.detector import Detector
+from mdmf_core.errors import CheckpointError
 from mdmf_core.images.origin import read_provenance
 from mdmf_core.images.reader import read
 from mdmf_core.show import charts, maps, stability

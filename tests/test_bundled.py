@@ -12,7 +12,8 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from mdmf_core.checkpoint import hub
-from mdmf_core.detector import CheckpointError, Detector
+from mdmf_core.detector import Detector
+from mdmf_core.errors import CheckpointError
 from mdmf_core.images.reader import read
 from mdmf_core.training import composites
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import math
 import shutil
@@ -15,8 +14,8 @@ import pytest
 from PIL import Image
 from tiny import make_checkpoint, picture
 
-from mdmf_core.detector import CheckpointError, Detector, Failure
-from mdmf_core.errors import ImageError
+from mdmf_core.detector import Detector
+from mdmf_core.errors import CheckpointError, ImageError
 from mdmf_core.evidence import Evidence, check_alpha, decide
 from mdmf_core.images import degrade, reader
 from mdmf_core.method import bank as banks
@@ -239,54 +238,26 @@ def test_decisions_at_the_borders(p, alpha, wanted):
 
 @pytest.mark.parametrize("alpha", [0, -0.05, 0.2000001, 1, math.nan, math.inf])
 def test_alpha_out_of_range_is_one_sentence(detector, photo, alpha):
-    for attempt in (lambda: detector.detect(photo, alpha), lambda: next(detector.detect_many([photo], alpha))):
-        with pytest.raises(ValueError, match="The false-alarm rate must be above 0 and at most 0.2, not "):
-            attempt()
+    with pytest.raises(ValueError, match="The false-alarm rate must be above 0 and at most 0.2, not "):
+        detector.detect(photo, alpha)
     assert check_alpha(0.2) == 0.2 and check_alpha(1e-9) == 1e-9
 
 
-def test_many_pictures_go_on_after_a_bad_one(detector, photo, tmp_path):
+def test_what_is_no_picture_is_one_sentence_without_its_folder(detector, photo, tmp_path):
     bad = tmp_path / "bad.png"
     bad.write_bytes(photo.read_bytes()[:300])
     note = tmp_path / "note.txt"
     note.write_text("hello")
-    sources = [photo, bad, str(note), tmp_path / "gone.jpg", tmp_path, np.zeros((10, 10, 3), np.uint8), None, photo]
-    found = list(detector.detect_many(iter(sources)))
-    assert [isinstance(each, Failure) for each in found] == [False, *[True] * 6, False]
-    assert [each.name for each in found[1:5]] == ["bad.png", "note.txt", "gone.jpg", tmp_path.name]
-    for failure in found[1:7]:
-        assert failure.error.endswith(".") and "\n" not in failure.error and str(tmp_path) not in failure.error
-    assert found[0].score == found[-1].score
+    for source in (bad, str(note), tmp_path / "gone.jpg", tmp_path, np.zeros((10, 10, 3), np.uint8), None):
+        with pytest.raises(ImageError) as found:
+            detector.detect(source)
+        sentence = str(found.value)
+        assert sentence.endswith(".") and "\n" not in sentence and str(tmp_path) not in sentence
 
 
-def test_many_pictures_are_analysed_as_they_come(detector, photo):
-    given = []
-
-    def endless():
-        while True:
-            given.append(1)
-            yield photo
-
-    found = detector.detect_many(endless())
-    next(found), next(found)
-    assert len(given) == 2
-
-
-def test_many_go_on_after_a_picture_that_was_read_for_smaller_patches(detector, photo):
-    small = reader.read(picture(1, 40, 50), min_side=8)
-    found = list(detector.detect_many([small, photo]))
-    assert isinstance(found[0], Failure) and "at least 64 x 64" in found[0].error
-    assert isinstance(found[1], Evidence)
-    with pytest.raises(ImageError):
-        detector.detect(small)
-
-
-def test_a_failure_s_name_is_short(detector):
-    data = io.BytesIO()
-    Image.new("RGB", (20, 20)).save(data, "PNG")
-    sources = [data.getvalue(), np.zeros((30, 30, 3), np.uint8), Image.new("RGB", (20, 20)), b"not/a\npicture"]
-    for failure in detector.detect_many(sources):
-        assert failure.name == "image", failure.name
+def test_a_picture_that_was_read_for_smaller_patches_is_too_small(detector):
+    with pytest.raises(ImageError, match="at least 64 x 64"):
+        detector.detect(reader.read(picture(1, 40, 50), min_side=8))
 
 
 def test_a_checkpoint_without_generated_patches_has_no_relative_mmd(others, tmp_path, photo):

@@ -24,7 +24,8 @@ import app
 from benchmarks import served as serving
 from mdmf_app import style
 from mdmf_app.tabs.model import bar, check_revision, failed, safe_markdown
-from mdmf_core.detector import CheckpointError, Detector
+from mdmf_core.detector import Detector
+from mdmf_core.errors import CheckpointError
 from mdmf_core.images.reader import read
 from mdmf_core.method import bank
 from mdmf_core.run.batch import Row, to_csv

@@ -14,8 +14,8 @@ from sklearn.metrics import roc_auc_score
 from tiny import make_checkpoint, make_locator, picture
 
 from mdmf_core.checkpoint import hub, store
-from mdmf_core.detector import CheckpointError, Detector
-from mdmf_core.errors import DatasetError
+from mdmf_core.detector import Detector
+from mdmf_core.errors import CheckpointError, DatasetError
 from mdmf_core.method import calibration, locator
 from mdmf_core.method.locator import Locator
 from mdmf_core.method.patches import Geometry, cut

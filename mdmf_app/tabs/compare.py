@@ -10,7 +10,8 @@ import gradio as gr
 from mdmf_app import panels, style, views
 from mdmf_app.context import MODEL_QUEUE, Choice, Context, detect, rate_slider
 from mdmf_core import texts
-from mdmf_core.detector import CheckpointError, Detector
+from mdmf_core.detector import Detector
+from mdmf_core.errors import CheckpointError
 from mdmf_core.evidence import Evidence
 from mdmf_core.show import maps, report
 

@@ -18,7 +18,7 @@ from gradio.processing_utils import save_bytes_to_cache
 
 from mdmf_app import style
 from mdmf_app.context import MODEL_QUEUE, ONE_HOUR, QUICK, Choice, Context, rate_slider
-from mdmf_core.detector import CheckpointError
+from mdmf_core.errors import CheckpointError
 from mdmf_core.images import archive, isolated
 from mdmf_core.images.archive import Item
 from mdmf_core.run import batch

@@ -23,7 +23,8 @@ from markdown_it import MarkdownIt
 from mdmf_app import style
 from mdmf_app.context import LOADING_QUEUE, QUICK, Choice, Context
 from mdmf_core.checkpoint.hub import CARD, progress_to
-from mdmf_core.detector import CheckpointError, Detector
+from mdmf_core.detector import Detector
+from mdmf_core.errors import CheckpointError
 from mdmf_core.show.page import FACTS, STATISTICS, fact
 from mdmf_core.texts import escape, printable
 

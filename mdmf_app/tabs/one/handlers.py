@@ -18,8 +18,7 @@ from mdmf_app import panels, session, style, views
 from mdmf_app.context import EXAMPLES, Choice, Context, detect
 from mdmf_app.tabs.one.layout import INSPECT
 from mdmf_app.views import Result, View
-from mdmf_core.detector import CheckpointError
-from mdmf_core.errors import ImageError, WriteError
+from mdmf_core.errors import CheckpointError, ImageError, WriteError
 from mdmf_core.evidence import decide
 from mdmf_core.images.isolated import read_provenance
 from mdmf_core.show import stability
