@@ -187,7 +187,7 @@ def test_memory_of_a_thousand_patches_against_the_paper_s_bank():
     program = """
 import resource, sys, torch
 from pathlib import Path
-from mdmf_core import mmd
+from mdmf_core.method import mmd
 torch.manual_seed(0)
 x = mmd.Points(torch.randn(1000, 64))
 bank = mmd.Bank(mmd.Points(torch.randn(147_000, 64)), torch.full((147_000,), 1 / 147_000), torch.tensor(0.3))

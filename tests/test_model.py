@@ -219,11 +219,12 @@ def test_a_malformed_repository_is_refused_without_the_hub(wanted):
 def in_fresh_process(endpoint: str, home: Path, limit: float = 120.0, **settings: str) -> str:
     """What `locate("someone/something")` answers in a process whose Hub is `endpoint`."""
     program = """
-from mdmf_core import hub
+from mdmf_core import MDMFError
+from mdmf_core.checkpoint import hub
 try:
     located = hub.locate("someone/something")
     print(located.model, located.revision, sorted(path.name for path in located.folder.iterdir()))
-except hub.CheckpointError as error:
+except MDMFError as error:
     print(error)
 """
     ours = ("HF_", "MDMF_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")

@@ -21,8 +21,8 @@ from tiny import picture as scene
 from benchmarks.served import CHROMIUM, FLAGS
 from mdmf_core.images.origin.said import C2PA, Claim, Provenance
 from mdmf_core.images.reader import read
+from mdmf_core.show import maps, report
 from mdmf_core.show import page as report_page
-from mdmf_core.show import report
 from mdmf_core.show import words as wording
 from mdmf_core.show.reliability import Reliability
 from mdmf_core.show.stability import Variant
@@ -189,8 +189,8 @@ def test_the_page_says_what_a_reader_needs(parts, page):
         evidence.fingerprint,
         evidence.model,
         evidence.revision,
-        report.heatmap.VERDICTS[evidence.decision],
-        report.heatmap.rarity(evidence),
+        wording.VERDICTS[evidence.decision],
+        wording.rarity(evidence),
         "24 November 2026, 10:30:00 UTC",
         "JPEG 50",
         "arXiv:2605.09296",
@@ -212,7 +212,7 @@ def test_what_was_not_run_is_said(bare):
 
 def test_crops_are_the_pixels_of_the_picture(parts, page):
     picture, evidence = parts[:2]
-    first = report.heatmap.top_patches(evidence, 1)[0]
+    first = maps.top_patches(evidence, 1)[0]
     source = next(e.attrib["src"] for e in elements(page) if e.attrib.get("alt", "").startswith("Magnified patch 1 "))
     crop = np.asarray(Image.open(io.BytesIO(base64.b64decode(source.split(",")[1]))))
     x, y, w, h = (first[side] for side in "xywh")

@@ -601,7 +601,7 @@ def test_forgotten_files_go(tmp_path):
 
 def test_files_lie_in_a_folder_of_this_process_alone(monkeypatch, tmp_path):
     monkeypatch.setattr(os, "environ", {"GRADIO_TEMP_DIR": str(tmp_path)})
-    monkeypatch.setattr(middleware.atexit, "register", lambda *_, **__: None)
+    monkeypatch.setattr(start.atexit, "register", lambda *_, **__: None)
     killed, alive = tmp_path / f"{place_of_files.PREFIX}killed", tmp_path / f"{place_of_files.PREFIX}alive"
     for folder, age in ((killed, 2 * place_of_files.STALE), (alive, 0)):
         folder.mkdir()
@@ -624,7 +624,7 @@ def test_requests_are_not_summed_up(demo, client, tmp_path):
 def test_nothing_is_reported_to_anybody(demo, monkeypatch):
     assert Path(demo.GRADIO_CACHE).name.startswith(place_of_files.PREFIX), "app.py has prepared it"
     monkeypatch.setattr(os, "environ", {"GRADIO_TEMP_DIR": os.environ["GRADIO_TEMP_DIR"]})
-    monkeypatch.setattr(middleware.atexit, "register", lambda *_, **__: None)
+    monkeypatch.setattr(start.atexit, "register", lambda *_, **__: None)
     start.prepare()
     assert os.environ["GRADIO_ANALYTICS_ENABLED"] == "False" and os.environ["HF_HUB_DISABLE_TELEMETRY"] == "1"
     os.rmdir(place_of_files.folder())

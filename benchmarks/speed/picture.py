@@ -27,9 +27,9 @@ CONVOLUTION = "float32 convolution, 192 channels"
 COLD = """
 import json, sys, time
 marks = [time.perf_counter()]
-from mdmf_core import heatmap
 from mdmf_core.detector import Detector
-from mdmf_core.images import read
+from mdmf_core.images.reader import read
+from mdmf_core.show import maps
 marks.append(time.perf_counter())
 detector = Detector.from_pretrained()
 marks.append(time.perf_counter())
@@ -37,7 +37,7 @@ picture = read(sys.argv[1])
 marks.append(time.perf_counter())
 evidence = detector.detect(picture)
 marks.append(time.perf_counter())
-heatmap.overlay(picture.pixels, evidence)
+maps.overlay(picture.pixels, evidence)
 marks.append(time.perf_counter())
 steps = [later - sooner for sooner, later in zip(marks, marks[1:])]
 timings = evidence.timings | dict(zip(("import", "load", "decode", "all", "drawing"), steps))
@@ -70,7 +70,7 @@ print(json.dumps({"first": first, "pairs": pairs}))
 DINO = """
 import json, sys, time
 import numpy, torch
-from mdmf_core import backbones
+from mdmf_core.method import backbones
 def memory(name):
     with open("/proc/self/status") as status:
         return next(int(line.split()[1]) * 1024 for line in status if line.startswith(name))

@@ -31,6 +31,7 @@ from mdmf_core.checkpoint import store
 from mdmf_core.method import backbones
 from mdmf_core.method.backbones.dinov2 import SIZES
 from mdmf_core.method.backbones.weights import read_pytorch
+from mdmf_core.method.calibration import STATISTICS
 from mdmf_core.method.patches import Geometry
 from mdmf_core.method.signature import PFS
 
@@ -283,8 +284,8 @@ def import_file(
     recipe = recipe or {}
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"{out} is not empty; name a new folder.")
-    if statistic not in store.STATISTICS:
-        raise ValueError(f"The statistic is one of {', '.join(store.STATISTICS)}, not {statistic!r}.")
+    if statistic not in STATISTICS:
+        raise ValueError(f"The statistic is one of {', '.join(STATISTICS)}, not {statistic!r}.")
     content = read_pytorch(file)
     tensors = flatten(content, ignored)
     if shared := tensors.keys() & (extra or {}).keys():
