@@ -23,7 +23,9 @@ from mdmf_core.evidence import INCONCLUSIVE, Evidence
 from mdmf_core.images import isolated
 from mdmf_core.images.reader import Picture
 
-EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+_PACKAGE = Path(__file__).resolve().parent
+_INSTALLED = _PACKAGE / "_examples"  # where `pip install` puts what lies at the top of a checkout
+EXAMPLES = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent / "examples"
 ALPHA = 0.05
 ONE_HOUR = limits.ONE_HOUR
 MOST_MODELS = 3

@@ -130,7 +130,7 @@ def test_no_files_are_a_sentence(work):
 def test_unpacked_files_are_gone_afterwards(context, files, tmp_path, monkeypatch):
     folders = []
     gather = archive.gather
-    monkeypatch.setattr(many.batch, "gather", lambda paths, folder: folders.append(folder) or gather(paths, folder))
+    monkeypatch.setattr(archive, "gather", lambda paths, folder: folders.append(folder) or gather(paths, folder))
     list(many.work(context, str(tmp_path), None, files[:1], 0.1, None))
     assert folders and not Path(folders[0]).exists()
 

@@ -1,0 +1,41 @@
+"""Imports run one way, and what is installed is all there is."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def test_imports_run_one_way():
+    program = "import sys; from importlinter.cli import lint_imports_command; lint_imports_command()"
+    command = [sys.executable, "-c", program, "--no-cache"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_package_is_installed():
+    written = re.search(r"^packages = (\[.*?\])", (ROOT / "pyproject.toml").read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    listed = set(ast.literal_eval(written[1]))
+    found = {
+        ".".join(path.parent.relative_to(ROOT).parts)
+        for name in ("mdmf_core", "mdmf_app")
+        for path in (ROOT / name).rglob("__init__.py")
+    }
+    assert listed == found | {"mdmf_core._assets.compact", "mdmf_app._examples"}
+
+
+def test_importing_the_core_takes_no_time_and_its_names_are_there():
+    program = (
+        "import sys, time; start = time.perf_counter(); import mdmf_core; took = time.perf_counter() - start\n"
+        "assert 'torch' not in sys.modules and 'numpy' not in sys.modules\n"
+        "from mdmf_core import Detector, Evidence, MDMFError, read\n"
+        "assert 'gradio' not in sys.modules and all((Detector, Evidence, MDMFError, read))\n"
+        "print(took)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 0.1
