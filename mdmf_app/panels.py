@@ -1,7 +1,7 @@
 """What is shown of one picture: card, map, patch, region, stability, origin and report, as HTML, pictures and files.
 
 These functions take evidence and give what a component shows. They know nothing of components or events
-(`one.py`) and compute nothing but places on the screen (`mdmf_core` does).
+(`tabs`) and compute nothing but places on the screen (`mdmf_core` does).
 """
 
 from __future__ import annotations

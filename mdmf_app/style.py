@@ -1,6 +1,6 @@
 """How the page looks: theme, style sheet, the two small scripts, and pieces of HTML that several tabs use.
 
-Everything that comes from a file or a user passes `report.escape` before it is put into HTML.
+Everything that comes from a file or a user passes `texts.escape` before it is put into HTML.
 """
 
 from __future__ import annotations

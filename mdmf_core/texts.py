@@ -1,7 +1,7 @@
 """Text that strangers wrote, made safe to show: on one line, on a terminal, in a cell of a table.
 
-Characters that can't be printed are controls (also those that colour a terminal),
-direction marks, zero-width ones, lone surrogates and what Unicode has not assigned.
+Characters that can't be printed are controls (also those that colour a terminal), direction marks, zero-width ones,
+lone surrogates and what Unicode has not assigned.
 """
 
 from __future__ import annotations

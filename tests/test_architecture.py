@@ -19,7 +19,9 @@ def test_imports_run_one_way():
 
 
 def test_every_package_is_installed():
-    written = re.search(r"^packages = (\[.*?\])", (ROOT / "pyproject.toml").read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    written = re.search(
+        r"^packages = (\[.*?\])", (ROOT / "pyproject.toml").read_text("utf-8"), re.DOTALL | re.MULTILINE
+    )
     listed = set(ast.literal_eval(written[1]))
     found = {
         ".".join(path.parent.relative_to(ROOT).parts)

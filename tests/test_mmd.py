@@ -36,7 +36,7 @@ def loop_distance(a: torch.Tensor, b: torch.Tensor) -> float:
 
 
 def loop_k(a: mmd.Points, i: int, b: mmd.Points, j: int, kernel: mmd.Kernel) -> float:
-    """One kernel value, from method.md's formula, number by number."""
+    """One kernel value, from the formula, number by number."""
     value = math.exp(-loop_distance(a.z[i], b.z[j]) / kernel.s_z**2)
     if kernel.s_e is None:
         return value

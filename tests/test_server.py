@@ -1,4 +1,4 @@
-"""What strangers can ask of the running server, as they would: raw HTTP, Gradio's client, MCP. Issue 7."""
+"""What strangers can ask of the running server, as they would: raw HTTP, Gradio's client, MCP."""
 
 from __future__ import annotations
 

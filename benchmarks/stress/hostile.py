@@ -3,7 +3,7 @@
     python benchmarks/stress/hostile.py [--isolated] [--rounds 120] [--seed 0] [--only WORD] [--out FILE]
 
 The files (`hostile_files.py`) are made in a temporary folder and read in child processes, 100 in each, so that a crash
-or a hang is put down to its file. ZIP archives go through `batch.gather`, then each of their pictures through the
+or a hang is put down to its file. ZIP archives go through `archive.gather`, then each of their pictures through the
 loader. A file is good when it gives a picture, or one sentence; takes at most 10 s; and its process at most 1.5 GB.
 Seconds are of the processor (with --isolated of the clock), so that a busy machine changes little; a file that gives
 no answer within `PATIENCE` seconds by the clock is a hang. With --isolated the decoder's own limits hold, and memory is

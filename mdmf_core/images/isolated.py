@@ -1,9 +1,9 @@
 """Untrusted files are read in processes of their own, so that one which hangs, dies or eats memory costs one request.
 
-Issue 7, "Hostile pictures". A decoder process holds Pillow, the HEIC decoder and c2pa's native code, and neither torch
-nor the page. It gets a request as a line of JSON and answers with another, then with the pixels, all through pipes:
-no file and no shared memory, so nothing is left behind whoever dies when, and nothing that it sends is run here. A
-process that lost its way is killed and the next request gets a new one. It ends with its parent, also a killed one.
+A decoder process holds Pillow, the HEIC decoder and c2pa's native code, and neither torch nor the page. It gets a
+request as a line of JSON and answers with another, then with the pixels, all through pipes: no file and no shared
+memory, so nothing is left behind whoever dies when, and nothing that it sends is run here. A process that lost its way
+is killed and the next request gets a new one. It ends with its parent, also a killed one.
 
 This is for robustness and no sandbox: a decoder process may do what the page's user may, except write files. On Linux
 its memory is limited; elsewhere only its time is.
@@ -62,21 +62,21 @@ def start() -> None:
 
 
 def read(path: str | Path, min_side: int = 128) -> Picture:
-    """`images.read` of a file, in another process.
+    """`reader.read` of a file, in another process.
 
     Args:
         path: of the file.
         min_side: least width and height in pixels.
 
     Raises:
-        ImageError: as from `images.read`; or it takes longer than `DEADLINE`, or brings its process down.
+        ImageError: as from `reader.read`; or it takes longer than `DEADLINE`, or brings its process down.
     """
     facts, pixels = _pool.ask({"path": os.fspath(path), "min_side": min_side})
     return Picture(pixels, **{**facts, "notes": tuple(facts["notes"])})
 
 
 def read_provenance(path: str | Path, picture: Picture) -> Provenance:
-    """`provenance.read_provenance` of a file, in another process; where that fails, what `picture` itself holds.
+    """`origin.read_provenance` of a file, in another process; where that fails, what `picture` itself holds.
 
     Args:
         path: of the file that `picture` was read from.

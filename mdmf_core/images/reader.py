@@ -1,9 +1,9 @@
 """From an untrusted file, bytes, PIL image or array to an upright RGB uint8 picture, or one sentence why not.
 
-Issue 2, "Images". Everything a picture passes before the detector sees it happens here: only the accepted
-formats reach a decoder, size limits are checked from the header before decoding, 16-bit and floating-point
-values are scaled, embedded colour profiles become sRGB, alpha is put on white, the EXIF orientation is
-applied. Pixels that need none of this are left exactly as decoded. Pillow's settings are not changed.
+Everything a picture passes before the detector sees it happens here: only the accepted formats reach a decoder, size
+limits are checked from the header before decoding, 16-bit and floating-point values are scaled, embedded colour
+profiles become sRGB, alpha is put on white, the EXIF orientation is applied. Pixels that need none of this are left
+exactly as decoded. Pillow's settings are not changed.
 """
 
 from __future__ import annotations

@@ -1,14 +1,8 @@
-"""The reference bank and the calibration: what a picture is compared with, and what its score means.
+"""The reference of a checkpoint as it is loaded: the banks that a picture is compared with, and their calibration.
 
-Sources: arXiv 2605.09296 (a bank of 3,000 to 5,000 real images); conformal p-values (method.md
-section 4); Benjamini & Hochberg (1995). A `Reference` holds signatures of real patches and, for the
-relative statistic, of generated ones; the scores of calibration images that are in neither training
-nor bank; and the evidence of those images' patches. No pixels.
-
-How scores are compared with equal numbers of patches: each calibration image's grid is cut down to its
-central k x k block, for k = 2, 3, ...; a picture with n patches uses the largest k with k * k <= n. A blurred or
-noisy picture is compared with calibration pictures that were blurred or got noise, where the checkpoint has such
-(`detail`; conformal prediction calls it Mondrian, Vovk et al., 2005).
+Source: arXiv 2605.09296 (a bank of 3,000 to 5,000 real images). A `Reference` holds signatures of real patches and, for
+the relative statistic, of generated ones; the scores of calibration images that are in neither training nor bank; and
+the evidence of those images' patches. No pixels.
 """
 
 from __future__ import annotations

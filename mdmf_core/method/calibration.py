@@ -1,6 +1,11 @@
 """What a score means: p-values against real calibration pictures, and which patches stand out among many.
 
-Null scores are kept by the size of the block of patches that gave them, and by the state of the picture (`state`).
+Sources: conformal p-values, Vovk et al. (2005); Benjamini & Hochberg (1995).
+
+How scores are compared with equal numbers of patches: each calibration image's grid is cut down to its central k x k
+block, for k = 2, 3, ...; a picture with n patches uses the largest k with k * k <= n. A blurred or noisy picture is
+compared with calibration pictures that were blurred or got noise, where the checkpoint has such (`state`; conformal
+prediction calls it Mondrian).
 """
 
 from __future__ import annotations

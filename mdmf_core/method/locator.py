@@ -4,7 +4,7 @@ The score and its evidence compare a picture's patches with reference patches; t
 picture was put in, since a photograph of an unusual camera may lie as far away as a pasted face. This network
 compares the patches of one picture with each other instead, the self-consistency of Huh et al. (2018, "Fighting Fake
 News: Image Splice Detection via Learned Self-Consistency"). It has a compact encoder of its own, which started as the
-checkpoint's and went on learning on composites (`locate.py`): the score keeps the frozen one. Each embedding is
+checkpoint's and went on learning on composites (`training.locator`): the score keeps the frozen one. Each embedding is
 standardised, projected and compared with the median over the picture; a convolution over the grid of patches lets
 neighbours confirm each other. At the border it repeats what lies there: zeros would tell it where the border is.
 

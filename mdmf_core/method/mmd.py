@@ -132,7 +132,7 @@ def mmd2_biased(x: Points, reference: Bank, kernel: Kernel) -> Tensor:
 
 
 def mmd2_unbiased(x: Points, reference: Bank, kernel: Kernel) -> Tensor:
-    """MMD2_u of n patches to the bank (method.md section 2): unbiased in the patches, bank's term as stored."""
+    """MMD2_u of n patches to the bank: unbiased in the patches, bank's term as stored."""
     cross = mean_kernel(x, *reference[:2], kernel).mean()
     return _mean_of_others(x, kernel).mean() - 2 * cross + reference.self_term
 

@@ -31,7 +31,7 @@ class PFS(nn.Module):
         dim: D, size of an embedding.
         hidden: width of the hidden layer, or the widths of several; none of them makes one linear map.
         signature: K, size of a signature.
-        deep: use the full kernel with its factor on standardised embeddings (method.md section 2);
+        deep: use the full kernel with its factor on standardised embeddings;
             otherwise the plain kernel on signatures.
         dropout: share of the inputs dropped in training.
         activation: after each hidden layer, one of `ACTIVATIONS`.

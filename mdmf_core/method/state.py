@@ -1,9 +1,9 @@
 """What was done to a picture that changes every score: is its fine detail gone, or does noise drown it?
 
-Source: issue 3 (p-values of blurred and noisy photographs). The encoder reads the faintest structure of a picture,
-which blur removes and noise hides, so that such photographs score like no others. Their scores are compared with those
-of photographs whose detail is as theirs (`reference.Reference.calibration`). It is measured on the pixels, by two rules
-with thresholds that were set on photographs as they are, enlarged, blurred and with noise, and never on scores.
+The encoder reads the faintest structure of a picture, which blur removes and noise hides, so that such photographs
+score like no others. Their scores are compared with those of photographs whose detail is as theirs
+(`bank.Reference.calibration`). It is measured on the pixels, by two rules with thresholds that were set on photographs
+as they are, enlarged, blurred and with noise, and never on scores.
 """
 
 from __future__ import annotations

@@ -1,10 +1,8 @@
-"""Many pictures: files and ZIP archives in, one row for each picture out, as a table, CSV or JSON.
+"""Many pictures: a list of them in (`images.archive`), one row for each out, as a table, CSV or JSON.
 
-Issue 4, "Many pictures". An archive is untrusted: what its headers claim is not believed, sizes are counted while
-members are unpacked, and members land under names of our own in a folder that the caller owns. A file that can't
-be used is a row with one sentence, and the others go on. The p-values of a batch are adjusted with the procedure of
-Benjamini and Hochberg (1995), which holds for conformal p-values that share their calibration pictures (Bates et
-al., 2023).
+A file that can't be used is a row with one sentence, and the others go on. The p-values of a batch are adjusted with
+the procedure of Benjamini and Hochberg (1995), which holds for conformal p-values that share their calibration pictures
+(Bates et al., 2023).
 """
 
 from __future__ import annotations
@@ -89,7 +87,7 @@ def run(
         detector: judges the pictures.
         items: from `gather`.
         alpha: the false-alarm rate that "generated" allows.
-        read: as `images.read` reads a file.
+        read: as `reader.read` reads a file.
 
     Raises:
         ValueError: `alpha` is out of range; at once.

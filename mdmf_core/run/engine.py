@@ -3,12 +3,12 @@
     pip install -r requirements-scale.txt
     python -m mdmf_core embed recipe.json runs/mine --engine ray
 
-Ray Data (https://docs.ray.io/en/latest/data/batch_inference.html) streams the work through stages with
-back-pressure: processor tasks decode and cut pictures, one actor a GPU (or core) holds one loaded model, and
-for `embed` further tasks write the shards. Blocks keep their order, so that a shard has the pictures that a
-single process would put in it. A worker that is lost is replaced and its work done again; a shard appears
-whole, by a rename, or not at all. Without a cluster (RAY_ADDRESS) one is started on this machine, for this
-run. Every machine must see the pictures, the checkpoint and the output under the same paths.
+Ray Data (https://docs.ray.io/en/latest/data/batch_inference.html) streams the work through stages with back-pressure:
+processor tasks decode and cut pictures, one actor a GPU (or core) holds one loaded model, and for `embed` further tasks
+write the shards. Blocks keep their order, so that a shard has the pictures that a single process would put in it. A
+worker that is lost is replaced and its work done again; a shard appears whole, by a rename, or not at all. Without a
+cluster (RAY_ADDRESS) one is started on this machine, for this run. Every machine must see the pictures, the checkpoint
+and the output under the same paths.
 """
 
 from __future__ import annotations

@@ -3,17 +3,17 @@
     from mdmf_core.show.maps import overlay
     overlay(read("photo.jpg").pixels, evidence).save("map.png")
 
-The colour of a patch is a function of its own value and of the model's calibration alone, never of the other patches
-of the picture: one scale for all pictures of a model (method.md section 3). A map stretched to its own
-maximum makes every photograph glow somewhere; this one shows a photograph as it is.
+The colour of a patch is a function of its own value and of the model's calibration alone, never of the other patches of
+the picture: one scale for all pictures of a model. A map stretched to its own maximum makes every photograph glow
+somewhere; this one shows a photograph as it is.
 
 Which part of the scale is coloured. `Evidence.scale` runs from the quantile 0.8 to the quantile 0.999 of patches of
 real calibration images: colour begins where 4 of 5 patches of real pictures lie below and ends where one real patch in
-a thousand lies above; what lies beyond has the colour of the end. It does not begin only at the upper end, because
-a picture is judged by the mean of its patches: many patches that each lie a little high make a high score, and the map
-has to agree with it. Hue follows the value, opacity its square, so that the few patches of every photograph that
-lie a little high stay faint. The colours are matplotlib's "plasma" without its darkest third: their lightness grows
-evenly from purple to yellow, so that they keep their order for colour-blind readers and in grey.
+a thousand lies above; what lies beyond has the colour of the end. It does not begin only at the upper end, because a
+picture is judged by the mean of its patches: many patches that each lie a little high make a high score, and the map
+has to agree with it. Hue follows the value, opacity its square, so that the few patches of every photograph that lie a
+little high stay faint. The colours are matplotlib's "plasma" without its darkest third: their lightness grows evenly
+from purple to yellow, so that they keep their order for colour-blind readers and in grey.
 """
 
 from __future__ import annotations

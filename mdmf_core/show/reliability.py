@@ -1,18 +1,17 @@
 """Where and why a picture's evidence can't be trusted: a few measured rules, each with its threshold here.
 
-Sources: issue 4, "Where the map can't be trusted". The rules look at the pixels and at what the file says of its
-camera, never at the score, and change neither. The thresholds were set on real photographs and on the same photographs
-enlarged, blurred and recompressed.
+The rules look at the pixels and at what the file says of its camera, never at the score, and change neither. The
+thresholds were set on real photographs and on the same photographs enlarged, blurred and recompressed.
 
-Patches. What the detector reads is the faint noise that a camera or a generator leaves between neighbouring
-pixels. Little of it is left where values are clipped ("saturated"), where the light is low ("very dark"), and where
-smoothing or compression has wiped it out ("flat": no more is left than rounding to whole grey levels makes).
+Patches. What the detector reads is the faint noise that a camera or a generator leaves between neighbouring pixels.
+Little of it is left where values are clipped ("saturated"), where the light is low ("very dark"), and where smoothing
+or compression has wiped it out ("flat": no more is left than rounding to whole grey levels makes).
 
 Whole picture. Enlarging and blur empty the highest frequencies, and strong noise shows where a picture is calmest:
-`detail` measures both, and the detector compares such pictures with others like them. JPEG rounds its frequencies
-to multiples of a step, and the step can be read off the pixels (Fan & de Queiroz, 2003), also of a PNG made from a
-JPEG: `jpeg_step`. It sees neither a JPEG that was cropped off its 8 x 8 grid or resized later, nor WebP, HEIC
-and AVIF, which have no such grid.
+`state` measures both, and the detector compares such pictures with others like them. JPEG rounds its frequencies to
+multiples of a step, and the step can be read off the pixels (Fan & de Queiroz, 2003), also of a PNG made from a JPEG:
+`jpeg_step`. It sees neither a JPEG that was cropped off its 8 x 8 grid or resized later, nor WebP, HEIC and AVIF, which
+have no such grid.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Does the result hold? The same picture after what happens to pictures on their way, judged again.
 
-Source: issue 4, "Does it hold?". Everything is deterministic: no variant draws a random number.
+Everything is deterministic: no variant draws a random number.
 """
 
 from __future__ import annotations

@@ -2,11 +2,11 @@
 
     python -m mdmf_core bank recipe.json runs/mine
 
-Source: arXiv 2605.09296 (the bank), method.md sections 4 and 6 (calibration, compression). Bank pictures
-may be training pictures; calibration pictures may be neither, and each is used once, in one life drawn by
-lot, so that the calibration scores are exchangeable. `details` of the recipe names lives that make calibration
-pictures soft or noisy (`mdmf_core.method.state`); such pictures then get a calibration of their own. Prints what the
-compression of the bank costs.
+Source: arXiv 2605.09296 (the bank), calibration and compression as in docs/method.md. Bank pictures may be training
+pictures; calibration pictures may be neither, and each is used once, in one life drawn by lot, so that the calibration
+scores are exchangeable. `details` of the recipe names lives that make calibration pictures soft or noisy
+(`mdmf_core.method.state`); such pictures then get a calibration of their own. Prints what the compression of the bank
+costs.
 """
 
 from __future__ import annotations

@@ -2,12 +2,11 @@
 
     python -m mdmf_core pretrain benchmarks/configs/bundled.json runs/bundled
 
-The paper's backbone is frozen and so is this one afterwards; but a bundled encoder has to come from
-somewhere. Every step draws as many real as generated pictures, source by source, and a few patches of
-each. Two losses are added: cross-entropy of a linear unit's mean logit over a picture's patches, and a
-pairwise logistic loss on the pictures' relative MMD (method.md 3b) against the other pictures of the
-step. Pictures of both classes go through the same random `degrade.history` first. What is kept is the
-running average of the weights.
+The paper's backbone is frozen and so is this one afterwards; but a bundled encoder has to come from somewhere. Every
+step draws as many real as generated pictures, source by source, and a few patches of each. Two losses are added:
+cross-entropy of a linear unit's mean logit over a picture's patches, and a pairwise logistic loss on the pictures'
+relative MMD against the other pictures of the step. Pictures of both classes go through the same random
+`degrade.history` first. What is kept is the running average of the weights.
 """
 
 from __future__ import annotations

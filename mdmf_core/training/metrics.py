@@ -10,6 +10,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 METRICS = ("auroc", "ap", "fpr95")
 TRUE_POSITIVES = 0.95
+STRICT = 0.01
 DRAWS = 1000
 VALUES_AT_ONCE = 2**21
 

@@ -1,8 +1,8 @@
 """What training maximises: the separation of whole pictures under the statistic that will decide.
 
-Sources: method.md section 5. J (`mmd.power_objective`) of Liu et al. (ICML 2020) compares pooled patches
-and never learns that patches of one picture resemble each other; the image-level objectives do, because
-each picture is scored as a test picture will be: against the other pictures of the batch.
+J (`mmd.power_objective`) of Liu et al. (ICML 2020) compares pooled patches and never learns that patches of one picture
+resemble each other; the image-level objectives do, because each picture is scored as a test picture will be: against
+the other pictures of the batch.
 """
 
 from __future__ import annotations

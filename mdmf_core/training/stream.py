@@ -3,7 +3,7 @@
     python -m mdmf_core bank recipe.json runs/mine --stream
 
 Merge and reduce (Bentley & Saxe, 1980; for weighted coresets Feldman, Schmidt & Sohler, 2020): the patches of
-a group of shards are compressed to a weighted coreset by `reference.compress`; coresets are put together and
+a group of shards are compressed to a weighted coreset by `method.bank.compress`; coresets are put together and
 compressed again as soon as `CHUNK` points have gathered. The error stays close to that of a single
 compression: those of the many groups are independent and average out, so that the last one dominates.
 Memory: about `CHUNK` points on each level of a tree that is log(patches / CHUNK) / log(CHUNK / size) high,

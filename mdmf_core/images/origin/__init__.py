@@ -1,12 +1,11 @@
 """What a file says about its own origin: camera, software, generator, IPTC source type, C2PA manifest.
 
-Issue 4, "Provenance". Nothing here enters the score: these are statements that anybody can write or remove,
-except a C2PA signature, which is checked. Nothing is fetched from a network: manifests and revocation lists
-that are kept elsewhere are left alone. Every string is one line of printable characters with a limit; whoever
-shows it escapes it.
+Nothing here enters the score: these are statements that anybody can write or remove, except a C2PA signature, which is
+checked. Nothing is fetched from a network: manifests and revocation lists that are kept elsewhere are left alone. Every
+string is one line of printable characters with a limit; whoever shows it escapes it.
 
-Sources: C2PA specification 2.4, section "Validation" (status codes); IPTC NewsCodes, "Digital Source Type".
-The setting MDMF_C2PA_TRUST names a PEM file with the certificates of trusted authorities; none is bundled.
+Sources: C2PA specification 2.4, section "Validation" (status codes); IPTC NewsCodes, "Digital Source Type". The setting
+MDMF_C2PA_TRUST names a PEM file with the certificates of trusted authorities; none is bundled.
 """
 
 from __future__ import annotations
