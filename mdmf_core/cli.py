@@ -67,19 +67,19 @@ def _read_recipe(path: Path) -> dict[str, Any]:
 def _encoder(recipe: dict[str, Any], run: Path) -> tuple[Any, dict, Any]:
     """The frozen backbone, on the GPU where there is one, its settings for the checkpoint, and the geometry."""
     from mdmf_core.checkpoint import store
+    from mdmf_core.method import backbones
     from mdmf_core.method.patches import Geometry
 
-    settings = dict(recipe.get("backbone", {"name": "compact"}))
-    if settings.get("name") == "compact":
-        trained = json.loads((run / "encoder.json").read_text("utf-8")) if (run / "encoder.json").is_file() else {}
-        settings = {"name": "compact", **trained}
-        if not trained:
-            raise Stop("The compact encoder is not trained yet; run `pretrain` first.")
+    settings = dict(recipe.get("backbone", {"name": "lite"}))
+    if settings.get("name") in backbones.TRAINED_HERE:
+        if not (run / "encoder.json").is_file():
+            raise Stop(f"The encoder {settings['name']!r} is not trained yet; run `pretrain` first.")
+        settings |= json.loads((run / "encoder.json").read_text("utf-8"))
         encoder = store.build_backbone({**settings, "weights": str(run / "encoder.safetensors")})
     else:
         settings = store.pinned(settings)
         encoder = store.build_backbone(settings)
-    geometry = Geometry(**recipe.get("geometry", {"patch_size": 64, "max_patches": 144}))
+    geometry = Geometry(**recipe.get("geometry", {"patch_size": 32, "max_patches": 1600, "window": 128}))
     return _on_device(encoder), settings, geometry
 
 
@@ -111,11 +111,12 @@ def _roles(recipe: dict[str, Any], run: Path, encoder: Any) -> dict[str, list]:
 
 @app.command()
 def pretrain(recipe: Recipe, run: Run) -> None:
-    """Train the compact encoder on labelled images; goes on where it was interrupted."""
+    """Train an encoder on labelled images; goes on where it was interrupted."""
     from mdmf_core.training.encoder import pretrain as step
 
     loaded = _read_recipe(recipe)
-    written = step(loaded["data"], loaded.get("split", {}), loaded.get("pretrain", {}), run)
+    settings = {"backbone": loaded["backbone"]} if "backbone" in loaded else {}
+    written = step(loaded["data"], loaded.get("split", {}), settings | loaded.get("pretrain", {}), run, _say)
     _say(f"Encoder written to {written}.")
 
 
@@ -238,7 +239,7 @@ def evaluate(
     ] = None,
     source: Annotated[list[str] | None, typer.Option(help="Take only this source; may be repeated.")] = None,
     condition: Annotated[
-        list[str] | None, typer.Option(help="as_is, alike, jpeg:Q, blur:S, noise:S, resize:F.")
+        list[str] | None, typer.Option(help="as_is, alike, web, without_traces, jpeg:Q, blur:S, noise:S, resize:F.")
     ] = None,
     alpha: Annotated[float, typer.Option(help="False-alarm rate.")] = 0.05,
     processes: Processes = 0,

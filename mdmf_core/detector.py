@@ -28,7 +28,7 @@ from mdmf_core.method import locator
 from mdmf_core.method.bank import Reference
 from mdmf_core.method.bank import load as load_reference
 from mdmf_core.method.calibration import ends, evidence_of, flag, p_value, threshold
-from mdmf_core.method.patches import cut
+from mdmf_core.method.patches import cut, merged
 from mdmf_core.method.state import detail_of
 
 FALSE_DISCOVERIES = 0.1
@@ -71,8 +71,6 @@ class Detector:
         self.fingerprint = hub.fingerprint(located.folder)
         self._turn = threading.Lock()
         model.backbone.to(device)
-        if finder is not None:
-            finder.encoder.to(device)
 
     @classmethod
     def from_pretrained(
@@ -129,8 +127,7 @@ class Detector:
             image: a path, bytes, a PIL image, an (H, W, 3) uint8 array or a `Picture`.
             alpha: the false-alarm rate that "generated" allows, at most 0.2.
             region: x, y, w, h in pixels of the upright picture, analysed densely and alone.
-            locate: also find patches unlike the rest of the picture, which takes as long as all else; where False,
-                `Evidence.inconsistency` is None.
+            locate: also find patches unlike the rest of the picture; where False, `Evidence.inconsistency` is None.
 
         Raises:
             ImageError: the picture can't be used, or memory is not enough for it; one sentence.
@@ -157,7 +154,7 @@ class Detector:
         except ValueError as error:
             raise ImageError(str(error)) from error
         marks.append(time.perf_counter())
-        embeddings = self.model.backbone.embed(patches)
+        embeddings = merged(self.model.backbone.embed(patches), grid)
         marks.append(time.perf_counter())
         points, kernel, bank = self.model.points(embeddings), self.model.kernel, self.reference
         marks.append(time.perf_counter())
@@ -175,7 +172,7 @@ class Detector:
         patch_p = p_value(len(evidence) * evidence, calibration.patch_nulls[statistic])
         flagged = flag(patch_p, FALSE_DISCOVERIES)
         marks.append(time.perf_counter())
-        unlike = self._compared(patches, grid.rows, grid.cols) if locate else None
+        unlike = self._compared(embeddings, grid.rows, grid.cols) if locate else None
         marks.append(time.perf_counter())
         stages = ("patches", "backbone", "signature", "mmd", "evidence", "locator")
         return Evidence(
@@ -217,9 +214,9 @@ class Detector:
             inconsistency=unlike,
         )
 
-    def _compared(self, patches: torch.Tensor, rows: int, cols: int) -> Inconsistency | None:
-        """What the locator says of a whole picture's patches."""
-        found = None if self.locator is None else self.locator.values(patches, rows, cols)
+    def _compared(self, embeddings: torch.Tensor, rows: int, cols: int) -> Inconsistency | None:
+        """What the locator says of a whole picture's embeddings (N, D)."""
+        found = None if self.locator is None else self.locator.values(embeddings, rows, cols)
         if found is None:
             return None
         values, null = found.double().numpy(), self.locator.null.double().numpy()
@@ -238,7 +235,7 @@ def _finder(located: hub.Located, model: store.Model) -> locator.Locator | None:
     if not path.is_file():
         return None
     try:
-        return locator.load(path, model.geometry.patch_size)
+        return locator.load(path, model.backbone.dim)
     except ValueError as error:
         raise CheckpointError(f"The checkpoint {located.model} can't be used: {str(error).rstrip('.')}.") from error
 

@@ -60,6 +60,38 @@ def paste(
     return np.rint(mixed).astype(np.uint8), mask
 
 
+def remade(
+    first: np.ndarray,
+    second: np.ndarray,
+    rng: np.random.Generator,
+    sides: tuple[int, int],
+    borders: Sequence[float],
+    ellipses: float = 0.0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """A region of `first` replaced by the same region of `second`, a picture of the same; arguments as for `paste`."""
+    height, width = (min(a, b) for a, b in zip(first.shape[:2], second.shape[:2], strict=True))
+    first, second = first[:height, :width], second[:height, :width]
+    _, mask = paste(np.zeros_like(first), np.zeros_like(first), rng, sides, borders, ellipses)
+    mixed = first * (1 - mask[..., None]) + second * mask[..., None]
+    return np.rint(mixed).astype(np.uint8), mask
+
+
+def aged(
+    pixels: np.ndarray, mask: np.ndarray, rng: np.random.Generator, smallest: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """A later life of a composite: maybe resized, then up to twice cut off its grid and compressed."""
+    low = max(0.55, (smallest + degrade.ROOM) / min(mask.shape))
+    if rng.random() < 0.35 and low < 1:
+        resampler = degrade.RESAMPLERS[rng.integers(len(degrade.RESAMPLERS))]
+        pixels, mask = resized(pixels, mask, rng.uniform(low, 1.1), resampler)
+    for _ in range(int(rng.choice([0, 1, 2], p=[0.3, 0.5, 0.2]))):
+        top, left = rng.integers(0, degrade.ROOM, 2)
+        if min(mask.shape) - max(top, left) >= smallest:
+            pixels, mask = pixels[top:, left:], mask[top:, left:]
+        pixels = degrade.codec(pixels, rng)
+    return pixels, mask
+
+
 def alike(pixels: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """`degrade.alike` of a composite, its mask cut as it is."""
     before = rng.bit_generator.state

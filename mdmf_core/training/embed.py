@@ -35,7 +35,7 @@ from mdmf_core.files import write_whole
 from mdmf_core.images import degrade
 from mdmf_core.images.reader import read
 from mdmf_core.method import backbones
-from mdmf_core.method.patches import Geometry, Grid, cut
+from mdmf_core.method.patches import Geometry, Grid, cut, merged
 from mdmf_core.method.state import USUAL, detail_of
 from mdmf_core.run import workers
 from mdmf_core.run.engine import TRIES, anywhere, cluster, pipeline, unpickled
@@ -75,8 +75,8 @@ def prepare(job: tuple[Entry, str], geometry: Geometry, seed: int) -> dict:
     """One life of one picture, ready for the encoder.
 
     Returns:
-        The fields of `Embedded` with "patches" (N, 3, W, W) uint8 instead of embeddings; or "key", "life" and
-        "error", one sentence, where the file can't be used.
+        The fields of `Embedded` with what `cut` gives, "patches" and "grid", instead of embeddings; or "key", "life"
+        and "error", one sentence, where the file can't be used.
     """
     entry, life = job
     try:
@@ -89,7 +89,7 @@ def prepare(job: tuple[Entry, str], geometry: Geometry, seed: int) -> dict:
         return _failure(job, error)
     fields = {"key": entry.key, "label": entry.label, "source": entry.source, "life": life}
     fields |= {"rows": grid.rows, "cols": grid.cols, "detail": detail_of(pixels)}
-    return {**fields, "patches": patches.numpy()}
+    return {**fields, "patches": patches.numpy(), "grid": grid}
 
 
 def _cut(pixels: np.ndarray, geometry: Geometry) -> tuple[Tensor, Grid]:
@@ -120,8 +120,8 @@ class Embedder:
         if "error" in prepared:
             return prepared
         fields = dict(prepared)
-        patches = torch.from_numpy(fields.pop("patches"))
-        return {**fields, "embeddings": self.encoder.embed(patches).numpy()}
+        patches, grid = torch.from_numpy(fields.pop("patches")), fields.pop("grid")
+        return {**fields, "embeddings": merged(self.encoder.embed(patches), grid).numpy()}
 
     def __call__(self, job: tuple[Entry, str]) -> dict:
         return self.finish(prepare(job, self.geometry, self.seed))

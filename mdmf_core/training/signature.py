@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
 from torch import nn
-from tqdm import tqdm
 
 from mdmf_core.checkpoint import store
 from mdmf_core.errors import DatasetError
@@ -29,6 +28,7 @@ from mdmf_core.method.signature import PFS
 from mdmf_core.training import objectives
 from mdmf_core.training.dataset import Sampler
 from mdmf_core.training.embed import Embedded
+from mdmf_core.training.loop import Plan, fit
 
 DEFAULTS = {
     "name": "mdmf",
@@ -129,45 +129,48 @@ def train(
     for what, pictures in (("training", train_pictures), ("validation", validation)):
         if {picture.label for picture in pictures} != {0, 1}:
             raise DatasetError(f"Both real and generated pictures are needed for {what}.")
-    rng = np.random.default_rng(config["seed"])
     torch.manual_seed(config["seed"])
     pfs = PFS(encoder.dim, config["hidden"], config["signature"], config["deep"], config["dropout"])
-    sharpness = nn.Parameter(torch.tensor(math.log(10.0)))
-    optimizer = torch.optim.AdamW([*pfs.parameters(), sharpness], lr=config["rate"], weight_decay=config["decay"])
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config["rate"], total_steps=config["steps"] + 1)
-    samplers = [Sampler(train_pictures, label, config["cap"], config["tilt"], rng) for label in (0, 1)]
+    net = nn.ModuleDict({"pfs": pfs})
+    net.log_sharpness = nn.Parameter(torch.tensor(math.log(10.0)))
     labels = torch.arange(2).repeat_interleave(config["pictures"]).float()
-    validate = Validator(train_pictures, validation, config)
-    best = -1.0
-    pfs.train()
-    for step in tqdm(range(1, config["steps"] + 1), desc="train"):
+    statistic, objective = config["statistic"], config["objective"]
+
+    def losses(step: int) -> dict[str, torch.Tensor]:
+        rng = np.random.default_rng([config["seed"], 2, step])
+        samplers = [Sampler(train_pictures, label, config["cap"], config["tilt"], rng) for label in (0, 1)]
         rows = [row for sampler in samplers for row in sampler.draw(config["pictures"])]
-        z, e = pfs(batch(train_pictures, rows, config["patches"], rng))
-        kernel = mmd.Kernel(*pfs.kernel_values())
-        value = objectives.loss(
-            mmd.Points(z, e), kernel, labels, config["statistic"], config["objective"], sharpness.exp()
-        )
-        optimizer.zero_grad()
-        value.backward()
-        nn.utils.clip_grad_norm_(pfs.parameters(), 2.0)
-        optimizer.step()
-        schedule.step()
-        if step % config["check"] and step != config["steps"]:
-            continue
-        with torch.no_grad():
-            kinds = labels.repeat_interleave(config["patches"])
-            points = mmd.Points(z, e)
-            j = mmd.power_objective(points[kinds == 0], points[kinds == 1], kernel).item()
-        aurocs = validate(pfs)
-        mean = float(np.mean(list(aurocs.values())))
-        each = ", ".join(f"{name} {auroc:.3f}" for name, auroc in aurocs.items())
-        say(f"step {step}: loss {value.item():.4f}, J {j:.4f}, validation AUROC {mean:.4f} ({each})")
-        if mean > best:
-            kept = PFS(**pfs.config)
-            kept.load_state_dict(pfs.state_dict())
-            if best < 0:
+        points = mmd.Points(*pfs(batch(train_pictures, rows, config["patches"], rng)))
+        kernel, sharpness = mmd.Kernel(*pfs.kernel_values()), net.log_sharpness.exp()
+        return {"loss": objectives.loss(points, kernel, labels, statistic, objective, sharpness)}
+
+    keeper = Keeper(Validator(train_pictures, validation, config), say)
+
+    def check(step: int, means: dict[str, float]) -> None:
+        if keeper(pfs, step, means["loss"]):
+            if keeper.first:
                 for name in ("reference.safetensors", "config.json"):  # of another signature that was trained before
                     (out / name).unlink(missing_ok=True)
-            best = mean
-            store.save(store.Model(config["name"], source, encoder, geometry, kept, config["statistic"]), out)
-    return best
+            store.save(store.Model(config["name"], source, encoder, geometry, pfs, statistic), out)
+
+    plan = Plan(config["steps"], config["rate"], config["decay"], every=config["check"])
+    fit(net, losses, plan, say, checked=check)
+    return keeper.best
+
+
+class Keeper:
+    """Says how each signature does on validation, and whether it is the best yet."""
+
+    def __init__(self, validate: Validator, say: Callable[[str], None]) -> None:
+        self.validate, self.say = validate, say
+        self.best, self.first = -1.0, True
+
+    def __call__(self, pfs: PFS, step: int, value: float) -> bool:
+        aurocs = self.validate(pfs)
+        mean = float(np.mean(list(aurocs.values())))
+        each = ", ".join(f"{name} {auroc:.3f}" for name, auroc in aurocs.items())
+        self.say(f"step {step}: loss {value:.4f}, validation AUROC {mean:.4f} ({each})")
+        if mean <= self.best:
+            return False
+        self.first, self.best = self.best < 0, mean
+        return True
