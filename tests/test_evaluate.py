@@ -14,7 +14,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from tiny import picture
 
 from mdmf_core.images import degrade
-from mdmf_core.training import evaluate, metrics
+from mdmf_core.training import evaluate, metrics, tables
 from mdmf_core.training.evaluate import Row
 from mdmf_core.training.metrics import METRICS
 
@@ -300,7 +300,7 @@ def test_what_is_written(folder, detector, tmp_path):
 def test_the_markdown_holds_the_figures(folder, detector, tmp_path):
     result = evaluate.evaluate(detector, [folder], tmp_path, ("as_is",), draws=50)
     text = (tmp_path / "metrics.md").read_text()
-    assert text == evaluate.markdown(result)
+    assert text == tables.markdown(result)
     found = result["conditions"]["as_is"]
     for name, values in found["generators"].items():
         low, high = values["auroc_interval"]
@@ -332,11 +332,11 @@ def test_a_condition_under_which_nothing_is_left_is_said_so(folder, detector, tm
 
 def test_the_threshold_is_marked_where_there_is_one():
     rows = [row(0, "a", 0.0), row(0, "a", 2.0), row(1, "x", 3.0)]
-    figure = evaluate.histogram(rows, "as_is", 0.05)
+    figure = tables.histogram(rows, "as_is", 0.05)
     assert [line.get_xdata()[0] for line in figure.axes[0].lines] == [1.0]
     labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert labels == ["real (2)", "generated (1)", "p = 0.05"]
     endless = [Row(**{**vars(r), "threshold": np.inf}) for r in rows]
-    assert not evaluate.histogram(endless, "as_is", 0.05).axes[0].lines
+    assert not tables.histogram(endless, "as_is", 0.05).axes[0].lines
     same = [row(0, "a", 1.0), row(1, "x", 1.0)]
-    assert evaluate.histogram(same, "as_is", 0.05).axes[0].get_legend() is not None
+    assert tables.histogram(same, "as_is", 0.05).axes[0].get_legend() is not None

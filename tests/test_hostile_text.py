@@ -31,7 +31,7 @@ from mdmf_core.method import bank
 from mdmf_core.run.batch import Row, to_csv
 from mdmf_core.show.page import html_report
 from mdmf_core.texts import cell, printable
-from mdmf_core.training import evaluate
+from mdmf_core.training import tables
 
 TAG = "<img src=x data-evil onerror=window.hit=1>"
 UNSEEN = "\x1b[31m\x07\u202e\u2066\u200b\ufeff"
@@ -230,7 +230,7 @@ def test_a_spreadsheet_finds_no_formula_whatever_it_splits_at(name, delimiter):
 
 
 def test_the_tables_of_evaluate_hold_no_formula(tmp_path):
-    evaluate._write_csv(tmp_path / "scores.csv", [{"source": "=1+1", "score": -0.5}])
+    tables.write_csv(tmp_path / "scores.csv", [{"source": "=1+1", "score": -0.5}])
     assert (tmp_path / "scores.csv").read_text("utf-8").split() == ["source,score", "'=1+1,-0.5"]
 
 
