@@ -186,6 +186,7 @@ def embed(
     out.mkdir(parents=True, exist_ok=True)
     only = only or {}
     jobs = [(entry, life) for entry in entries for life in ([only[entry.key]] if entry.key in only else lives)]
+    told = [f"{entry.key} {entry.label} {only.get(entry.key, '')}".rstrip() for entry in entries]
     manifest = {
         "backbone": {"name": encoder.name, "version": encoder.version, **encoder.config},
         "weights": backbone_digest(encoder),
@@ -194,7 +195,7 @@ def embed(
         "seed": seed,
         "shard": SHARD,
         "version": VERSION,
-        "pictures": hashlib.sha256("\n".join(f"{e.key} {e.label} {only.get(e.key, '')}".rstrip() for e in entries).encode()).hexdigest(),
+        "pictures": hashlib.sha256("\n".join(told).encode()).hexdigest(),
         "shards": -(-len(jobs) // SHARD),
     }
     path = out / "manifest.json"
