@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import random
 import sys
 from pathlib import Path
 
@@ -42,7 +41,7 @@ VARIANTS = ("plain", "plain", "noise", "rounded", "smoothed")
 
 def taken(entries: list[Entry], count: int, seed: int = 5) -> list[Entry]:
     """`count` photographs, one of each source in turn."""
-    rng, by_source = random.Random(seed), {}
+    rng, by_source = np.random.default_rng(seed), {}
     for entry in entries:
         by_source.setdefault(entry.source, []).append(entry)
     for own in by_source.values():
@@ -51,7 +50,7 @@ def taken(entries: list[Entry], count: int, seed: int = 5) -> list[Entry]:
     return turns[:count]
 
 
-def varied(latents: torch.Tensor, rng: random.Random) -> torch.Tensor:
+def varied(latents: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     """Latents as they are, or with noise, rounded or smoothed."""
     variant = rng.choice(VARIANTS)
     if variant == "noise":
@@ -87,7 +86,7 @@ def make_latent(entries: list[Entry], autoencoder: Autoencoder, out: Path) -> li
         with Image.open(entry.path) as original:
             width, height = (min(SIDE, side // 8 * 8) for side in original.size)
             pixels = np.asarray(original.convert("RGB"))[:height, :width]
-            again = autoencoder.pixels(varied(autoencoder.latents(pixels), random.Random(index)))
+            again = autoencoder.pixels(varied(autoencoder.latents(pixels), np.random.default_rng(index)))
             again = compressed_alike(again, original)
         made.append(out / f"latent{index:04d}_real.png")
         save(pixels, made[-1])
@@ -98,14 +97,14 @@ def make_latent(entries: list[Entry], autoencoder: Autoencoder, out: Path) -> li
 def make_grown(files: list[Path], out: Path) -> None:
     """Pairs of the second kind, of photographs that were saved for the first."""
     files = files.copy()
-    random.Random(9).shuffle(files)
+    np.random.default_rng(9).shuffle(files)
     for name, (number, count) in GROWN.items():
         generator = Realesrgan(gpuid=-1, model=number)
         part, files = files[:count], files[count:]
         for index, path in enumerate(tqdm(part, desc=name)):
             real = Image.open(path).convert("RGB")
             size = real.width // FACTOR, real.height // FACTOR
-            grown = generator.process_pil(real.resize(size, random.Random(index).choice(SHRINKERS)))
+            grown = generator.process_pil(real.resize(size, SHRINKERS[index % len(SHRINKERS)]))
             save(real.crop((0, 0, *grown.size)), out / f"grown_{name}{index:03d}_real.png")
             save(grown, out / f"grown_{name}{index:03d}_made.png")
 
