@@ -114,7 +114,12 @@ def of_pairs(auroc: np.ndarray, pairs: np.ndarray, times: np.ndarray, hits: np.n
 
 
 def share_higher(
-    scores: np.ndarray, partners: np.ndarray, of: np.ndarray, partners_of: np.ndarray, times: np.ndarray, hits: np.ndarray
+    scores: np.ndarray,
+    partners: np.ndarray,
+    of: np.ndarray,
+    partners_of: np.ndarray,
+    times: np.ndarray,
+    hits: np.ndarray,
 ) -> np.ndarray:
     """Share (B + 1,) of matched pairs whose generated picture has the higher score; ties are halves.
 

@@ -27,7 +27,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
@@ -57,7 +57,8 @@ DRAWS = 1000
 AT_ONCE = 200  # pictures scored before the scores are written
 PAIRS = ROOT / "benchmarks" / "configs" / "pairs.json"
 MEANS = {"average": f"generators of at least {LEAST} pictures", "rest": "the rest, pooled", "pooled": "all, pooled"}
-Match = tuple[str, str, float]  # keys of a generated picture and of a real one, and how alike they are
+MATCH = ("generated", "real", "alike")  # keys of a generated picture and of a real one, and how alike they are
+Match = tuple[str, str, float]
 
 
 # Scores
@@ -95,10 +96,11 @@ def scored(checkpoint: str | None, entries: list[Entry], path: Path, processes: 
     Raises:
         CheckpointError, DatasetError: the checkpoint can't be used, or the file is another's; one sentence.
     """
-    fingerprint = hub.fingerprint(hub.locate(checkpoint).folder)
+    fingerprint = hub.score_fingerprint(hub.locate(checkpoint).folder)
     rows = read_scores(path, fingerprint)
     counts = Counter(row.key for row in rows)
-    missing = [entry for entry in entries if counts[entry.key] < len(CONDITIONS)]
+    missing = [entry for entry in entries if counts[entry.key] != len(CONDITIONS)]
+    rows = [row for row in rows if counts[row.key] == len(CONDITIONS)]
     if missing:
         detector = Detector.from_pretrained(checkpoint)
         for start in range(0, len(missing), AT_ONCE):
@@ -115,27 +117,27 @@ def scored(checkpoint: str | None, entries: list[Entry], path: Path, processes: 
 def matched(entries: list[Entry], path: Path, start: Path | None) -> list[Match]:
     """For each generated picture the real one that shows what is most like it; kept at `path`.
 
-    Without the file of weights `start`, those at `path` that are of these pictures.
+    Those at `path` that are of these pictures will do, where they are all or no weights `start` are given.
     """
-    wanted = {entry.key for entry in entries}
-    if path.is_file():
-        with open(path, encoding="utf-8", newline="") as file:
-            kept = [(line["generated"], line["real"], float(line["alike"])) for line in csv.DictReader(file)]
-        if start is None or {key for pair in kept for key in pair[:2]} <= wanted <= _covered(kept, entries):
-            return [pair for pair in kept if set(pair[:2]) <= wanted]
-    if start is None:
-        return []
+    wanted = [{entry.key for entry in entries if entry.label == label} for label in (0, 1)]
+    kept = [pair for pair in read_matches(path) if pair[0] in wanted[1] and pair[1] in wanted[0]]
+    if start is None or len(kept) == len(wanted[1]) or not all(wanted):
+        return kept
     found = match(entries, start)
-    write_csv(path, [dict(zip(("generated", "real", "alike"), pair, strict=True)) for pair in found])
+    write_csv(path, [dict(zip(MATCH, pair, strict=True)) for pair in found])
     return found
 
 
-def _covered(kept: list[Match], entries: list[Entry]) -> set[str]:
-    """Keys of generated pictures that have a match, and of all real ones."""
-    return {pair[0] for pair in kept} | {entry.key for entry in entries if entry.label == 0}
+def read_matches(path: Path) -> list[Match]:
+    """The pairs of an earlier run; none where there is no file."""
+    if not path.is_file():
+        return []
+    with open(path, encoding="utf-8", newline="") as file:
+        return [(line["generated"], line["real"], float(line["alike"])) for line in csv.DictReader(file)]
 
 
 def match(entries: list[Entry], start: Path) -> list[Match]:
+    """For each generated picture the real one of the nearest embedding; both classes are there."""
     from mdmf_core.training.subjects import embeddings  # takes seconds to import
 
     sides = [[entry for entry in entries if entry.label == label] for label in (0, 1)]
@@ -308,10 +310,8 @@ def of_named(given: Condition, named: list[dict]) -> dict[str, Any]:
 
 
 def of_matches(given: Condition, matches: list[Match]) -> dict[str, Any]:
-    """Shares of matched pairs in which the generated picture has the higher score: pooled, by generator, the most alike."""
-    real, generated = (
-        {key: number for number, key in enumerate(side.keys)} for side in (given.real, given.generated)
-    )
+    """Shares of matched pairs in which the generated picture has the higher score: pooled, closest, by generator."""
+    real, generated = ({key: number for number, key in enumerate(side.keys)} for side in (given.real, given.generated))
     there = [pair for pair in matches if pair[0] in generated and pair[1] in real]
     mine = np.array([generated[pair[0]] for pair in there], np.int64)
     theirs = np.array([real[pair[1]] for pair in there], np.int64)
@@ -365,13 +365,13 @@ def shown(value: Any) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def across(conditions: dict[str, dict], name: str, *path: str) -> str:
-    """A row with the figure at a path in each condition."""
-    cells = []
+def across(conditions: dict[str, dict], name: str, *path: str, after: tuple = ()) -> str:
+    """A row with the figure at a path in each condition; `after` are cells after the name."""
+    cells = list(after)
     for found in conditions.values():
         value: Any = found
         for step in path:
-            value = value.get(step) if isinstance(value, dict) else None
+            value = (value or {}).get(step)
         cells.append(shown(value))
     return line(name, *cells)
 
@@ -418,9 +418,8 @@ def real_table(conditions: dict[str, dict]) -> Iterator[str]:
     yield from head("real source", "n", *conditions)
     for name in names(conditions, "real"):
         first = next(found["real"][name] for found in conditions.values() if name in found["real"])
-        yield across(conditions, f"{name}{' (art)' * first['art']}", "real", name, "false_alarms").replace(
-            " | ", f" | {first['n']} | ", 1
-        )
+        title = f"{name} (art)" if first["art"] else name
+        yield across(conditions, title, "real", name, "false_alarms", after=(first["n"],))
 
 
 def pair_table(conditions: dict[str, dict]) -> Iterator[str]:
@@ -441,11 +440,12 @@ def markdown(result: dict[str, Any]) -> str:
     """The tables for people."""
     conditions = result["conditions"]
     first = next(iter(conditions.values()))
+    generated, photographs, art = first["generated"], first["false_alarms"], first["art"]["false_alarms"]
     lines = [
-        f"Detector {result['model']}, fingerprint {result['fingerprint'][:12]}; {result['date']}, seed {result['seed']}. "
-        f"Sources that it never saw: {first['generated']['n']} generated pictures of {first['generated']['sources']}, "
-        f"{first['false_alarms']['n']} photographs of {first['false_alarms']['sources']}, "
-        f"{first['art']['false_alarms']['n']} pictures of {first['art']['false_alarms']['sources']} of genuine art. "
+        f"Detector {result['model']}, fingerprint {result['fingerprint'][:12]}; {result['date']}, "
+        f"seed {result['seed']}. Sources that it never saw: {generated['n']} generated pictures of "
+        f"{generated['sources']}, {photographs['n']} photographs of "
+        f"{photographs['sources']}, {art['n']} pictures of genuine art, of {art['sources']}. "
         f"In brackets 95% intervals, by bootstrap over sources ({result['draws']} draws).",
         "",
     ]
@@ -460,7 +460,9 @@ def markdown(result: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def summarise(rows: list[Row], known: roles.Roles, named: list[dict], matches: list[Match], draws: int, seed: int) -> dict:
+def summarise(
+    rows: list[Row], known: roles.Roles, named: list[dict], matches: list[Match], draws: int = DRAWS, seed: int = 0
+) -> dict[str, dict]:
     """Figures of each condition that has rows, in the order of `CONDITIONS`."""
     by_condition = {name: [row for row in rows if row.condition == name] for name in CONDITIONS}
     return {
