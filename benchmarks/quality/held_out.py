@@ -4,8 +4,9 @@
 
 Scores every picture whose source has the role "test" in `benchmarks/configs/folds.json` with the checkpoint's own
 statistic and p-value, in four conditions: as files are; recompressed alike; resized and recompressed ("web"); shrunk to
-a quarter and grown back ("without_traces"), where what is found is subject. `bundled` is the bundled detector. Scores
-are kept (`--scores`, else beside `--out`), and a later run scores only what they lack. Written to `--out` and beside
+a quarter and grown back ("without_traces"), where what is found is subject. `bundled` is the bundled detector. The
+roles are those of a checkpoint whose recipe follows that file; another one may have been trained on some. Scores are
+kept (`--scores`, else beside `--out`), and a later run scores only what they lack. Written to `--out` and beside
 it, and printed: figures as JSON and as a Markdown table, for each condition:
 
     average    AUROC and share found (p <= 0.05) over generators of at least 8 pictures, pooled for the rest and for
@@ -443,7 +444,7 @@ def markdown(result: dict[str, Any]) -> str:
     generated, photographs, art = first["generated"], first["false_alarms"], first["art"]["false_alarms"]
     lines = [
         f"Detector {result['model']}, fingerprint {result['fingerprint'][:12]}; {result['date']}, "
-        f"seed {result['seed']}. Sources that it never saw: {generated['n']} generated pictures of "
+        f"seed {result['seed']}. Held-out sources: {generated['n']} generated pictures of "
         f"{generated['sources']}, {photographs['n']} photographs of "
         f"{photographs['sources']}, {art['n']} pictures of genuine art, of {art['sources']}. "
         f"In brackets 95% intervals, by bootstrap over sources ({result['draws']} draws).",
