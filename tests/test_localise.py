@@ -135,6 +135,16 @@ def test_evidence_that_knows_points_at_what_was_generated_in_the_region_or_aroun
     assert not any("generated pictures with" in name for name in found)
 
 
+def test_crops_from_a_file_of_roles_make_composites_as_before(checkpoint, data, tmp_path):
+    (tmp_path / "folds.json").write_text(json.dumps(KNOWN))
+    entries = [entry for entry in localise.held_out(tmp_path / "folds.json", data) if entry.path.stem != "small"]
+    detector = Knows(Detector.from_pretrained(checkpoint, device="cpu"), lambda b: b / 255)
+    found = localise.figures([(detector, entries)], 4, False)
+    assert found["AUROC within a composite: evidence"][0] == 1
+    assert found["the strongest patch is altered: evidence"][0] == 1
+    assert found["untouched photographs with an outline: evidence"] == (0, 0, 0)
+
+
 def test_composites_of_pictures_that_are_too_small_are_one_sentence(checkpoint, data):
     entries = [(Entry(data / "real" / "camera" / "0.png", "a", 0, "a"), 99_000)]
     with pytest.raises(ValueError, match="Only 0 of 3 composites"):
