@@ -36,6 +36,7 @@ DEFAULTS = {
     "lives": ["as_is"],
     "calibration_lives": ["as_is"],
     "details": {},
+    "details_most": 600,
     "cap": 120,
     "tilt": 0.7,
     "seed": 0,
@@ -193,7 +194,7 @@ def with_details(
         entries: the calibration pictures, each of which is used at most once a kind.
         model: the checkpoint.
         config: any of `DEFAULTS`; `details` is kind -> lives, one of which a picture gets by lot. It is left out where
-            its detail is of another kind afterwards.
+            its detail is of another kind afterwards. At most `details_most` pictures, drawn by lot, are used.
         say: takes a line about each kind.
         processes: that embed at the same time; 0 is as many as are worth their start.
 
@@ -202,6 +203,7 @@ def with_details(
         ValueError: no kind has that name, or no life.
     """
     details, facts = {}, {}
+    entries = sorted(entries, key=lambda entry: lot(f"detail {entry.key}"))[: complete(config)["details_most"]]
     embedder = Embedder(model.backbone, model.geometry, complete(config)["seed"])
     for name, lives in complete(config)["details"].items():
         if name not in KINDS[1:]:
