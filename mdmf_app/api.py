@@ -195,16 +195,17 @@ def contract(evidence: Evidence) -> dict[str, Any]:
     `path` is null, for there is none that means anything to the caller, and `name` is the file's name: Gradio's
     client takes any object with a text under "path" for a file to fetch (gradio_client 2.7.2, `is_file_obj`).
     """
-    return {**evidence.to_dict(), "path": None, "name": evidence.name}
+    return {**evidence.to_dict(), "path": None, "name": evidence.picture.name}
 
 
 def in_words(evidence: Evidence) -> str:
     """Result, figures and the patches with the most evidence, as lines of text."""
+    picture, verdict, model = evidence.picture, evidence.verdict, evidence.model
     lines = [
-        f"{words.VERDICTS[evidence.decision]}: {Path(evidence.name).name}",
+        f"{words.VERDICTS[verdict.decision]}: {Path(picture.name).name}",
         words.explain(evidence),
-        f"Score {words.score_line(evidence)}; p-value {evidence.p_value:.3g} from {evidence.n_calibration:,} real "
-        f"pictures; false-alarm rate {evidence.alpha:g}.",
+        f"Score {words.score_line(evidence)}; p-value {verdict.p_value:.3g} from {verdict.n_calibration:,} real "
+        f"pictures; false-alarm rate {verdict.alpha:g}.",
         "Patches with the most evidence (x, y, width, height; p-value among patches of real pictures):",
     ]
     lines += [
@@ -212,10 +213,11 @@ def in_words(evidence: Evidence) -> str:
         + (", stands out" if patch["flagged"] else "")
         for patch in heatmaps.top_patches(evidence, TOP)
     ]
-    odd = [] if evidence.inconsistency is None else evidence.boxes[evidence.inconsistency.flagged].tolist()
-    if odd:
+    found = evidence.maps.get("locator")
+    boxes = [] if found is None else evidence.grid.boxes[found.outlined].tolist()
+    if boxes:
         lines.append("Patches unlike the rest of the picture (x, y, width, height):")
-        lines += [f"- {', '.join(map(str, box))}" for box in odd]
-    lines += [*evidence.notes, *report.LIMITATIONS[:3]]
-    lines.append(f"Model {evidence.model}, revision {evidence.revision}, fingerprint {evidence.fingerprint[:16]}.")
+        lines += [f"- {', '.join(map(str, box))}" for box in boxes]
+    lines += [*picture.notes, *report.LIMITATIONS[:3]]
+    lines.append(f"Model {model.name}, revision {model.revision}, fingerprint {model.fingerprint[:16]}.")
     return "\n".join(lines)

@@ -325,7 +325,7 @@ def _write_heatmap(folder: Path, path: Path, picture: Any, evidence: Any) -> Non
     from mdmf_core.files import write_whole
     from mdmf_core.show.maps import overlay
 
-    name = f"{path.stem}-{evidence.sha256[:8]}.png"
+    name = f"{path.stem}-{evidence.picture.sha256[:8]}.png"
     write_whole(folder / name, lambda temporary: overlay(picture.pixels, evidence).save(temporary, format="PNG"))
 
 
@@ -335,10 +335,11 @@ def _sentence(path: Path, evidence: Any) -> str:
         "inconclusive": "inconclusive",
         "no_evidence": "no evidence of generation",
     }
+    verdict = evidence.verdict
     return (
-        f"{path}: {words[evidence.decision]}; score {evidence.score:.4f}, p {evidence.p_value:.4f} "
-        f"({evidence.n_calibration} calibration pictures, alpha {evidence.alpha:g}), "
-        f"{int(evidence.flagged.sum())} of {evidence.n_patches} patches flagged"
+        f"{path}: {words[verdict.decision]}; score {verdict.score:.4f}, p {verdict.p_value:.4f} "
+        f"({verdict.n_calibration} calibration pictures, alpha {verdict.alpha:g}), "
+        f"{evidence.n_outlined} of {evidence.n_patches} patches flagged"
     )
 
 

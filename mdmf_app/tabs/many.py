@@ -24,7 +24,6 @@ from mdmf_core.images.archive import Item
 from mdmf_core.run import batch
 from mdmf_core.run.batch import Row
 from mdmf_core.show import words as wording
-from mdmf_core.texts import escape
 
 TABLE = ["Name", "Decision", "Score", "p", "q", "Flagged %", "Width", "Height", "KB"]
 TYPES = ["str"] * 2 + ["number"] * 7
@@ -53,7 +52,7 @@ def tab(context: Context, chosen: gr.State) -> None:
                 cancel = gr.Button("Cancel", interactive=False, elem_id="many-cancel", min_width=120)
         with gr.Column(scale=2, min_width=300):
             status = gr.HTML(style.notice(WAITING), elem_id="many-status", padding=False)
-            gr.HTML(f'<p class="small">{escape(batch.ABOUT_Q)}</p>', padding=False)
+            gr.HTML(style.paragraph(batch.ABOUT_Q, kind="small"), padding=False)
             with gr.Row():
                 table_file = gr.DownloadButton("Table (CSV)", visible=False, elem_id="many-csv", min_width=120)
                 data_file = gr.DownloadButton("Figures (JSON)", visible=False, elem_id="many-json", min_width=120)
@@ -171,11 +170,7 @@ def progress(done: int, total: int, seconds: float) -> str:
     words = f"{done} of {total} done" if total else "Waiting for the model ..."
     if 0 < done < total:
         words += f", about {remaining(seconds / done * (total - done))} left"
-    value = f'value="{done}" max="{total}"' if total else ""
-    return (
-        f'<div class="card waiting"><p id="many-words" role="status">{words}</p>'
-        f'<progress {value} aria-labelledby="many-words" style="width: 100%"></progress></div>'
-    )
+    return style.progress("many-words", words, str(done) if total else "", total)
 
 
 def remaining(seconds: float) -> str:
@@ -187,12 +182,10 @@ def remaining(seconds: float) -> str:
 
 def status_of(rows: Sequence[Row], total: int, alpha: float) -> str:
     """The batch in words; says so where it was cancelled."""
-    summary = f"<p>{escape(batch.summary(rows, alpha))}</p>"
     if not rows:
-        summary = "<p><strong>Cancelled</strong> before it began.</p>"
-    elif len(rows) < total:
-        summary = f"<p><strong>Cancelled</strong> after {len(rows)} of {total}; what was done is below.</p>{summary}"
-    return f'<div class="card notice" role="status">{summary}</div>'
+        return style.render("status.html", summary="", cancelled="before it began.")
+    cancelled = f"after {len(rows)} of {total}; what was done is below." if len(rows) < total else ""
+    return style.render("status.html", summary=batch.summary(rows, alpha), cancelled=cancelled)
 
 
 def shown(rows: Sequence[Row], made_with: dict[str, Any], cache: str) -> tuple[Any, ...]:

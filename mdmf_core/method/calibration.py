@@ -24,6 +24,7 @@ from mdmf_core.method import mmd
 STATISTICS = ("mmd", "relative")
 MOST_PATCH_NULLS = 20_000
 SCALE_QUANTILES = (0.8, 0.999)
+FALSE_DISCOVERIES = 0.1  # the share of outlined patches that is expected by chance
 
 
 class Calibration(NamedTuple):
@@ -55,7 +56,7 @@ def threshold(null: np.ndarray, alpha: float) -> float:
     return float(null[len(null) - 1 - allowed]) if allowed >= 0 else float("inf")
 
 
-def flag(p_values: np.ndarray, rate: float) -> np.ndarray:
+def flag(p_values: np.ndarray, rate: float = FALSE_DISCOVERIES) -> np.ndarray:
     """Which p-values (N,) Benjamini-Hochberg rejects at false discovery rate `rate`."""
     return false_discovery_control(p_values) <= rate
 

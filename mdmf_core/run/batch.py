@@ -111,10 +111,10 @@ def _row(detector: Detector, item: Item, alpha: float, read: Callable[[Path, int
     thumbnail.thumbnail((THUMBNAIL, THUMBNAIL))
     return Row(
         name=item.name,
-        decision=evidence.decision,
-        score=evidence.score,
-        p_value=evidence.p_value,
-        flagged_share=float(evidence.flagged.mean()),
+        decision=evidence.verdict.decision,
+        score=evidence.verdict.score,
+        p_value=evidence.verdict.p_value,
+        flagged_share=float(evidence.maps["evidence"].outlined.mean()),
         width=picture.width,
         height=picture.height,
         n_bytes=picture.n_bytes,
