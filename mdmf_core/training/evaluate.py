@@ -92,8 +92,8 @@ def gather(folders: Iterable[str | Path], sources: Iterable[str] | None = None) 
 
 
 def _scored(evidence: Evidence) -> dict:
-    fields = ("score", "mmd2", "relative", "p_value", "threshold", "n_calibration", "n_patches")
-    return {field: getattr(evidence, field) for field in fields}
+    fields = ("score", "mmd2", "relative", "p_value", "threshold", "n_calibration")
+    return {field: getattr(evidence.verdict, field) for field in fields} | {"n_patches": evidence.n_patches}
 
 
 def prepare(
