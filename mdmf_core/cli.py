@@ -124,6 +124,7 @@ def pretrain(recipe: Recipe, run: Run) -> None:
 def embed(recipe: Recipe, run: Run, processes: Processes = 0, engine: Engine = "local") -> None:
     """Precompute the embeddings of all patches; goes on where it was interrupted."""
     from mdmf_core.training import embed as step
+    from mdmf_core.training.bank import life_of
     from mdmf_core.training.dataset import scan, split
 
     loaded = _read_recipe(recipe)
@@ -133,10 +134,18 @@ def embed(recipe: Recipe, run: Run, processes: Processes = 0, engine: Engine = "
     entries = dealt.train + dealt.validation + dealt.calibration
     lives = tuple(settings.get("lives", step.AS_IS))
     seed = settings.get("seed", 0)
-    failures = step.embed(entries, run / "embeddings", encoder, geometry, lives, seed, processes, engine)
+    used = _used(loaded)
+    only = {entry.key: life_of(entry.key, used) for entry in dealt.calibration} if used else {}
+    failures = step.embed(entries, run / "embeddings", encoder, geometry, lives, seed, processes, engine, only)
     for failure in failures:
         _say(f"{failure['key']} ({failure['life']}): {failure['error']}", error=True)
-    _say(f"{len(entries)} pictures, {len(entries) * len(lives) - len(failures)} embedded, {len(failures)} failed.")
+    wanted = len(entries) * len(lives) - len(only) * (len(lives) - 1)
+    _say(f"{len(entries)} pictures, {wanted - len(failures)} embedded, {len(failures)} failed.")
+
+
+def _used(recipe: dict[str, Any]) -> list[str]:
+    """The lives that calibration pictures are used in, where the recipe names them; each picture needs one of them."""
+    return recipe.get("bank", {}).get("calibration_lives", [])
 
 
 @app.command()

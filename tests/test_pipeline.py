@@ -19,9 +19,20 @@ from mdmf_core.method import backbones
 
 CONFIGS = {
     "compact": {
-        "backbone": {"name": "compact"},
+        "backbone": {"name": "compact", "channels": [6, 12]},
         "geometry": {"patch_size": 32, "max_patches": 24},
-        "pretrain": {"channels": [6, 12], "patch_size": 32, "steps": 60, "versions": 2, "pictures": 6, "side": 96},
+        "pretrain": {
+            "window": 64,
+            "steps": 60,
+            "versions": 2,
+            "pictures": 6,
+            "side": 96,
+            "composites": 8,
+            "mixed": 1,
+            "traceless": 0,
+            "clusters": 0,
+            "rate": 3e-3,
+        },
     },
     "dinov2": {
         "backbone": {"name": "dinov2", "size": "small", "crop_size": 28, "pooling": "mean"},

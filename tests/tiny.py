@@ -23,12 +23,13 @@ def picture(seed: int, height: int = 96, width: int = 128) -> np.ndarray:
 
 
 def make_locator(seed: int = 0) -> locator.Locator:
-    """A locator of random weights for 32-pixel patches; its null is what patches of some pictures reach."""
+    """A locator of random weights for the tiny encoder; its null is what patches of some pictures reach."""
     torch.manual_seed(seed)
-    net = locator.Locator(32, (4, 8), width=5, hidden=6).eval().requires_grad_(False)
+    net = locator.Locator(16, width=5, hidden=6).eval().requires_grad_(False)
     net.norm.running_mean.normal_()
     net.norm.running_var.uniform_(0.5, 2)
-    found = [net.values(cut(picture(seed), Geometry(32, 24))[0], 3, 4) for seed in range(60, 90)]
+    encoder = backbones.build("compact", channels=[4, 8])
+    found = [net.values(encoder.embed(cut(picture(s), Geometry(32, 24))[0]), 3, 4) for s in range(60, 90)]
     net.null.copy_(torch.quantile(torch.cat(found), torch.linspace(0, 1, locator.NULLS)))
     return net
 

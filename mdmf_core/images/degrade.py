@@ -127,7 +127,7 @@ def history(pixels: np.ndarray, rng: np.random.Generator, never_jpeg: bool, smal
         smallest: no resize or cut takes the shorter side below this many pixels.
 
     Returns:
-        (H', W', 3) uint8, each side at most an eighth longer than that of the input, twice where it is resized twice.
+        (H', W', 3) uint8, each side at most 1.18 times that of the input.
     """
     if never_jpeg and rng.random() < 0.6:
         pixels = jpeg(pixels, int(rng.integers(75, 100)), int(rng.choice([0, 2])))

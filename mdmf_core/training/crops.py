@@ -36,7 +36,7 @@ def _generator(seed: int, what: str, key: str) -> np.random.Generator:
 
 def _pixels(path: Path) -> tuple[np.ndarray, bool]:
     """A picture and whether it has no JPEG in its past."""
-    picture = read(path)
+    picture = read(path, min_side=1)
     return picture.pixels, picture.format not in ("JPEG", "MPO")
 
 

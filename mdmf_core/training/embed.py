@@ -160,6 +160,7 @@ def embed(
     seed: int = 0,
     processes: int = 1,
     engine: str = "local",
+    only: dict[str, str] | None = None,
 ) -> list[dict]:
     """Embed every life of every entry into shards below `out`.
 
@@ -172,6 +173,7 @@ def embed(
         seed: of the lives.
         processes: that embed at the same time; 0 is as many as are worth their start.
         engine: "local", or "ray" for the machines of a Ray cluster.
+        only: key -> the one life of an entry that needs no other, such as a calibration picture.
 
     Returns:
         One {"key", "life", "error"} for each picture that could not be used, from earlier runs too.
@@ -182,7 +184,9 @@ def embed(
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    jobs = [(entry, life) for entry in entries for life in lives]
+    only = only or {}
+    jobs = [(entry, life) for entry in entries for life in ([only[entry.key]] if entry.key in only else lives)]
+    told = [f"{entry.key} {entry.label} {only.get(entry.key, '')}".rstrip() for entry in entries]
     manifest = {
         "backbone": {"name": encoder.name, "version": encoder.version, **encoder.config},
         "weights": backbone_digest(encoder),
@@ -191,7 +195,7 @@ def embed(
         "seed": seed,
         "shard": SHARD,
         "version": VERSION,
-        "pictures": hashlib.sha256("\n".join(f"{e.key} {e.label}" for e in entries).encode()).hexdigest(),
+        "pictures": hashlib.sha256("\n".join(told).encode()).hexdigest(),
         "shards": -(-len(jobs) // SHARD),
     }
     path = out / "manifest.json"

@@ -37,6 +37,7 @@ class Plan:
         clip: greatest norm of the gradient.
         every: steps between two lines of the log, and between two calls of `checked`.
         save_every: steps between two states on disk.
+        seed: of dropout.
     """
 
     steps: int
@@ -47,6 +48,7 @@ class Plan:
     clip: float = 2.0
     every: int = 100
     save_every: int = 500
+    seed: int = 0
 
 
 def fit(
@@ -82,6 +84,7 @@ def fit(
     sums: dict[str, float] = {}
     summed = 0
     for step in trange(start, plan.steps, initial=start, total=plan.steps, desc="train"):
+        torch.manual_seed(plan.seed + step)
         found = losses(step)
         optimizer.zero_grad()
         sum(found.values()).backward()
