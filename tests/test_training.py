@@ -129,7 +129,7 @@ def test_details_get_a_calibration_of_their_own(tmp_path: Path, detector) -> Non
     assert list(found.details) == ["soft", "noisy"] and found.nulls is made.nulls
     assert sum(found.facts["details"]["soft"].values()) == 24 and len(found.facts["details"]["soft"]) == 2
     assert found.facts["details"]["noisy"] == {"noise:0.1": 24} and len(lines) == 2
-    scores = [detector.detect(degrade.blur(picture(0, 96, 96), sigma)).score for sigma in (2, 3)]
+    scores = [detector.detect(degrade.blur(picture(0, 96, 96), sigma)).verdict.score for sigma in (2, 3)]
     assert np.isclose(found.null("relative", 9, "soft")[:, None], scores).any()
     assert bank.with_details(made, entries, detector.model, {}, lines.append).details == {}
     with pytest.raises(DatasetError, match="Only 0 calibration pictures become soft"):
