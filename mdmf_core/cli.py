@@ -190,7 +190,7 @@ def bank(
 ) -> None:
     """Build reference bank and calibration; embeds the images first where RUN has no embeddings of this encoder."""
     from mdmf_core.checkpoint import store
-    from mdmf_core.method import bank as banks
+    from mdmf_core.method import reference
     from mdmf_core.training import bank as step
     from mdmf_core.training import embed as first_step
     from mdmf_core.training.dataset import scan, split
@@ -217,7 +217,7 @@ def bank(
     if section.get("details"):
         calibration = split(scan(loaded["data"]), **loaded.get("split", {})).calibration
         made = step.with_details(made, calibration, found, section, _say)
-    _say(f"Reference written to {banks.save(made, folder / 'reference.safetensors')}.")
+    _say(f"Reference written to {reference.save(made, folder / 'reference.safetensors')}.")
 
 
 @app.command()

@@ -24,12 +24,12 @@ from mdmf_core.errors import CheckpointError, ImageError
 from mdmf_core.evidence import Evidence, ModelFacts, PatchMap, PictureFacts, Verdict, check_alpha, decide
 from mdmf_core.images.reader import Picture, read
 from mdmf_core.method import mmd
-from mdmf_core.method.bank import Reference
-from mdmf_core.method.bank import load as load_reference
 from mdmf_core.method.calibration import ends, evidence_of, flag, p_value, threshold
 from mdmf_core.method.locator import Locator
 from mdmf_core.method.locator import load as load_locator
 from mdmf_core.method.patches import Geometry, Grid, cut, merged
+from mdmf_core.method.reference import Reference
+from mdmf_core.method.reference import load as load_reference
 from mdmf_core.method.state import detail_of
 
 Region = tuple[int, int, int, int]

@@ -18,8 +18,8 @@ from mdmf_core.detector import Detector
 from mdmf_core.errors import CheckpointError, ImageError
 from mdmf_core.evidence import Evidence, check_alpha, decide
 from mdmf_core.images import degrade, reader
-from mdmf_core.method import bank as banks
 from mdmf_core.method import calibration, mmd
+from mdmf_core.method import reference as references
 from mdmf_core.method.patches import cut
 from mdmf_core.method.state import detail_of
 
@@ -265,14 +265,14 @@ def test_a_picture_that_was_read_for_smaller_patches_is_too_small(detector):
 def test_a_checkpoint_without_generated_patches_has_no_relative_mmd(others, tmp_path, photo):
     made = others["mmd"]
     folder = Path(shutil.copytree(made.located.folder, tmp_path / "real-only"))
-    only = banks.Reference(
+    only = references.Reference(
         made.reference.real,
         None,
         {"mmd": made.reference.nulls["mmd"]},
         {"mmd": made.reference.patch_nulls["mmd"]},
         {},
     )
-    banks.save(only, folder / "reference.safetensors")
+    references.save(only, folder / "reference.safetensors")
     verdict = Detector.from_pretrained(folder).detect(photo).verdict
     assert verdict.relative is None and verdict.score == verdict.mmd2 == made.detect(photo).verdict.mmd2
     config = json.loads((folder / "config.json").read_text())

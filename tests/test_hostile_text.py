@@ -26,7 +26,7 @@ from mdmf_app.tabs.model import bar, check_revision, failed, safe_markdown
 from mdmf_core.detector import Detector
 from mdmf_core.errors import CheckpointError
 from mdmf_core.images.reader import read
-from mdmf_core.method import bank
+from mdmf_core.method import reference
 from mdmf_core.run.batch import Row, to_csv
 from mdmf_core.show import html
 from mdmf_core.show.page import html_report
@@ -86,7 +86,7 @@ def served(tmp_path_factory):
     (folder / "README.md").write_text(CARD, "utf-8")
     model = Detector.from_pretrained(folder)
     facts = {"real": {MARKUP: 3}, "calibration": MARKUP, MARKUP: [1, MARKUP + LONG]}
-    bank.save(replace(model.reference, facts=facts), folder / "reference.safetensors")
+    reference.save(replace(model.reference, facts=facts), folder / "reference.safetensors")
     demo = app.build(Detector.from_pretrained(folder), MARKUP)
     yield app.launch(demo, server_port=serving.free_port(), prevent_thread_lock=True, quiet=True)[1]
     demo.close()

@@ -21,15 +21,15 @@ from mdmf_app.context import PLACES
 from mdmf_core.checkpoint import hub
 from mdmf_core.detector import Detector
 from mdmf_core.images.reader import read
-from mdmf_core.method import bank as banks
 from mdmf_core.method import calibration, mmd
 from mdmf_core.method.backbones.compact import CLIP, Compact, high_pass_filters
 from mdmf_core.method.patches import cut
+from mdmf_core.method.reference import Reference
 
 LARGEST_CHANGE = 1e-4  # of the null's standard deviation
 
 
-def plain_score(points: mmd.Points, statistic: str, bank: banks.Reference, kernel: mmd.Kernel) -> float:
+def plain_score(points: mmd.Points, statistic: str, bank: Reference, kernel: mmd.Kernel) -> float:
     """The statistic from whole kernel matrices, by its formula."""
 
     def mean(other: mmd.Bank) -> float:

@@ -15,8 +15,8 @@ from tiny import picture
 
 from mdmf_core.detector import Detector
 from mdmf_core.errors import DatasetError
-from mdmf_core.method import bank as banks
 from mdmf_core.method import calibration, mmd
+from mdmf_core.method.reference import Reference
 from mdmf_core.training import bank, embed, stream
 from mdmf_core.training.dataset import scan
 
@@ -116,7 +116,7 @@ def test_the_error_it_tells_is_the_one_against_all_points(detector, embedded) ->
     lives = CONFIG["calibration_lives"]
     points = [model.points(p.embeddings) for p in pictures if p.life == bank.life_of(p.key, lives)]
 
-    def scores(made: banks.Reference) -> np.ndarray:
+    def scores(made: Reference) -> np.ndarray:
         banks = made.real, made.generated
         found = [calibration.evidence_of(x, model.statistic, *banks, model.kernel)[0].sum() for x in points]
         return np.array(found, float)

@@ -55,8 +55,8 @@ from mdmf_core.checkpoint.store import Model  # noqa: E402
 from mdmf_core.detector import Detector  # noqa: E402
 from mdmf_core.images import degrade  # noqa: E402
 from mdmf_core.images.reader import read  # noqa: E402
-from mdmf_core.method import bank as banks  # noqa: E402
 from mdmf_core.method import calibration, mmd  # noqa: E402
+from mdmf_core.method.compress import compress  # noqa: E402
 from mdmf_core.method.patches import Geometry  # noqa: E402
 from mdmf_core.training import bank, embed, signature  # noqa: E402
 from mdmf_core.training.dataset import Entry, Sampler, lot, scan, split  # noqa: E402
@@ -334,7 +334,7 @@ def trained_for_mmd(fold: Fold) -> tuple[Model, tuple]:
     def make() -> tuple[Model, tuple]:
         model = fit_signature(fold, {"statistic": "mmd"}, fold.embedded, fold.model.geometry)
         full = banks_of(model, fold.embedded["train"], fold.recipe["bank"]["lives"])[0]
-        return model, (banks.compress(full, fold.recipe["bank"]["size"], model.kernel)[0], None)
+        return model, (compress(full, fold.recipe["bank"]["size"], model.kernel)[0], None)
 
     return once(fold, "mmd", make)
 

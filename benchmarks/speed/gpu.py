@@ -33,7 +33,7 @@ from benchmarks.speed.stages import clocked, stages_of  # noqa: E402
 from mdmf_core.checkpoint import store  # noqa: E402
 from mdmf_core.detector import Detector  # noqa: E402
 from mdmf_core.images.reader import read  # noqa: E402
-from mdmf_core.method import backbones, bank, calibration, mmd  # noqa: E402
+from mdmf_core.method import backbones, calibration, mmd, reference  # noqa: E402
 from mdmf_core.method.backbones.dinov2 import SIZES  # noqa: E402
 from mdmf_core.method.patches import Geometry, cut  # noqa: E402
 from mdmf_core.method.signature import PFS  # noqa: E402
@@ -97,7 +97,7 @@ def make_checkpoint(folder: Path, settings: dict, geometry: Geometry, files: lis
     )
     nulls = calibration.calibrate(signed[2 * third :], real, generated, made.kernel)
     store.save(made, folder)
-    bank.save(bank.Reference(real, generated, *nulls, {}), folder / "reference.safetensors")
+    reference.save(reference.Reference(real, generated, *nulls, {}), folder / "reference.safetensors")
     (folder / "README.md").write_text("# Random weights, for measuring\n", "utf-8")
     return folder
 

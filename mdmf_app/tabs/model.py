@@ -45,26 +45,9 @@ ONLY_HUB = "Only models on the Hub can be loaded here; give a repository as owne
 
 def tab(context: Context, chosen: gr.State) -> None:
     """Components and events of the tab."""
-    local = local_allowed()
     first = context.default
     gr.HTML(style.paragraph(INTRO), padding=False)
-    with gr.Row():
-        wanted = gr.Textbox(
-            label="Hub repository or folder" if local else "Hub repository",
-            placeholder="owner/name" + (" or /path/to/checkpoint" if local else ""),
-            max_lines=1,
-            max_length=500,
-            elem_id="model-wanted",
-            min_width=260,
-        )
-        revision = gr.Textbox(
-            label="Revision (optional)",
-            placeholder="branch, tag or commit",
-            max_lines=1,
-            max_length=200,
-            elem_id="model-revision",
-            min_width=200,
-        )
+    wanted, revision = asked_for(local_allowed())
     with gr.Row():
         load_it = gr.Button("Load", variant="primary", elem_id="model-load", min_width=120)
         reset = gr.Button("Back to the page's own model", elem_id="model-reset", min_width=220)
@@ -83,6 +66,28 @@ def tab(context: Context, chosen: gr.State) -> None:
     }
     gr.on([load_it.click, wanted.submit, revision.submit], **load)
     reset.click(partial(go_back, context), None, outputs, **QUICK)
+
+
+def asked_for(local: bool) -> tuple[gr.Textbox, gr.Textbox]:
+    """The fields for a model and its revision; where `local`, a folder may be named, too."""
+    with gr.Row():
+        wanted = gr.Textbox(
+            label="Hub repository or folder" if local else "Hub repository",
+            placeholder="owner/name" + (" or /path/to/checkpoint" if local else ""),
+            max_lines=1,
+            max_length=500,
+            elem_id="model-wanted",
+            min_width=260,
+        )
+        revision = gr.Textbox(
+            label="Revision (optional)",
+            placeholder="branch, tag or commit",
+            max_lines=1,
+            max_length=200,
+            elem_id="model-revision",
+            min_width=200,
+        )
+    return wanted, revision
 
 
 def local_allowed() -> bool:

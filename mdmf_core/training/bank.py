@@ -21,10 +21,11 @@ from tqdm import tqdm
 
 from mdmf_core.checkpoint.store import Model
 from mdmf_core.errors import DatasetError
-from mdmf_core.method import bank, mmd
 from mdmf_core.method import calibration as calibrations
-from mdmf_core.method.bank import Reference
+from mdmf_core.method import mmd
 from mdmf_core.method.calibration import Signed
+from mdmf_core.method.compress import compress
+from mdmf_core.method.reference import Reference
 from mdmf_core.method.state import KINDS
 from mdmf_core.training.dataset import Entry, lot, source_shares
 from mdmf_core.training.embed import Embedded, Embedder
@@ -133,7 +134,7 @@ def build(
         if pictures:
             full[label], origin = pool(pictures, model, config)
             size = config["size"] or full[label].points.count
-            small[label], kept = bank.compress(full[label], size, model.kernel)
+            small[label], kept = compress(full[label], size, model.kernel)
             origins[name] = [f"{pictures[row].key} ({pictures[row].life})" for row in origin[kept]]
     signed = [Signed(model.points(p.embeddings), p.rows, p.cols) for p in calibration]
     facts = {

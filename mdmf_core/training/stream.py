@@ -3,7 +3,7 @@
     python -m mdmf_core bank recipe.json runs/mine --stream
 
 Merge and reduce (Bentley & Saxe, 1980; for weighted coresets Feldman, Schmidt & Sohler, 2020): the patches of
-a group of shards are compressed to a weighted coreset by `method.bank.compress`; coresets are put together and
+a group of shards are compressed to a weighted coreset by `method.compress`; coresets are put together and
 compressed again as soon as `CHUNK` points have gathered. The error stays close to that of a single
 compression: those of the many groups are independent and average out, so that the last one dominates.
 Memory: about `CHUNK` points on each level of a tree that is log(patches / CHUNK) / log(CHUNK / size) high,
@@ -30,11 +30,11 @@ from tqdm import tqdm
 from mdmf_core.checkpoint.store import Model
 from mdmf_core.errors import DatasetError
 from mdmf_core.images import degrade
-from mdmf_core.method import bank as banks
 from mdmf_core.method import calibration as calibrations
 from mdmf_core.method import mmd
-from mdmf_core.method.bank import Reference
 from mdmf_core.method.calibration import Signed
+from mdmf_core.method.compress import compress as herding
+from mdmf_core.method.reference import Reference
 from mdmf_core.method.state import USUAL
 from mdmf_core.run import workers
 from mdmf_core.run.engine import run as run_on_ray
@@ -77,7 +77,7 @@ def reduce(coreset: Coreset, size: int, kernel: mmd.Kernel) -> Coreset:
         return coreset
     total = coreset.mass.sum()
     unused = torch.zeros((), dtype=total.dtype)
-    small, kept = banks.compress(mmd.Bank(coreset.points, coreset.mass / total, unused), size, kernel)
+    small, kept = herding(mmd.Bank(coreset.points, coreset.mass / total, unused), size, kernel)
     return Coreset(small.points, small.weights * total, coreset.origin[kept], coreset.seen)
 
 
