@@ -382,11 +382,12 @@ def import_(
     place is refused. The paper's released file was out of reach of the machines that this was written on: it has
     been tried with networks of the same kind only.
     """
-    from mdmf_core.training.research import import_file
+    from mdmf_core.training.research import Read, import_file
 
     loaded = _read_recipe(recipe) if recipe else None
     extra = dict(_number(value) for value in values or [])
-    import_file(file, out, loaded, backbone, statistic, activation, sigma_form, epsilon_form, extra, ignore or [], _say)
+    how = Read(statistic, activation, sigma_form, epsilon_form, extra, ignore or [])
+    import_file(file, out, loaded, backbone, how, _say)
     _say(f"Checkpoint written to {out}; next: python -m mdmf_core bank {recipe or 'RECIPE'} RUN --checkpoint {out}")
 
 

@@ -147,11 +147,12 @@ def summary(rows: Sequence[Row], alpha: float) -> str:
 
 def facts(detector: Detector, alpha: float) -> dict[str, Any]:
     """What the figures of a batch were made with."""
+    model = detector.facts
     return {
-        "model": detector.located.model,
-        "revision": detector.located.revision,
-        "fingerprint": detector.fingerprint,
-        "backbone": detector.model.backbone.name,
+        "model": model.name,
+        "revision": model.revision,
+        "fingerprint": model.fingerprint,
+        "backbone": model.backbone,
         "statistic": detector.model.statistic,
         "alpha": alpha,
     }

@@ -129,13 +129,7 @@ def build(
         raise DatasetError(f"{len(shared)} calibration pictures are in the bank too, such as {min(shared)}.")
     classes = [[p for p in bank_pictures if p.label == label and p.life in config["lives"]] for label in (0, 1)]
     check(*classes, calibration, model)
-    full, small, origins = [None, None], [None, None], {}
-    for label, (name, pictures) in enumerate(zip(("real", "generated"), classes, strict=True)):
-        if pictures:
-            full[label], origin = pool(pictures, model, config)
-            size = config["size"] or full[label].points.count
-            small[label], kept = compress(full[label], size, model.kernel)
-            origins[name] = [f"{pictures[row].key} ({pictures[row].life})" for row in origin[kept]]
+    full, small, origins = _compressed(classes, model, config)
     signed = [Signed(model.points(p.embeddings), p.rows, p.cols) for p in calibration]
     facts = {
         "real": dict(Counter(p.source for p in {p.key: p for p in classes[0]}.values())),
@@ -144,6 +138,20 @@ def build(
         "compression_error": compression_error(signed, full, small, model),
     }
     return finish(small, origins, calibration, signed, facts, model, say)
+
+
+def _compressed(
+    classes: list[list[Embedded]], model: Model, config: dict
+) -> tuple[list[mmd.Bank | None], list[mmd.Bank | None], dict[str, list[str]]]:
+    """The banks of both classes, whole and compressed, and the pictures that the points of the latter come from."""
+    full, small, origins = [None, None], [None, None], {}
+    for label, (name, pictures) in enumerate(zip(("real", "generated"), classes, strict=True)):
+        if pictures:
+            full[label], origin = pool(pictures, model, config)
+            size = config["size"] or full[label].points.count
+            small[label], kept = compress(full[label], size, model.kernel)
+            origins[name] = [f"{pictures[row].key} ({pictures[row].life})" for row in origin[kept]]
+    return full, small, origins
 
 
 def finish(

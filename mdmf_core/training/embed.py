@@ -165,14 +165,10 @@ def embed(
     """Embed every life of every entry into shards below `out`.
 
     Args:
-        entries: the pictures.
-        out: folder of the shards.
-        encoder: the frozen backbone.
-        geometry: how pictures are cut.
-        lives: as `degrade.apply` names them.
-        seed: of the lives.
-        processes: that embed at the same time; 0 is as many as are worth their start.
-        engine: "local", or "ray" for the machines of a Ray cluster.
+        entries, out: the pictures, and the folder of the shards.
+        encoder, geometry: the frozen backbone, and how pictures are cut for it.
+        lives, seed: as `degrade.apply` names them, and what is drawn for them.
+        processes, engine: that embed at the same time, 0 for as many as are worth their start, and where.
         only: key -> the one life of an entry that needs no other, such as a calibration picture.
 
     Returns:
@@ -182,12 +178,26 @@ def embed(
         DatasetError: `out` holds embeddings made with other images, lives, geometry or weights.
         EngineError: Ray isn't there, or can't go on.
     """
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    only = only or {}
+    out, only = Path(out), only or {}
     jobs = [(entry, life) for entry in entries for life in ([only[entry.key]] if entry.key in only else lives)]
     told = [f"{entry.key} {entry.label} {only.get(entry.key, '')}".rstrip() for entry in entries]
-    manifest = {
+    _claim(out, _manifest(encoder, geometry, lives, seed, told, len(jobs)))
+    shards = {n: jobs[n * SHARD : (n + 1) * SHARD] for n in range(-(-len(jobs) // SHARD))}
+    missing = {n: mine for n, mine in shards.items() if not shard_path(out, n).exists()}
+    embedder = Embedder(encoder, geometry, seed)
+    with tqdm(total=len(jobs), desc="embed", unit="picture") as progress:
+        progress.update(len(jobs) - sum(map(len, missing.values())))
+        count = processes if engine == "ray" else processes or workers.sensible(len(jobs), encoder)
+        work = _embed_on_ray if engine == "ray" else _embed_here
+        work(embedder, missing, out, count, progress.update)
+    return [failure for n in shards for failure in _content(shard_path(out, n))["failures"]]
+
+
+def _manifest(
+    encoder: nn.Module, geometry: Geometry, lives: tuple[str, ...], seed: int, told: list[str], jobs: int
+) -> dict:
+    """What the embeddings of a folder are made of; `told` is a line about each picture."""
+    return {
         "backbone": {"name": encoder.name, "version": encoder.version, **encoder.config},
         "weights": backbone_digest(encoder),
         "geometry": asdict(geometry),
@@ -196,22 +206,21 @@ def embed(
         "shard": SHARD,
         "version": VERSION,
         "pictures": hashlib.sha256("\n".join(told).encode()).hexdigest(),
-        "shards": -(-len(jobs) // SHARD),
+        "shards": -(-jobs // SHARD),
     }
+
+
+def _claim(out: Path, manifest: dict) -> None:
+    """Take a folder for embeddings.
+
+    Raises:
+        DatasetError: it holds those of another manifest.
+    """
+    out.mkdir(parents=True, exist_ok=True)
     path = out / "manifest.json"
     if path.exists() and json.loads(path.read_text("utf-8")) != manifest:
         raise DatasetError(f"{out.name} holds embeddings of other images or settings; name another folder.")
     write_whole(path, lambda temporary: temporary.write_text(json.dumps(manifest, indent=2) + "\n", "utf-8"))
-    shards = {n: jobs[n * SHARD : (n + 1) * SHARD] for n in range(manifest["shards"])}
-    missing = {n: mine for n, mine in shards.items() if not shard_path(out, n).exists()}
-    with tqdm(total=len(jobs), desc="embed", unit="picture") as progress:
-        progress.update(len(jobs) - sum(map(len, missing.values())))
-        if engine == "ray":
-            _embed_on_ray(Embedder(encoder, geometry, seed), missing, out, processes, progress.update)
-        else:
-            count = processes or workers.sensible(len(jobs), encoder)
-            _embed_here(Embedder(encoder, geometry, seed), missing, out, count, progress.update)
-    return [failure for n in shards for failure in _content(shard_path(out, n))["failures"]]
 
 
 def _embed_here(
