@@ -23,7 +23,8 @@ from markdown_it.token import Token
 
 from mdmf_app import style
 from mdmf_app.context import LOADING_QUEUE, QUICK, Choice, Context
-from mdmf_core.checkpoint.hub import CARD, progress_to
+from mdmf_core.checkpoint.client import progress_to
+from mdmf_core.checkpoint.hub import CARD
 from mdmf_core.detector import Detector
 from mdmf_core.errors import CheckpointError
 from mdmf_core.show.page import FACTS, STATISTICS, fact
