@@ -27,8 +27,8 @@ LOCATOR = "locator.safetensors"
 CARD = "README.md"
 CARD_NEEDS = ("license", "library_name", "tags", "metrics")  # https://huggingface.co/docs/hub/model-cards
 _PACKAGE = Path(__file__).resolve().parent.parent
-_INSTALLED = _PACKAGE / "_assets" / "compact"  # where `pip install` puts what lies at the top of a checkout
-BUNDLED = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent / "assets" / "compact"
+_INSTALLED = _PACKAGE / "_assets" / "bundled"  # where `pip install` puts what lies at the top of a checkout
+BUNDLED = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent / "assets" / "bundled"
 
 
 @dataclass(frozen=True)

@@ -185,7 +185,7 @@ def bank(
         made = step.build(roles["train"], roles["calibration"], found, section, say)
     if section.get("details"):
         calibration = split(scan(loaded["data"]), **loaded.get("split", {})).calibration
-        made = step.with_details(made, calibration, found, section, say)
+        made = step.with_details(made, calibration, found, section, say, processes)
     say(f"Reference written to {reference.save(made, folder / 'reference.safetensors')}.")
 
 
