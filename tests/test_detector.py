@@ -84,14 +84,14 @@ def test_scores_are_those_of_the_formulas(detector, others, photo, name):
     evidence = made.detect(photo)
     patches, grid = cut(reader.read(photo, 64).pixels, made.model.geometry)
     points = made.model.points(made.model.backbone.embed(patches))
-    bank, kernel = made.reference, made.model.kernel
-    assert evidence.verdict.mmd2 == pytest.approx(float(mmd.mmd2_unbiased(points, bank.real, kernel)), abs=1e-12)
-    relative = float(mmd.relative_mmd2(points, bank.real, bank.generated, kernel))
+    reference, kernel = made.reference, made.model.kernel
+    assert evidence.verdict.mmd2 == pytest.approx(float(mmd.mmd2_unbiased(points, reference.real, kernel)), abs=1e-12)
+    relative = float(mmd.relative_mmd2(points, reference.real, reference.generated, kernel))
     assert evidence.verdict.relative == pytest.approx(relative, abs=1e-12)
     if name == "mmd":
-        assert np.allclose(evidence.maps["witness"].values, mmd.witness(points, bank.real, kernel), atol=1e-12)
+        assert np.allclose(evidence.maps["witness"].values, mmd.witness(points, reference.real, kernel), atol=1e-12)
     else:
-        wanted = mmd.relative_witness(points, bank.real, bank.generated, kernel)
+        wanted = mmd.relative_witness(points, reference.real, reference.generated, kernel)
         assert np.allclose(evidence.maps["witness"].values, wanted, atol=1e-12)
     assert np.array_equal(evidence.grid.boxes, grid.boxes) and np.array_equal(evidence.grid.cells, grid.cells)
 
@@ -179,8 +179,8 @@ def test_pictures_are_compared_with_others_of_their_detail(others):
     made = others["mmd"]
     usual = made.reference.calibration()
     soft = calibration.Calibration({"mmd": {2: np.array([-9.0, 9.0])}}, {"mmd": np.array([9.0])})
-    bank = replace(made.reference, details={"soft": soft})
-    graded = Detector(made.model, bank, made.located, "cpu")
+    reference = replace(made.reference, details={"soft": soft})
+    graded = Detector(made.model, reference, made.located, "cpu")
     sharp, noise = picture(4, 96, 160), np.random.default_rng(0).normal(0, 30, (96, 160, 3))
     blurred = degrade.blur(sharp, 2)
     noisy = np.clip(sharp + noise, 0, 255).astype(np.uint8)

@@ -112,9 +112,9 @@ def test_colour_begins_at_the_lower_end_grows_and_stops_at_the_upper():
 
 
 def test_four_of_five_real_patches_are_left_as_they_are(checkpoint):
-    bank = Detector.from_pretrained(checkpoint).reference
-    for statistic, null in bank.patch_nulls.items():
-        strength = colours(null, bank.scale(statistic))[:, 3]
+    reference = Detector.from_pretrained(checkpoint).reference
+    for statistic, null in reference.patch_nulls.items():
+        strength = colours(null, reference.scale(statistic))[:, 3]
         assert (strength == 0).mean() == pytest.approx(0.8, abs=0.01) and (strength == 1).sum() <= max(
             1, 0.001 * len(null)
         )

@@ -210,15 +210,15 @@ def compiled() -> Rows:
 def score_changes(detector: Detector, path: Path) -> tuple[float, float]:
     """|score - score as trained| over the null's standard deviation, by `embed` and in bfloat16."""
     patches, grid = cut(read(path).pixels, detector.model.geometry)
-    encoder, bank, kernel = detector.model.backbone, detector.reference, detector.model.kernel
+    encoder, reference, kernel = detector.model.backbone, detector.reference, detector.model.kernel
 
     def score(embeddings: torch.Tensor) -> float:
         points = detector.model.points(embeddings)
         if detector.model.statistic == "mmd":
-            return float(mmd.mmd2_unbiased(points, bank.real, kernel))
-        return float(mmd.relative_mmd2(points, bank.real, bank.generated, kernel))
+            return float(mmd.mmd2_unbiased(points, reference.real, kernel))
+        return float(mmd.relative_mmd2(points, reference.real, reference.generated, kernel))
 
-    spread_of_null = bank.null(detector.model.statistic, grid.independent).std()
+    spread_of_null = reference.null(detector.model.statistic, grid.independent).std()
     trained, *others = (score(way(encoder, patches)) for way in (as_trained, Compact.embed, in_bfloat16))
     return tuple(abs(other - trained) / spread_of_null for other in others)
 

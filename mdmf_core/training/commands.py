@@ -95,7 +95,7 @@ def pretrain(recipe: Recipe, run: Run) -> None:
 def embed(recipe: Recipe, run: Run, processes: Processes = 0, engine: Engine = "local") -> None:
     """Precompute the embeddings of all patches; goes on where it was interrupted."""
     from mdmf_core.training import embed as step
-    from mdmf_core.training.bank import life_of
+    from mdmf_core.training.bank import condition_of
     from mdmf_core.training.dataset import scan, split
 
     loaded = read_recipe(recipe)
@@ -103,19 +103,19 @@ def embed(recipe: Recipe, run: Run, processes: Processes = 0, engine: Engine = "
     settings = loaded.get("embed", {})
     dealt = split(scan(loaded["data"]), **loaded.get("split", {}))
     entries = dealt.train + dealt.validation + dealt.calibration
-    lives = tuple(settings.get("lives", step.AS_IS))
+    conditions = tuple(settings.get("lives", step.AS_IS))
     seed = settings.get("seed", 0)
     used = _used(loaded)
-    only = {entry.key: life_of(entry.key, used) for entry in dealt.calibration} if used else {}
-    failures = step.embed(entries, run / "embeddings", encoder, geometry, lives, seed, processes, engine, only)
+    only = {entry.key: condition_of(entry.key, used) for entry in dealt.calibration} if used else {}
+    failures = step.embed(entries, run / "embeddings", encoder, geometry, conditions, seed, processes, engine, only)
     for failure in failures:
         say(f"{failure['key']} ({failure['life']}): {failure['error']}", error=True)
-    wanted = len(entries) * len(lives) - len(only) * (len(lives) - 1)
+    wanted = len(entries) * len(conditions) - len(only) * (len(conditions) - 1)
     say(f"{len(entries)} pictures, {wanted - len(failures)} embedded, {len(failures)} failed.")
 
 
 def _used(recipe: dict[str, Any]) -> list[str]:
-    """The lives that calibration pictures are used in, where the recipe names them; each picture needs one of them."""
+    """The conditions that calibration pictures are used in, where the recipe names them; each picture needs one."""
     return recipe.get("bank", {}).get("calibration_lives", [])
 
 
@@ -172,9 +172,9 @@ def bank(
     _on_device(found.backbone)
     if not (run / "embeddings" / "manifest.json").is_file():
         dealt = split(scan(loaded["data"]), **loaded.get("split", {}))
-        lives = tuple(loaded.get("embed", {}).get("lives", first_step.AS_IS))
+        conditions = tuple(loaded.get("embed", {}).get("lives", first_step.AS_IS))
         entries = dealt.train + dealt.calibration
-        first_step.embed(entries, run / "embeddings", found.backbone, found.geometry, lives, 0, processes, engine)
+        first_step.embed(entries, run / "embeddings", found.backbone, found.geometry, conditions, 0, processes, engine)
     section = loaded.get("bank", {})
     if stream or engine == "ray":
         from mdmf_core.training.stream import build
@@ -201,8 +201,8 @@ def locate(recipe: Recipe, run: Run) -> None:
     if not (folder / "config.json").is_file():
         raise Stop(f"There is no checkpoint in {folder}; run `train` first.")
     dealt = split(scan(loaded["data"]), **loaded.get("split", {}))
-    lives = bank.complete(loaded.get("bank", {}))["calibration_lives"]
-    written = step(folder, store.load(folder), dealt, lives, loaded.get("locate", {}), say)
+    conditions = bank.complete(loaded.get("bank", {}))["calibration_lives"]
+    written = step(folder, store.load(folder), dealt, conditions, loaded.get("locate", {}), say)
     say(f"Locator written to {written}.")
 
 

@@ -6,7 +6,6 @@ Sources: the kernel and the names of its parameters are those of Liu et al., "Le
 Two-Sample Tests" (ICML 2020) and the code around it, which keeps `epsilonOPT` (a logit), `sigmaOPT` and `sigma0OPT`
 (squared before use). The file of arXiv 2605.09296 could not be reached from the machines that this was written on, so
 its layout is unknown here: every assumption is printed, and a tensor that has no certain place stops the import.
-
 What is understood: linear layers in the order of the file, any prefix, with or without bias; before them one
 BatchNorm1d without scale and shift; and scalars whose last name is `sigma0` (on signatures), `sigma` (on embeddings)
 or `epsilon`, `eps`, `ep`, with `log_` before or `OPT` behind. The kernel is

@@ -3,9 +3,9 @@
     python -m mdmf_core train recipe.json runs/mine
 
 Source: arXiv 2605.09296; objectives: `objectives.py`. Each step draws as many real as generated pictures,
-source by source, in a random life, and a few patches of each. Every so often the validation pictures,
+source by source, in a random condition, and a few patches of each. Every so often the validation pictures,
 whose sources were held out, are scored against banks of training pictures; the signature with the best
-mean AUROC over their generators, lives averaged, is kept.
+mean AUROC over their generators, conditions averaged, is kept.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Validator:
         self.banks = [batch(train, sampler.draw(config["bank_pictures"]), 8, rng) for sampler in samplers]
 
     def __call__(self, pfs: PFS) -> dict[str, float]:
-        """AUROC of each held-out generator against the held-out real pictures, a mean over lives."""
+        """AUROC of each held-out generator against the held-out real pictures, a mean over conditions."""
         pfs.eval()
         with torch.inference_mode():
             kernel = mmd.Kernel(*pfs.kernel_values())
@@ -83,8 +83,8 @@ class Validator:
             ]
         pfs.train()
         by_source: dict[str, list[float]] = {}
-        for life in sorted({p.life for p in self.held_out}):
-            here = [(p, s) for p, s in zip(self.held_out, scores, strict=True) if p.life == life]
+        for condition in sorted({p.condition for p in self.held_out}):
+            here = [(p, s) for p, s in zip(self.held_out, scores, strict=True) if p.condition == condition]
             real_scores = [s for p, s in here if p.label == 0]
             for source in sorted({p.source for p, _ in here if p.label == 1}):
                 fake_scores = [s for p, s in here if p.label == 1 and p.source == source]

@@ -159,11 +159,11 @@ class Compressor:
         return Compressed(small, pulls)
 
     def _points(self, picture: embed.Embedded) -> Coreset:
-        rng = degrade.generator(self.seed, f"bank {picture.life}", picture.key)
+        rng = degrade.generator(self.seed, f"bank {picture.condition}", picture.key)
         chosen = np.sort(rng.permutation(len(picture.embeddings))[: self.per_picture])
         points = self.model.points(picture.embeddings[torch.from_numpy(chosen)])
         mass = self.shares[picture.label, picture.source] / len(chosen)
-        origin = np.full(len(chosen), f"{picture.key} ({picture.life})", object)
+        origin = np.full(len(chosen), f"{picture.key} ({picture.condition})", object)
         return Coreset(points, torch.full((len(chosen),), mass, dtype=torch.float64), origin, len(chosen))
 
 
