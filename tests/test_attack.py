@@ -93,5 +93,5 @@ def test_the_whole_command(fold, tmp_path, monkeypatch, capsys):
     assert table["cropped to half"]["too_small"] == 1 and table[attack.AS_IS]["n_generated"] == 2
     assert all(f"| {name} |" in printed for name in table)
     real = [e for e in quality.some(fold.dealt.test, 1) if e.label == 0]
-    alarms = [fold.detector.detect(read(entry.path, 64)).p_value <= attack.ALPHA for entry in real]
+    alarms = [fold.detector.detect(read(entry.path, 64)).verdict.p_value <= attack.ALPHA for entry in real]
     assert table[attack.AS_IS]["real"] == pytest.approx(np.mean(alarms))

@@ -38,10 +38,10 @@ def test_its_calibration_is_as_wide_as_promised(bundled: Detector) -> None:
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example["file"])
 def test_every_example_gives_evidence_that_adds_up(bundled: Detector, example: dict) -> None:
     first, second = (bundled.detect(ROOT / "examples" / example["file"]) for _ in range(2))
-    assert abs(first.evidence.sum() - first.score) <= 1e-5 * max(1, abs(first.score))
+    assert abs(first.verdict.shares.sum() - first.verdict.score) <= 1e-5 * max(1, abs(first.verdict.score))
     assert first.to_dict() == second.to_dict()
-    assert np.isfinite(first.evidence).all() and 0 < first.p_value <= 1
-    assert first.n_calibration >= 200
+    assert np.isfinite(first.verdict.shares).all() and 0 < first.verdict.p_value <= 1
+    assert first.verdict.n_calibration >= 200
 
 
 def test_the_composites_among_the_examples_are_seen_to_be_put_together(bundled: Detector) -> None:
@@ -50,9 +50,9 @@ def test_the_composites_among_the_examples_are_seen_to_be_put_together(bundled: 
     for name in ("astronaut_composite.png", "china_composite.jpg"):
         evidence = bundled.detect(ROOT / "examples" / name)
         with Image.open(ROOT / "examples" / f"{Path(name).stem}_mask.png") as mask:
-            truth = composites.altered(evidence.boxes, np.asarray(mask.convert("L"), np.float32) / 255)
+            truth = composites.altered(evidence.grid.boxes, np.asarray(mask.convert("L"), np.float32) / 255)
         known = ~np.isnan(truth)
-        maps = (evidence.inconsistency.values, evidence.evidence)
+        maps = (evidence.maps["locator"].values, evidence.verdict.shares)
         found.append([roc_auc_score(truth[known], values[known]) for values in maps])
     unlike, alone = np.mean(found, axis=0)
     assert unlike > 0.75 and unlike > alone
@@ -63,7 +63,7 @@ def test_jpeg_and_png_of_one_picture_differ_only_by_their_bytes(bundled: Detecto
     Image.fromarray(pixels).save(tmp_path / "same.png")
     from_jpeg = bundled.detect(ROOT / "examples" / "grace_hopper.jpg")
     from_png = bundled.detect(tmp_path / "same.png")
-    assert from_jpeg.score == from_png.score
+    assert from_jpeg.verdict.score == from_png.verdict.score
     assert from_jpeg.sha256 != from_png.sha256
 
 

@@ -136,8 +136,8 @@ def test_a_checkpoint_with_a_locator_scores_as_without_it(checkpoint, tmp_path):
     bare = make_checkpoint(tmp_path / "bare", located=False)
     with_it, without = (Detector.from_pretrained(folder, device="cpu") for folder in (checkpoint, bare))
     one, other = with_it.detect(picture(3)), without.detect(picture(3))
-    assert other.inconsistency is None and other.to_dict()["inconsistency"] is None
-    assert one.score == other.score and np.array_equal(one.evidence, other.evidence)
+    assert "locator" not in other.maps and other.to_dict()["inconsistency"] is None
+    assert one.verdict.score == other.verdict.score and np.array_equal(one.verdict.shares, other.verdict.shares)
     assert hub.score_fingerprint(checkpoint) == hub.score_fingerprint(bare) == without.fingerprint
     assert with_it.fingerprint != without.fingerprint
 
@@ -145,20 +145,20 @@ def test_a_checkpoint_with_a_locator_scores_as_without_it(checkpoint, tmp_path):
 def test_what_the_evidence_says_of_it(checkpoint):
     detector = Detector.from_pretrained(checkpoint, device="cpu")
     evidence = detector.detect(picture(3))
-    found, null = evidence.inconsistency, detector.locator.null.double().numpy()
+    found, null = evidence.maps["locator"], detector.locator.null.double().numpy()
     assert found.values.shape == (evidence.n_patches,) == (12,)
     expected = [(1 + (null >= value).sum()) / (len(null) + 1) for value in found.values]
     np.testing.assert_allclose(found.p_values, expected)
     assert found.scale == tuple(np.quantile(null, calibration.SCALE_QUANTILES))
     assert evidence.to_dict()["inconsistency"]["values"] == found.values.tolist()
-    assert json.loads(json.dumps(evidence.to_dict()["inconsistency"]))["flagged"] == found.flagged.tolist()
+    assert json.loads(json.dumps(evidence.to_dict()["inconsistency"]))["flagged"] == found.outlined.tolist()
 
 
 def test_no_comparison_within_a_region_or_a_small_picture(checkpoint):
     detector = Detector.from_pretrained(checkpoint, device="cpu")
-    assert detector.detect(picture(3), region=(0, 0, 96, 96)).inconsistency is None
-    assert detector.detect(picture(3), locate=False).inconsistency is None
-    assert detector.detect(picture(3, 64, 128)).inconsistency is None
+    assert "locator" not in detector.detect(picture(3), region=(0, 0, 96, 96)).maps
+    assert "locator" not in detector.detect(picture(3), locate=False).maps
+    assert "locator" not in detector.detect(picture(3, 64, 128)).maps
 
 
 def test_a_damaged_locator_is_one_sentence(checkpoint):
@@ -246,7 +246,7 @@ def test_training_finds_what_was_put_in_and_calibrates(data, tmp_path):
     assert torch.equal(net.null, torch.sort(net.null).values) and net.null[0] < net.null[-1]
     assert torch.equal(before.backbone.layers[0].weight, store.load(folder).backbone.layers[0].weight)
     evidence = Detector.from_pretrained(folder, device="cpu").detect(data / "real" / "held" / "3.png")
-    assert evidence.inconsistency.values.max() <= net.null[-1] + 1e-4
+    assert evidence.maps["locator"].values.max() <= net.null[-1] + 1e-4
 
 
 def test_a_composite_is_turned_with_its_truth():

@@ -130,7 +130,7 @@ def test_rows_are_what_the_detector_says(fold):
     paths = {entry.key: entry.path for entry in fold.dealt.test}
     for row in rows[::5]:
         evidence = fold.detector.detect(paths[row.key])
-        assert row.score == pytest.approx(evidence.score, abs=1e-9) and row.p_value == evidence.p_value
+        assert row.score == pytest.approx(evidence.verdict.score, abs=1e-9) and row.p_value == evidence.verdict.p_value
     assert {row.source for row in rows} == set(RECIPE["split"]["test"])
 
 
@@ -202,9 +202,11 @@ class Knows:
 
     def detect(self, pixels: np.ndarray):
         found = self.detector.detect(pixels)
-        bright = np.array([pixels[y : y + h, x : x + w].mean() for x, y, w, h in found.boxes])
+        bright = np.array([pixels[y : y + h, x : x + w].mean() for x, y, w, h in found.grid.boxes])
         values = self.of(bright)
-        return replace(found, evidence=values / len(values), flagged=values > 0.3, inconsistency=None)
+        shown = replace(found.maps["evidence"], values=values, outlined=values > 0.3)
+        verdict = replace(found.verdict, shares=values / len(values))
+        return replace(found, verdict=verdict, maps={"evidence": shown})
 
 
 @pytest.fixture

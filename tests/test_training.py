@@ -103,10 +103,10 @@ def test_sampler_balances_sources() -> None:
 
 
 def test_a_calibration_picture_is_used_in_one_life_only() -> None:
-    lives = ["as_is", "history0"]
-    config = bank.complete({"calibration_lives": lives})
-    kept = [(i, life) for i in range(40) for life in lives if bank.calibrates(f"{i}", life, "soft", config)]
-    assert sorted(i for i, _ in kept) == list(range(40)) and {life for _, life in kept} == set(lives)
+    conditions = ["as_is", "history0"]
+    config = bank.complete({"calibration_lives": conditions})
+    kept = [(i, named) for i in range(40) for named in conditions if bank.calibrates(f"{i}", named, "soft", config)]
+    assert sorted(i for i, _ in kept) == list(range(40)) and {named for _, named in kept} == set(conditions)
     config = bank.complete({"details": {"soft": ["blur:2"]}})
     assert [bank.calibrates("0", "as_is", detail, config) for detail in KINDS] == [True, False, True]
 
@@ -129,7 +129,7 @@ def test_details_get_a_calibration_of_their_own(tmp_path: Path, detector) -> Non
     assert list(found.details) == ["soft", "noisy"] and found.nulls is made.nulls
     assert sum(found.facts["details"]["soft"].values()) == 24 and len(found.facts["details"]["soft"]) == 2
     assert found.facts["details"]["noisy"] == {"noise:0.1": 24} and len(lines) == 2
-    scores = [detector.detect(degrade.blur(picture(0, 96, 96), sigma)).score for sigma in (2, 3)]
+    scores = [detector.detect(degrade.blur(picture(0, 96, 96), sigma)).verdict.score for sigma in (2, 3)]
     assert np.isclose(found.null("relative", 9, "soft")[:, None], scores).any()
     assert bank.with_details(made, entries, detector.model, {}, lines.append).details == {}
     with pytest.raises(DatasetError, match="Only 0 calibration pictures become soft"):

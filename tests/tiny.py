@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from mdmf_core.checkpoint import hub, store
-from mdmf_core.method import backbones, bank, calibration, locator
+from mdmf_core.method import backbones, calibration, locator, reference
 from mdmf_core.method import mmd as maths
 from mdmf_core.method.patches import Geometry, cut
 from mdmf_core.method.signature import PFS
@@ -58,7 +58,7 @@ def make_checkpoint(
     nulls, patch_nulls = calibration.calibrate(signed[2 * third :], real, generated, made.kernel)
     folder.mkdir(parents=True, exist_ok=True)
     store.save(made, folder)
-    bank.save(bank.Reference(real, generated, nulls, patch_nulls, {}), folder / "reference.safetensors")
+    reference.save(reference.Reference(real, generated, nulls, patch_nulls, {}), folder / "reference.safetensors")
     if located:
         locator.save(make_locator(), folder / hub.LOCATOR)
     (folder / "README.md").write_text(f"# tiny\n\nRandom weights, for tests. Fingerprint {hub.fingerprint(folder)}.\n")

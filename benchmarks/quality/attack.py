@@ -96,7 +96,7 @@ def judge(detector: Detector, pair: tuple[Entry, Entry]) -> dict[str, float | No
     for name, attack in attacks(read(photograph.path, 1).pixels).items():
         attacked = attack(pixels, degrade.generator(0, name, entry.key))
         try:
-            found[name] = detector.detect(read(attacked, smallest), ALPHA, locate=False).p_value
+            found[name] = detector.detect(read(attacked, smallest), ALPHA, locate=False).verdict.p_value
         except ImageError:
             found[name] = None
     return found

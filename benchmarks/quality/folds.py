@@ -55,8 +55,8 @@ from mdmf_core.checkpoint.store import Model  # noqa: E402
 from mdmf_core.detector import Detector  # noqa: E402
 from mdmf_core.images import degrade  # noqa: E402
 from mdmf_core.images.reader import read  # noqa: E402
-from mdmf_core.method import bank as banks  # noqa: E402
 from mdmf_core.method import calibration, mmd  # noqa: E402
+from mdmf_core.method.compress import compress  # noqa: E402
 from mdmf_core.method.patches import Geometry  # noqa: E402
 from mdmf_core.training import bank, embed, signature  # noqa: E402
 from mdmf_core.training.dataset import Entry, Sampler, lot, scan, split  # noqa: E402
@@ -134,7 +134,7 @@ class Fold:
         return list(embed.load(folder, embed.backbone_digest(self.model.backbone)))
 
     def test(self, condition: str) -> list[Embedded]:
-        return [picture for picture in self.tests if picture.life == condition]
+        return [picture for picture in self.tests if picture.condition == condition]
 
 
 def evidence(model: Model, banks: tuple, pictures: list[Embedded], statistic: str) -> list[np.ndarray]:
@@ -254,10 +254,10 @@ def fit_signature(fold: Fold, changes: dict, pictures: dict[str, list[Embedded]]
         return store.load(Path(folder))
 
 
-def banks_of(model: Model, pictures: list[Embedded], lives: list[str], **changes: Any) -> tuple:
+def banks_of(model: Model, pictures: list[Embedded], conditions: list[str], **changes: Any) -> tuple:
     """Uncompressed real and generated banks."""
     config = bank.DEFAULTS | changes
-    classes = [[p for p in pictures if p.label == label and p.life in lives] for label in (0, 1)]
+    classes = [[p for p in pictures if p.label == label and p.condition in conditions] for label in (0, 1)]
     return tuple(bank.pool(own, model, config)[0] for own in classes)
 
 
@@ -298,7 +298,7 @@ def methods(fold: Fold, pictures: list[Embedded], condition: str) -> tuple[list[
     rows = rows_of(fold, pictures, condition)
     values = evidence(model, banks, pictures, model.statistic)
     votes, threshold = best_votes(pictures, values)
-    held_out = [p for p in fold.embedded["validation"] if p.life == condition]
+    held_out = [p for p in fold.embedded["validation"] if p.condition == condition]
     chosen = best_votes(held_out, evidence(model, banks, held_out, model.statistic))[1]
     paper, paper_banks = trained_for_mmd(fold)
     found: dict[str, Any] = {
@@ -334,7 +334,7 @@ def trained_for_mmd(fold: Fold) -> tuple[Model, tuple]:
     def make() -> tuple[Model, tuple]:
         model = fit_signature(fold, {"statistic": "mmd"}, fold.embedded, fold.model.geometry)
         full = banks_of(model, fold.embedded["train"], fold.recipe["bank"]["lives"])[0]
-        return model, (banks.compress(full, fold.recipe["bank"]["size"], model.kernel)[0], None)
+        return model, (compress(full, fold.recipe["bank"]["size"], model.kernel)[0], None)
 
     return once(fold, "mmd", make)
 
@@ -373,10 +373,10 @@ def some(entries: list[Entry], most: int) -> list[Entry]:
     return [entry for own in by_source.values() for entry in sorted(own, key=lambda e: lot(e.key))[:most]]
 
 
-def embed_some(entries: list[Entry], lives: Iterable[str], model: Model, geometry: Geometry) -> list[Embedded]:
-    """Embed pictures in each life; those too small for the geometry are left out."""
+def embed_some(entries: list[Entry], conditions: Iterable[str], model: Model, geometry: Geometry) -> list[Embedded]:
+    """Embed pictures in each condition; those too small for the geometry are left out."""
     with tempfile.TemporaryDirectory() as folder:
-        embed.embed(entries, folder, model.backbone, geometry, tuple(lives))
+        embed.embed(entries, folder, model.backbone, geometry, tuple(conditions))
         return list(embed.load(folder))
 
 
@@ -405,7 +405,7 @@ def robustness_part(folds: list[Fold], per_source: int) -> dict:
 
 def ablation_part(fold: Fold, per_source: int) -> dict:
     """One change at a time; average AUROC over the fold's test generators in both conditions."""
-    everything, lives = fold.embedded, fold.recipe["bank"]["lives"]
+    everything, conditions = fold.embedded, fold.recipe["bank"]["lives"]
     tests = {condition: fold.test(condition) for condition in CONDITIONS}
 
     def judged(model: Model, banks: tuple, given: dict[str, list[Embedded]] = tests) -> list[float]:
@@ -421,7 +421,7 @@ def ablation_part(fold: Fold, per_source: int) -> dict:
         result[table][row] = figures
         print(f"{table} {row}: {figures}", flush=True)
 
-    full = banks_of(fold.model, everything["train"], lives)
+    full = banks_of(fold.model, everything["train"], conditions)
     compressed = (fold.detector.reference.real, fold.detector.reference.generated)
     rng = np.random.default_rng(0)
     for size in (100, 300, 1000, 3000, 10_000):
@@ -442,7 +442,7 @@ def ablation_part(fold: Fold, per_source: int) -> dict:
     small = {"per_picture": 4}
     for size in (2, 4, 8, 16, 32, 64):
         model = fit_signature(fold, {"signature": size}, everything, fold.model.geometry)
-        note("signature", f"K = {size}", judged(model, banks_of(model, everything["train"], lives, **small)))
+        note("signature", f"K = {size}", judged(model, banks_of(model, everything["train"], conditions, **small)))
     for name, mix in {
         "image-level, pairwise": {"pairwise": 1.0},
         "image-level, ratio": {"ratio": 1.0},
@@ -450,15 +450,15 @@ def ablation_part(fold: Fold, per_source: int) -> dict:
         "pairwise and J": {"pairwise": 1.0, "power": 0.3},
     }.items():
         model = fit_signature(fold, {"objective": mix}, everything, fold.model.geometry)
-        note("objective", name, judged(model, banks_of(model, everything["train"], lives, **small)))
+        note("objective", name, judged(model, banks_of(model, everything["train"], conditions, **small)))
     roles = {role: some(getattr(fold.dealt, role), per_source) for role in ("train", "validation", "test")}
     for size in PATCH_SIZES:
         geometry = Geometry(patch_size=size, max_patches=fold.model.geometry.max_patches)
         lives_of = fold.recipe["embed"]["lives"]
         found = {role: embed_some(own, lives_of, fold.model, geometry) for role, own in roles.items()}
         model = fit_signature(fold, {}, found, geometry)
-        given = {condition: [p for p in found["test"] if p.life == condition] for condition in CONDITIONS}
-        note("W", f"W = {size}", judged(model, banks_of(model, found["train"], lives, **small), given))
+        given = {condition: [p for p in found["test"] if p.condition == condition] for condition in CONDITIONS}
+        note("W", f"W = {size}", judged(model, banks_of(model, found["train"], conditions, **small), given))
     return result
 
 

@@ -54,7 +54,7 @@ BORDER = 4.0
 DELETED = np.arange(0.05, 0.55, 0.05)
 DRAWS = 1000
 KINDS = ("a generated part", "a part of another photograph", "another part of the same photograph")
-EVIDENCE, UNLIKE, PLACE = "evidence", "unlike the rest", "the place alone"
+EVIDENCE, LOCATOR, PLACE = "evidence", "unlike the rest", "the place alone"
 WITHIN = "AUROC within a composite"
 UNTOUCHED = ("untouched photographs", "untouched generated pictures")
 TRIES = 6  # composites made for each one wanted; regions that no patch lies in are many in small pictures
@@ -70,16 +70,15 @@ Figure = tuple[float, float, float]
 
 def maps(evidence: Evidence) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Values and outlines (N,) of each map."""
-    found = {EVIDENCE: (evidence.n_patches * evidence.evidence, evidence.flagged)}
-    if evidence.inconsistency is not None:
-        found[UNLIKE] = (evidence.inconsistency.values, evidence.inconsistency.flagged)
-    return found
+    named = {EVIDENCE: "evidence", LOCATOR: "locator"}
+    found = {name: evidence.maps[key] for name, key in named.items() if key in evidence.maps}
+    return {name: (shown.values, shown.outlined) for name, shown in found.items()}
 
 
 def place(evidence: Evidence) -> np.ndarray:
     """How close each patch lies to the middle of the picture, (N,): what a map that only knew places would show."""
-    middles = evidence.boxes[:, :2] + evidence.boxes[:, 2:] / 2
-    return -np.abs(middles / [evidence.width, evidence.height] - 0.5).max(axis=1)
+    middles = evidence.grid.boxes[:, :2] + evidence.grid.boxes[:, 2:] / 2
+    return -np.abs(middles / [evidence.picture.width, evidence.picture.height] - 0.5).max(axis=1)
 
 
 def deletion(evidence: np.ndarray, rng: np.random.Generator) -> float:
@@ -132,7 +131,7 @@ def measure(
         for _ in range(TRIES * count):
             pixels, mask = make(*chosen(kind, entries, rng), recompressed, rng)
             evidence = detector.detect(pixels)
-            truth = composites.altered(evidence.boxes, mask)
+            truth = composites.altered(evidence.grid.boxes, mask)
             if {0.0, 1.0} <= set(truth.tolist()):
                 rows.append(judged(evidence, truth, rng))
                 progress.update()
@@ -154,7 +153,7 @@ def judged(evidence: Evidence, truth: np.ndarray, rng: np.random.Generator) -> R
         row["precision of outlines", name] = truth[outlined].mean() if outlined.any() else np.nan
         row["recall of outlines", name] = flagged[truth == 1].mean()
     row["the strongest patch is altered", "by chance"] = float(truth[known].mean())
-    row["deletion, strongest less random", EVIDENCE] = deletion(evidence.evidence, rng)
+    row["deletion, strongest less random", EVIDENCE] = deletion(evidence.verdict.shares, rng)
     return row
 
 

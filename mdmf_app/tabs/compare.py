@@ -9,7 +9,6 @@ import gradio as gr
 
 from mdmf_app import panels, style, views
 from mdmf_app.context import MODEL_QUEUE, Choice, Context, detect, rate_slider
-from mdmf_core import texts
 from mdmf_core.detector import Detector
 from mdmf_core.errors import CheckpointError
 from mdmf_core.evidence import Evidence
@@ -69,7 +68,7 @@ def compare(
     halves = [half(detector, path, alpha) for path in (first, second)]
     found = [evidence for evidence, _, _ in halves if evidence is not None]
     outputs = [output for _, *pair in halves for output in pair]
-    legend = panels.legend(found[0], "share") if found else ""
+    legend = panels.legend(found[0], "evidence") if found else ""
     return together(found, bool(first and second)), *outputs, legend
 
 
@@ -90,6 +89,5 @@ def half(detector: Detector, path: str | None, alpha: float) -> tuple[Evidence |
 def together(found: list[Evidence], both: bool) -> str:
     """What may be said of both, or what is still to do."""
     if len(found) == 2:
-        sentence = texts.escape(report.compare(*found)["sentence"])
-        return f'<div class="card notice" role="status"><p>{sentence}</p></div>'
+        return style.render("status.html", summary=report.compare(*found)["sentence"], cancelled="")
     return style.error_card("One of the two pictures can't be used.") if both else style.notice(WAITING)

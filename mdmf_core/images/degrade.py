@@ -117,7 +117,7 @@ def retouched(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def history(pixels: np.ndarray, rng: np.random.Generator, never_jpeg: bool, smallest: int = 128) -> np.ndarray:
-    """A random life for a training picture, the same lottery for both classes.
+    """A random history for a training picture, the same lottery for both classes.
 
     Args:
         pixels: (H, W, 3) uint8.
@@ -141,29 +141,29 @@ def history(pixels: np.ndarray, rng: np.random.Generator, never_jpeg: bool, smal
     return pixels
 
 
-def apply(life: str, pixels: np.ndarray, rng: np.random.Generator, never_jpeg: bool, smallest: int) -> np.ndarray:
+def apply(condition: str, pixels: np.ndarray, rng: np.random.Generator, never_jpeg: bool, smallest: int) -> np.ndarray:
     """A picture after what `life` names.
 
     Args:
-        life: "as_is", "alike", "web", "without_traces", "history" and a number ("history0"; numbers only tell
-            lives apart), "jpeg:70", "blur:1.5", "noise:0.05" or "resize:0.7".
+        condition: "as_is", "alike", "web", "without_traces", "history" and a number ("history0"; numbers only tell
+            conditions apart), "jpeg:70", "blur:1.5", "noise:0.05" or "resize:0.7".
         pixels: (H, W, 3) uint8.
         rng: the source of every random choice.
         never_jpeg, smallest: as `history` takes them.
 
     Raises:
-        ValueError: no life has that name, or its number is out of range.
+        ValueError: no condition has that name, or its number is out of range.
     """
-    name, _, value = life.partition(":")
-    if life == "as_is":
+    name, _, value = condition.partition(":")
+    if condition == "as_is":
         return pixels
-    if life == "alike":
+    if condition == "alike":
         return alike(pixels, rng)
-    if life == "web":
+    if condition == "web":
         return web(pixels, rng, smallest)
-    if life == "without_traces":
+    if condition == "without_traces":
         return without_traces(pixels, rng)
-    if re.fullmatch(r"history\d+", life):
+    if re.fullmatch(r"history\d+", condition):
         return history(pixels, rng, never_jpeg, smallest)
     try:
         number = float(value)
@@ -178,9 +178,9 @@ def apply(life: str, pixels: np.ndarray, rng: np.random.Generator, never_jpeg: b
     if name == "resize" and 0 < number <= 4:
         return resize(pixels, number)
     known = "as_is, alike, web, without_traces, jpeg:Q, blur:S, noise:S or resize:F"
-    raise ValueError(f"There is no condition {life!r}; use {known}.")
+    raise ValueError(f"There is no condition {condition!r}; use {known}.")
 
 
-def generator(seed: int, life: str, key: str) -> np.random.Generator:
-    """The random numbers of one picture's life: the same on every machine and in any order of pictures."""
-    return np.random.default_rng([seed, *life.encode(), 0, *key.encode()])
+def generator(seed: int, condition: str, key: str) -> np.random.Generator:
+    """The random numbers of a picture in one condition: the same on every machine and in any order of pictures."""
+    return np.random.default_rng([seed, *condition.encode(), 0, *key.encode()])

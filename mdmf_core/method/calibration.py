@@ -26,6 +26,7 @@ MOST_PATCH_NULLS = 20_000
 BLOCKS = (2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 17, 20, 24, 28, 32, 36, 40)  # sides of blocks of patches
 ENOUGH = 150  # pictures that make a null of their own
 SCALE_QUANTILES = (0.8, 0.999)
+FALSE_DISCOVERIES = 0.1  # the share of outlined patches that is expected by chance
 
 
 class Calibration(NamedTuple):
@@ -57,7 +58,7 @@ def threshold(null: np.ndarray, alpha: float) -> float:
     return float(null[len(null) - 1 - allowed]) if allowed >= 0 else float("inf")
 
 
-def flag(p_values: np.ndarray, rate: float) -> np.ndarray:
+def flag(p_values: np.ndarray, rate: float = FALSE_DISCOVERIES) -> np.ndarray:
     """Which p-values (N,) Benjamini-Hochberg rejects at false discovery rate `rate`."""
     return false_discovery_control(p_values) <= rate
 

@@ -111,10 +111,10 @@ def _row(detector: Detector, item: Item, alpha: float, read: Callable[[Path, int
     thumbnail.thumbnail((THUMBNAIL, THUMBNAIL))
     return Row(
         name=item.name,
-        decision=evidence.decision,
-        score=evidence.score,
-        p_value=evidence.p_value,
-        flagged_share=float(evidence.flagged.mean()),
+        decision=evidence.verdict.decision,
+        score=evidence.verdict.score,
+        p_value=evidence.verdict.p_value,
+        flagged_share=float(evidence.maps["evidence"].outlined.mean()),
         width=picture.width,
         height=picture.height,
         n_bytes=picture.n_bytes,
@@ -147,11 +147,12 @@ def summary(rows: Sequence[Row], alpha: float) -> str:
 
 def facts(detector: Detector, alpha: float) -> dict[str, Any]:
     """What the figures of a batch were made with."""
+    model = detector.facts
     return {
-        "model": detector.located.model,
-        "revision": detector.located.revision,
-        "fingerprint": detector.fingerprint,
-        "backbone": detector.model.backbone.name,
+        "model": model.name,
+        "revision": model.revision,
+        "fingerprint": model.fingerprint,
+        "backbone": model.backbone,
         "statistic": detector.model.statistic,
         "alpha": alpha,
     }

@@ -18,6 +18,7 @@ What is kept is the running average of the weights.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -220,20 +221,23 @@ def pretrain(data: str | list[str], dealt: dict, config: dict, out: Path, say=pr
             log.write(line + "\n")
             log.flush()
 
-        batches = Batches(entries, config, tell)
-        forward = torch.compile(learner) if config["compile"] else learner
-
-        def step_losses(step: int) -> dict[str, Tensor]:
-            windows, masks = batches(step)
-            return losses(forward(windows), masks, config)
-
-        plan = Plan(config["steps"], config["rate"], config["decay"], config["average"], warm=0.08)
-        kept = fit(learner, step_losses, plan, tell, _groups(learner), out / "state.safetensors")
-    encoder = kept.encoder
+        encoder = _learn(learner, Batches(entries, config, tell), config, out, tell).encoder
     weights = {name: value.contiguous() for name, value in encoder.state_dict().items()}
     write_whole(out / "encoder.json", lambda path: path.write_text(json.dumps(encoder.config, indent=2) + "\n"))
     write_whole(out / "encoder.safetensors", lambda path: save_file(weights, path))
     return out / "encoder.safetensors"
+
+
+def _learn(learner: nn.Module, batches: Batches, config: dict, out: Path, tell: Callable[[str], None]) -> nn.Module:
+    """The running average of the learner's weights."""
+    forward = torch.compile(learner) if config["compile"] else learner
+
+    def step_losses(step: int) -> dict[str, Tensor]:
+        windows, masks = batches(step)
+        return losses(forward(windows), masks, config)
+
+    plan = Plan(config["steps"], config["rate"], config["decay"], config["average"], warm=0.08)
+    return fit(learner, step_losses, plan, tell, _groups(learner), out / "state.safetensors")
 
 
 def _groups(learner: nn.Module) -> list[dict]:

@@ -5,8 +5,8 @@
 Both pictures of a composite may be real or generated, so that it is not the class that gives a part away but its having
 another origin. The loss is pairwise within a picture: an altered patch should get a higher value than an untouched
 one. The encoder stays as it is, so each composite is embedded once. What is kept is the running average of the
-weights. The null is made of pictures of the calibration role, each in the life in which it calibrates the score
-(`bank.life_of`).
+weights. The null is made of pictures of the calibration role, each in the condition in which it calibrates the score
+(`bank.condition_of`).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from mdmf_core.method.locator import Locator
 from mdmf_core.method.patches import Geometry, cut, merged
 from mdmf_core.run import workers
 from mdmf_core.training import composites, embed
-from mdmf_core.training.bank import life_of
+from mdmf_core.training.bank import condition_of
 from mdmf_core.training.dataset import Entry, Sampler, Split
 from mdmf_core.training.loop import Plan, fit
 
@@ -176,7 +176,7 @@ def learn(net: Locator, made: list[Composite], config: dict, say: Callable[[str]
     return fit(net, losses, plan, say)
 
 
-def null(net: Locator, entries: list[Entry], model: Model, lives: list[str], say: Callable[[str], None]) -> Tensor:
+def null(net: Locator, entries: list[Entry], model: Model, conditions: list[str], say: Callable[[str], None]) -> Tensor:
     """What patches of untouched real pictures reach, sorted, `locator.NULLS` values.
 
     Raises:
@@ -184,7 +184,7 @@ def null(net: Locator, entries: list[Entry], model: Model, lives: list[str], say
     """
     embedder, found = embed.Embedder(model.backbone, model.geometry, 0), []
     for entry in tqdm(entries, desc="null"):
-        made = embedder((entry, life_of(entry.key, lives)))
+        made = embedder((entry, condition_of(entry.key, conditions)))
         if "error" not in made:
             values = net.values(torch.from_numpy(made["embeddings"]), made["rows"], made["cols"])
             found += [] if values is None else [values]
@@ -195,13 +195,15 @@ def null(net: Locator, entries: list[Entry], model: Model, lives: list[str], say
     return torch.quantile(everything, torch.linspace(0, 1, locator.NULLS, dtype=torch.float64)).float()
 
 
-def train(model: Model, dealt: Split, lives: list[str], config: dict, say: Callable[[str], None] = print) -> Locator:
+def train(
+    model: Model, dealt: Split, conditions: list[str], config: dict, say: Callable[[str], None] = print
+) -> Locator:
     """A calibrated locator for a checkpoint.
 
     Args:
         model: the checkpoint; it is not changed.
         dealt: composites are made of its `train` pictures, judged on its `validation`, the null is of `calibration`.
-        lives: of calibration pictures, those that `bank` calibrates the score with.
+        conditions: of calibration pictures, those that `bank` calibrates the score with.
         config: any of `DEFAULTS`; `checks` composites of validation sources, 0 for none, are judged in the end.
         say: takes each line about the training.
 
@@ -224,12 +226,12 @@ def train(model: Model, dealt: Split, lives: list[str], config: dict, say: Calla
     trained = learn(net, made, config, say)
     if checks:
         say(f"AUROC within a composite, {len(checks)} of the validation sources: {auroc(trained, checks):.4f}")
-    trained.null.copy_(null(trained, dealt.calibration, model, lives, say))
+    trained.null.copy_(null(trained, dealt.calibration, model, conditions, say))
     return trained
 
 
 def run(
-    folder: Path, model: Model, dealt: Split, lives: list[str], config: dict, say: Callable[[str], None] = print
+    folder: Path, model: Model, dealt: Split, conditions: list[str], config: dict, say: Callable[[str], None] = print
 ) -> Path:
     """`train`, and write `locator.safetensors` into the checkpoint `folder`."""
-    return locator.save(train(model, dealt, lives, config, say), folder / "locator.safetensors")
+    return locator.save(train(model, dealt, conditions, config, say), folder / "locator.safetensors")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -60,50 +61,71 @@ def fit(
     state: Path | None = None,
     checked: Callable[[int, dict[str, float]], object] | None = None,
 ) -> nn.Module:
-    """Train a module in place.
+    """Train a module in place; the running average in inference mode, or the module where none is kept.
 
     Args:
-        module: what is trained.
+        module, plan: what is trained, how long and how fast.
         losses: step number, from 0 -> named losses, already weighted, whose sum is minimised.
-        plan: how long and how fast.
         say: takes each line of the log, unless `checked` is given.
         groups: of parameters, as torch's optimizers take them; `share` is that of the rate. Default: all alike.
         state: a file for what an interrupted run needs to go on; it is read where it exists.
         checked: called every `plan.every` steps, with the step and the mean losses since the last call.
-
-    Returns:
-        The running average in inference mode, or the module where none is kept.
     """
+    checked = checked or partial(_tell, say)
     groups = [dict(group) for group in groups or [{"params": list(module.parameters())}]]
     rates = [plan.rate * group.pop("share", 1.0) for group in groups]
     optimizer = torch.optim.AdamW(groups, lr=plan.rate, weight_decay=plan.decay)
     schedule = OneCycleLR(optimizer, rates, total_steps=plan.steps + 1, pct_start=plan.warm, div_factor=25)
     average = AveragedModel(module, multi_avg_fn=_following(plan.average), use_buffers=True)
     start = _restore(state, module, average, optimizer, schedule) if state is not None and state.exists() else 0
+    means = Means()
     module.train()
-    sums: dict[str, float] = {}
-    summed = 0
     for step in trange(start, plan.steps, initial=start, total=plan.steps, desc="train"):
         torch.manual_seed(plan.seed + step)
-        found = losses(step)
-        optimizer.zero_grad()
-        sum(found.values()).backward()
-        nn.utils.clip_grad_norm_(module.parameters(), plan.clip)
-        optimizer.step()
-        schedule.step()
+        means.add(_step(module, losses(step), optimizer, schedule, plan.clip))
         if plan.average:
             average.update_parameters(module)
-        sums, summed = {name: sums.get(name, 0.0) + value.item() for name, value in found.items()}, summed + 1
         if (step + 1) % plan.every == 0 or step + 1 == plan.steps:
-            means = {name: total / summed for name, total in sums.items()}
-            if checked is None:
-                say(f"step {step + 1}: " + ", ".join(f"{name} {mean:.4f}" for name, mean in means.items()))
-            else:
-                checked(step + 1, means)
-            sums, summed = {}, 0
+            checked(step + 1, means.taken())
         if state is not None and (step + 1) % plan.save_every == 0:
             _save(state, step + 1, module, average, optimizer)
     return (average.module if plan.average else module).eval()
+
+
+def _step(
+    module: nn.Module,
+    found: dict[str, Tensor],
+    optimizer: torch.optim.Optimizer,
+    schedule: OneCycleLR,
+    clip: float,
+) -> dict[str, float]:
+    """One step against the sum of the losses, which are given back as numbers."""
+    optimizer.zero_grad()
+    sum(found.values()).backward()
+    nn.utils.clip_grad_norm_(module.parameters(), clip)
+    optimizer.step()
+    schedule.step()
+    return {name: value.item() for name, value in found.items()}
+
+
+class Means:
+    """Mean losses since they were last taken."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, float] = {}
+        self._count = 0
+
+    def add(self, found: dict[str, float]) -> None:
+        self._sums = {name: self._sums.get(name, 0.0) + value for name, value in found.items()}
+        self._count += 1
+
+    def taken(self) -> dict[str, float]:
+        sums, count, self._sums, self._count = self._sums, self._count, {}, 0
+        return {name: total / count for name, total in sums.items()}
+
+
+def _tell(say: Say, step: int, means: dict[str, float]) -> None:
+    say(f"step {step}: " + ", ".join(f"{name} {mean:.4f}" for name, mean in means.items()))
 
 
 def _following(keep: float) -> Callable:

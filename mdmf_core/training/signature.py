@@ -3,9 +3,9 @@
     python -m mdmf_core train recipe.json runs/mine
 
 Source: arXiv 2605.09296; objectives: `objectives.py`. Each step draws as many real as generated pictures,
-source by source, in a random life, and a few patches of each. Every so often the validation pictures,
+source by source, in a random condition, and a few patches of each. Every so often the validation pictures,
 whose sources were held out, are scored against banks of training pictures; the signature with the best
-mean AUROC over their generators, lives averaged, is kept.
+mean AUROC over their generators, conditions averaged, is kept.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Validator:
         self.banks = [batch(train, sampler.draw(config["bank_pictures"]), 8, rng) for sampler in samplers]
 
     def __call__(self, pfs: PFS) -> dict[str, float]:
-        """AUROC of each held-out generator against the held-out real pictures, a mean over lives."""
+        """AUROC of each held-out generator against the held-out real pictures, a mean over conditions."""
         pfs.eval()
         with torch.inference_mode():
             kernel = mmd.Kernel(*pfs.kernel_values())
@@ -83,8 +83,8 @@ class Validator:
             ]
         pfs.train()
         by_source: dict[str, list[float]] = {}
-        for life in sorted({p.life for p in self.held_out}):
-            here = [(p, s) for p, s in zip(self.held_out, scores, strict=True) if p.life == life]
+        for condition in sorted({p.condition for p in self.held_out}):
+            here = [(p, s) for p, s in zip(self.held_out, scores, strict=True) if p.condition == condition]
             real_scores = [s for p, s in here if p.label == 0]
             for source in sorted({p.source for p, _ in here if p.label == 1}):
                 fake_scores = [s for p, s in here if p.label == 1 and p.source == source]
@@ -103,59 +103,73 @@ def train(
     out: Path,
     say: Callable[[str], None] = print,
 ) -> float:
-    """Train a signature and write `config.json` and `model.safetensors` of the best one.
+    """Train a signature and write `config.json` and `model.safetensors` of the best one; its mean validation AUROC.
 
     What lay in `out` before goes with the first of them: a bank and calibration of other weights would mislead.
 
     Args:
-        train_pictures: embedded pictures of both classes; fitted to.
-        validation: embedded pictures of held-out sources of both classes; decides which signature is kept.
+        train_pictures, validation: of both classes, the latter of held-out sources: they decide what is kept.
         config: any of `DEFAULTS`.
         encoder, source, geometry: the frozen backbone, its settings and the grid, for the checkpoint.
-        out: the checkpoint folder.
-        say: takes each line of the log.
-
-    Returns:
-        The best mean validation AUROC.
+        out, say: the checkpoint folder, and what takes each line of the log.
 
     Raises:
         DatasetError: a class is missing in training or validation.
         ValueError: an unknown key in `config`.
     """
-    unknown = set(config) - set(DEFAULTS)
-    if unknown:
-        raise ValueError(f"The train section has unknown keys: {', '.join(sorted(unknown))}.")
-    config = DEFAULTS | config
-    for what, pictures in (("training", train_pictures), ("validation", validation)):
-        if {picture.label for picture in pictures} != {0, 1}:
-            raise DatasetError(f"Both real and generated pictures are needed for {what}.")
+    config = _complete(config)
+    _both_classes(training=train_pictures, validation=validation)
     torch.manual_seed(config["seed"])
     pfs = PFS(encoder.dim, config["hidden"], config["signature"], config["deep"], config["dropout"])
-    net = nn.ModuleDict({"pfs": pfs})
-    net.log_sharpness = nn.Parameter(torch.tensor(math.log(10.0)))
-    labels = torch.arange(2).repeat_interleave(config["pictures"]).float()
-    statistic, objective = config["statistic"], config["objective"]
-
-    def losses(step: int) -> dict[str, torch.Tensor]:
-        rng = np.random.default_rng([config["seed"], 2, step])
-        samplers = [Sampler(train_pictures, label, config["cap"], config["tilt"], rng) for label in (0, 1)]
-        rows = [row for sampler in samplers for row in sampler.draw(config["pictures"])]
-        points = mmd.Points(*pfs(batch(train_pictures, rows, config["patches"], rng)))
-        kernel, sharpness = mmd.Kernel(*pfs.kernel_values()), net.log_sharpness.exp()
-        return {"loss": objectives.loss(points, kernel, labels, statistic, objective, sharpness)}
-
     keeper = Keeper(Validator(train_pictures, validation, config), say)
 
     def check(step: int, means: dict[str, float]) -> None:
         if keeper(pfs, step, means["loss"]):
-            if keeper.first:
-                for name in ("reference.safetensors", "config.json"):  # of another signature that was trained before
-                    (out / name).unlink(missing_ok=True)
-            store.save(store.Model(config["name"], source, encoder, geometry, pfs, statistic), out)
+            for name in ("reference.safetensors", "config.json") if keeper.first else ():  # of an earlier signature
+                (out / name).unlink(missing_ok=True)
+            store.save(store.Model(config["name"], source, encoder, geometry, pfs, config["statistic"]), out)
 
     plan = Plan(config["steps"], config["rate"], config["decay"], every=config["check"])
-    fit(net, losses, plan, say, checked=check)
+    objective = Objective(pfs, train_pictures, config)
+    fit(objective.net, objective, plan, say, checked=check)
     return keeper.best
+
+
+def _both_classes(**given: list[Embedded]) -> None:
+    for what, pictures in given.items():
+        if {picture.label for picture in pictures} != {0, 1}:
+            raise DatasetError(f"Both real and generated pictures are needed for {what}.")
+
+
+def _complete(config: dict) -> dict:
+    """The train section with what it leaves out from `DEFAULTS`.
+
+    Raises:
+        ValueError: an unknown key.
+    """
+    unknown = set(config) - set(DEFAULTS)
+    if unknown:
+        raise ValueError(f"The train section has unknown keys: {', '.join(sorted(unknown))}.")
+    return DEFAULTS | config
+
+
+class Objective:
+    """The loss of a signature on pictures drawn for a step; `net` is what is trained."""
+
+    def __init__(self, pfs: PFS, pictures: list[Embedded], config: dict) -> None:
+        self.pfs, self.pictures, self.config = pfs, pictures, config
+        self.net = nn.ModuleDict({"pfs": pfs})
+        self.net.log_sharpness = nn.Parameter(torch.tensor(math.log(10.0)))
+        self.labels = torch.arange(2).repeat_interleave(config["pictures"]).float()
+
+    def __call__(self, step: int) -> dict[str, torch.Tensor]:
+        config, rng = self.config, np.random.default_rng([self.config["seed"], 2, step])
+        samplers = [Sampler(self.pictures, label, config["cap"], config["tilt"], rng) for label in (0, 1)]
+        rows = [row for sampler in samplers for row in sampler.draw(config["pictures"])]
+        points = mmd.Points(*self.pfs(batch(self.pictures, rows, config["patches"], rng)))
+        kernel, sharpness = mmd.Kernel(*self.pfs.kernel_values()), self.net.log_sharpness.exp()
+        kind = config["statistic"], config["objective"]
+        return {"loss": objectives.loss(points, kernel, self.labels, *kind, sharpness)}
 
 
 class Keeper:
