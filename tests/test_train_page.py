@@ -1,4 +1,4 @@
-"""Every command of the part of docs/train.md about DINOv2, on a small sample, with random weights from a stand-in for the Hub."""
+"""Every command of docs/train.md about DINOv2, on a small sample, with random weights from a stand-in for the Hub."""
 
 from __future__ import annotations
 
