@@ -239,8 +239,8 @@ def test_an_example_is_analysed_when_it_is_first_asked_for_and_then_kept(checkpo
 
 @pytest.fixture(scope="module")
 def commands() -> list[list[str]]:
-    """The four commands of docs/space.md, in words."""
-    page = (ROOT / "docs" / "space.md").read_text("utf-8")
+    """The four commands of docs/deploy.md, in words."""
+    page = (ROOT / "docs" / "deploy.md").read_text("utf-8")
     return [shlex.split(line) for line in re.search(r"```bash\n(.*?)```", page, re.DOTALL)[1].splitlines()]
 
 
