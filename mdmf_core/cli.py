@@ -1,11 +1,11 @@
 """The command line: `python -m mdmf_core COMMAND`.
 
     detect PATH...          a score, a p-value and a decision for each picture
-    pretrain RECIPE RUN     train the compact encoder (only for the bundled backbone)
+    pretrain RECIPE RUN     train an encoder (backbones `lite` and `compact`)
     embed RECIPE RUN        step 1 of the paper: embeddings of all patches
     train RECIPE RUN        step 2: the Patch Forensic Signature
     bank RECIPE RUN         step 2b: reference bank and calibration
-    locate RECIPE RUN       add the map of patches unlike the rest of their picture (only for the bundled backbone)
+    locate RECIPE RUN       add the map of patches unlike the rest of their picture
     import FILE OUT         a research checkpoint (PyTorch) into a checkpoint folder
     evaluate MODEL FOLDER...    step 3: figures on generators that were not trained on
     push FOLDER REPO        publish a checkpoint on the Hugging Face Hub

@@ -39,6 +39,13 @@ def stick(folder: str, name: str) -> None:
     ctypes.PyDLL(None).sleep(60)
 
 
+def burn(folder: str, name: str) -> None:
+    """Compute without an end."""
+    tell(folder, name)
+    while True:
+        pass
+
+
 def print_in_c() -> None:
     for number in (1, 2):
         os.write(number, b"printed by a library\n")
@@ -47,6 +54,7 @@ def print_in_c() -> None:
 ORDERS = {
     "nothing": lambda: None,
     "stick": stick,
+    "burn": burn,
     "crash": lambda: crash({}),
     "allocate": lambda: bytearray(2**31),
     "write": lambda path: Path(path).write_bytes(b"x"),

@@ -93,13 +93,24 @@ def test_origin_is_the_same(ai_png, trust, monkeypatch, tmp_path):  # noqa: F811
 # What goes wrong
 
 
-@pytest.mark.parametrize("how", ["wait", "stick"])
+@pytest.mark.parametrize("how", ["burn", "wait", "stick"])
 def test_a_stuck_process_is_replaced(how, tmp_path):
-    pool = Pool(decoders.obey, 1, 2)
+    pool = Pool(decoders.obey, 1, 1)
     first = order(pool, "nothing")["pid"]
     with pytest.raises(ImageError, match="took too long to decode"):
         order(pool, how, str(tmp_path), "stuck")
     assert order(pool, "nothing")["pid"] != first and not is_running(first)
+
+
+def test_a_slow_machine_takes_nothing_from_the_deadline(tmp_path):
+    """A process that waits for longer than its deadline, as it does for a busy processor, ends its work."""
+    pool = Pool(decoders.obey, 1, 1)
+    with ThreadPoolExecutor(1) as thread:
+        answer = thread.submit(order, pool, "wait", str(tmp_path), "slow")
+        process = waiting(tmp_path, "slow")
+        time.sleep(2)
+        (tmp_path / "end").touch()
+        assert answer.result()["pid"] == process
 
 
 def test_a_crash_costs_one_request(pool):
@@ -210,7 +221,7 @@ import decoders
 import gradio as gr
 from mdmf_core.images.isolated import Pool
 folder, first, second = sys.argv[1:]
-pool = Pool(decoders.obey, 3, 6)
+pool = Pool(decoders.obey, 3, 3)
 def ask(do, *more):
     threading.Thread(target=pool.ask, args=({"do": do, "with": more},), daemon=True).start()
 for name in "abc":

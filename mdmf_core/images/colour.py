@@ -12,6 +12,7 @@ from mdmf_core.images.metadata import clean
 
 _PROFILE_MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 _TIFF_BITS_PER_SAMPLE, _TIFF_PHOTOMETRIC = 258, 262
+EMBEDDED = "the embedded profile"
 
 
 def ordinary(image: Image.Image, notes: list[str]) -> Image.Image:
@@ -84,25 +85,28 @@ def _scaled(values: np.ndarray, black: float, white: float) -> np.ndarray:
     return np.nan_to_num(scaled, copy=False).clip(0, 255).astype(np.uint8)
 
 
-def on_white(image: Image.Image, profile: bytes | None, notes: list[str]) -> Image.Image:
-    """Mode RGB: colours to sRGB, then whatever is transparent on white."""
+def on_white(image: Image.Image, profile: bytes | None, notes: list[str], source: str = EMBEDDED) -> Image.Image:
+    """Mode RGB: colours to sRGB, then whatever is transparent on white; `source` says where the profile comes from.
+
+    An alpha of 254 is taken for 255: it can't be seen, and some programs write text into the lowest bit.
+    """
     if image.mode not in ("LA", "RGBA"):
-        return _to_srgb(image, profile, notes)
+        return _to_srgb(image, profile, notes, source)
     alpha = image.getchannel("A")
-    colours = _to_srgb(image.convert(image.mode[:-1]), profile, notes)
-    if alpha.getextrema()[0] == 255:
+    colours = _to_srgb(image.convert(image.mode[:-1]), profile, notes, source)
+    if alpha.getextrema()[0] >= 254:
         return colours
     notes.append("Transparent parts were put on white.")
     colours.paste("white", mask=ImageChops.invert(alpha))
     return colours
 
 
-def _to_srgb(image: Image.Image, profile: bytes | None, notes: list[str]) -> Image.Image:
+def _to_srgb(image: Image.Image, profile: bytes | None, notes: list[str], source: str) -> Image.Image:
     if image.mode == "LAB":
         return _transform(ImageCms.createProfile("LAB"), "LAB").apply(image)
     if profile:
         try:
-            return _through_profile(image, profile, notes)
+            return _through_profile(image, profile, notes, source)
         except Exception:  # lcms and Pillow throw many kinds, and none of them concerns the picture itself
             notes.append("The embedded colour profile is broken or does not fit the picture, and was ignored.")
     return _as_rgb(image)
@@ -113,7 +117,7 @@ def _as_rgb(image: Image.Image) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _through_profile(image: Image.Image, profile: bytes, notes: list[str]) -> Image.Image:
+def _through_profile(image: Image.Image, profile: bytes, notes: list[str], source: str) -> Image.Image:
     """Convert by an embedded profile, unless it is sRGB by its effect: then no pixel may change by rounding.
 
     Floating-point transforms (tags D2B0 to D2B3) may have any number of stages and are passed over; profiles that
@@ -131,9 +135,9 @@ def _through_profile(image: Image.Image, profile: bytes, notes: list[str]) -> Im
         change = np.asarray(transform.apply(probe), np.int16) - np.asarray(probe.convert("RGB"), np.int16)
         if np.abs(change).max() <= 2:
             return _as_rgb(image)
-    name = clean(opened.profile.profile_description or "", 60)
+    name = clean(opened.profile.profile_description or "", 60) if source == EMBEDDED else ""
     named = f" ({name.rstrip('.')})" if name else ""
-    notes.append(f"The colours were converted from the embedded profile{named} to sRGB.")
+    notes.append(f"The colours were converted from {source}{named} to sRGB.")
     return transform.apply(image)
 
 

@@ -37,7 +37,8 @@ from mdmf_core.images.origin.said import Provenance
 from mdmf_core.images.reader import Picture
 
 PROCESSES = 3
-DEADLINE = 10.0  # seconds of one request
+DEADLINE = 10.0  # seconds of processor time of one request; a busy machine takes nothing from it
+PATIENCE = 6  # times the deadline by the clock, for a process that waits and computes nothing
 START = 60.0  # seconds until a new process is ready; a busy machine
 MEMORY = 1_400_000_000  # bytes of data in one process; with the libraries it stays below 1.5 GB
 MAX_LINE = 2**25  # bytes of an answer without its pixels
@@ -50,6 +51,7 @@ NO_ORIGIN = "What the file says of its origin could not be read in full; only EX
 Work = Callable[[dict[str, Any]], tuple[dict[str, Any], "np.ndarray | None"]]
 
 _PROGRAM = "import sys; sys.path[:] = sys.argv[3:]; from mdmf_core.images.isolated import serve; serve(*sys.argv[1:3])"
+_COUNTS = hasattr(signal, "setitimer")  # elsewhere the deadline is by the clock
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
@@ -96,7 +98,7 @@ class Pool:
     Args:
         work: what they do with a request; a function of a module, which each process imports for itself.
         processes: at most so many; a request waits for a free one.
-        deadline: seconds of one request.
+        deadline: seconds of processor time of one request, and `PATIENCE` times as many by the clock.
     """
 
     def __init__(self, work: Work, processes: int = PROCESSES, deadline: float = DEADLINE) -> None:
@@ -152,7 +154,8 @@ class _Decoder:
             self._process = subprocess.Popen(command, **pipes, pipesize=2**20, env={**os.environ, **_ONE_THREAD})  # noqa: S603  # the words are our own
         except OSError as error:
             raise ImageError(NO_START) from error
-        self._deadline, self._is_ready = deadline, False
+        self._patience = deadline * (PATIENCE if _COUNTS else 1)
+        self._is_ready = False
 
     def is_alive(self) -> bool:
         return self._process.poll() is None
@@ -167,7 +170,7 @@ class _Decoder:
             with self._within(START, NO_START, NO_START):
                 self._line()
             self._is_ready = True
-        with self._within(self._deadline, TOO_LONG, DIED):
+        with self._within(self._patience, TOO_LONG, DIED):
             self._process.stdin.write(json.dumps(request).encode() + b"\n")
             self._process.stdin.flush()
             answer = self._line()
@@ -187,12 +190,18 @@ class _Decoder:
         try:
             yield
         except (OSError, EOFError, ValueError) as error:
-            raise ImageError(too_long if late.is_set() else died) from error
+            raise ImageError(too_long if late.is_set() or self._used_its_time() else died) from error
         finally:
             timer.cancel()
             timer.join()
         if late.is_set():
             raise ImageError(too_long)
+
+    def _used_its_time(self) -> bool:
+        """Whether the system ended the process because its processor time was over."""
+        with suppress(subprocess.TimeoutExpired):
+            return _COUNTS and self._process.wait(1) == -signal.SIGPROF
+        return False
 
     def _line(self) -> dict[str, Any]:
         line = self._process.stdout.readline(MAX_LINE)
@@ -245,7 +254,7 @@ def serve(work: str, deadline: str) -> None:
     answers.write(b"{}\n")
     answers.flush()
     for line in sys.stdin.buffer:
-        with _alarm(float(deadline) + 2):
+        with _alarm(float(deadline)):
             _answer(function, json.loads(line), answers)
 
 
@@ -299,12 +308,14 @@ def _limit() -> None:
 
 @contextmanager
 def _alarm(seconds: float) -> Iterator[None]:
-    """The system ends a process that is stuck where no Python runs, when nobody is left to kill it."""
-    if not hasattr(signal, "setitimer"):
+    """The system ends a process that has used its processor time, in any code, or that nobody is left to end."""
+    if not _COUNTS:
         yield
         return
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    signal.setitimer(signal.ITIMER_REAL, PATIENCE * seconds + 2)
     yield
+    signal.setitimer(signal.ITIMER_PROF, 0)
     signal.setitimer(signal.ITIMER_REAL, 0)
 
 

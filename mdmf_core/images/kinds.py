@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mdmf_core.errors import ImageError
 from mdmf_core.images.bounds import MAX_BYTES, too_heavy
+from mdmf_core.images.containers import bmp, boxes, jpeg, tiff
 
 EXTENSIONS = frozenset(
     ".jpg .jpeg .jpe .jfif .mpo .png .apng .webp .gif .bmp .dib .tif .tiff .avif .heic .heif .hif".split()
@@ -38,7 +39,20 @@ _OTHER_KINDS = (
     (b"FUJIFILMCCD-RAW", "a camera raw file"),
     (b"IIRO", "a camera raw file"),
     (b"IIU\x00", "a camera raw file"),
+    (b"\x76\x2f\x31\x01", "an OpenEXR picture"),
+    (b"#?RADIANCE", "a Radiance HDR picture"),
+    (b"#?RGBE", "a Radiance HDR picture"),
+    (b"qoif", "a QOI picture"),
+    (b"DDS ", "a DirectDraw texture"),
+    (b"icns", "an icon"),
+    (b"gimp xcf ", "a GIMP document"),
+    (b"\xd7\xcd\xc6\x9a", "a Windows metafile"),
+    (b"SIMPLE  =", "a FITS picture"),
+    (b"BPG\xfb", "a BPG picture"),
+    (b"FLIF", "a FLIF picture"),
+    *((b"P" + number, "a PNM picture") for number in (b"4\n", b"5\n", b"6\n", b"7\n")),
 )
+_TO_CONVERT = ("picture", "document", "texture", "drawing", "raw file", "metafile")
 _AVIF_BRANDS = {b"avif", b"avis"}
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
 
@@ -96,7 +110,41 @@ def _describe(data: bytes) -> str:
 
 def other_kind(what: str) -> ImageError:
     start = f"The file looks like {what}, not a picture that can be read here" if what else "The file is not a picture"
-    return ImageError(f"{start}; accepted are {_ACCEPTED}.")
+    advice = "save it as PNG or JPEG" if what.endswith(_TO_CONVERT) else f"accepted are {_ACCEPTED}"
+    return ImageError(f"{start}; {advice}.")
+
+
+def unreadable(data: bytes, kind: str) -> ImageError | None:
+    """A sentence about the kind of a sound file that no decoder here reads, with what to convert it to."""
+    try:
+        what = _UNUSUAL[kind](data) if kind in _UNUSUAL else None
+    except (ValueError, IndexError):
+        return None
+    if what is None:
+        return None
+    return ImageError(f"The file is {what}, a kind that can't be read here; save it as PNG, or as JPEG of 8 bits.")
+
+
+def misread(data: bytes, kind: str) -> bool:
+    """Whether the decoder would give wrong pixels without a word."""
+    try:
+        return kind == "TIFF" and tiff.misread(tiff.Directory(data))
+    except ValueError:
+        return False
+
+
+def _heif_of_another_codec(data: bytes) -> str | None:
+    codecs = {b"av01": "AV1", b"vvc1": "VVC", b"avc1": "AVC", b"jpeg": "JPEG", b"j2k1": "JPEG 2000"}
+    codec = codecs.get(boxes.File(data).codec())
+    return f"a HEIF picture coded with {codec}" if codec else None
+
+
+_UNUSUAL = {
+    "JPEG": jpeg.unusual,
+    "TIFF": lambda data: tiff.unusual(tiff.Directory(data)),
+    "BMP": bmp.unusual,
+    "HEIC": _heif_of_another_codec,
+}
 
 
 def format_name(pillow_name: str) -> str:

@@ -22,6 +22,28 @@ def exif_of(image: Image.Image) -> Image.Exif:
         return Image.Exif()
 
 
+def orientation_of(image: Image.Image) -> int:
+    """EXIF's orientation from where the container keeps EXIF, 1 to 8; XMP's copy of it counts nowhere.
+
+    AVIF and HEIC are turned by irot and imir alone (ISO/IEC 23000-22, 7.3.9): Pillow gives these as EXIF, pillow-heif
+    has applied them and says 1. PNG has eXIf for it (third edition, 11.3.4.5), TIFF its own tag.
+    """
+    if hasattr(image, "tag_v2"):
+        return _turn(image.tag_v2.get(ExifTags.Base.Orientation))
+    exif = Image.Exif()
+    try:
+        exif.load(image.info.get("exif") or b"")
+    except Exception:  # broken EXIF is no EXIF
+        return 1
+    if not image.info.get("exif") and image.format is None and "xmp" not in image.info:
+        exif = exif_of(image)  # made in memory
+    return _turn(exif.get(ExifTags.Base.Orientation))
+
+
+def _turn(value: object) -> int:
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
 def metadata_of(image: Image.Image) -> dict[str, str]:
     """Text chunks and EXIF of a loaded image; what cannot be read is left out."""
     exif = exif_of(image)

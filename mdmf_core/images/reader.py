@@ -1,9 +1,9 @@
 """From an untrusted file, bytes, PIL image or array to an upright RGB uint8 picture, or one sentence why not.
 
 Everything a picture passes before the detector sees it happens here: only the accepted formats reach a decoder, size
-limits are checked from the header before decoding, 16-bit and floating-point values are scaled, embedded colour
-profiles become sRGB, alpha is put on white, the EXIF orientation is applied. Pixels that need none of this are left
-exactly as decoded. Pillow's settings are not changed.
+limits are checked from the header before decoding, 16-bit and floating-point values are scaled, declared colours
+become sRGB, alpha is put on white, the orientation is applied by each container's rule. Pixels that need none of this
+are left exactly as decoded. Pillow's settings are not changed.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import io
 import os
 import re
 import stat
-import struct
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import Image
 
 from mdmf_core.errors import ImageError
 from mdmf_core.images.bounds import (
@@ -31,14 +31,15 @@ from mdmf_core.images.bounds import (
     too_heavy,
     too_many_parts,
 )
-from mdmf_core.images.colour import eight_bits, on_white, ordinary
-from mdmf_core.images.kinds import format_name, kind_of, other_kind
-from mdmf_core.images.metadata import clean, exif_of, metadata_of
+from mdmf_core.images.colour import EMBEDDED, eight_bits, on_white, ordinary
+from mdmf_core.images.containers import bmp, boxes, jpeg, png
+from mdmf_core.images.declared import declared
+from mdmf_core.images.kinds import format_name, kind_of, misread, other_kind, unreadable
+from mdmf_core.images.metadata import clean, exif_of, metadata_of, orientation_of
 
 MAX_READS = 1_000_000  # of a file by Pillow's own code, from the pixels on
 MAX_ZIPPED = 1_000  # zipped texts and profiles of a PNG
 MAX_SCANNED = 4 * 10**9  # pixels of a JPEG times its scans, each of which goes through all of them
-_PNG_METADATA = {b"tEXt", b"zTXt", b"iTXt", b"eXIf", b"iCCP"}
 _PNG_ZIPPED = (b"zTXt", b"iTXt", b"iCCP")
 _JPEG_SCAN = re.compile(rb"\xff\xda\0(?:\x08\x01|\x0a\x02|\x0c\x03|\x0e\x04)")
 _TURN = {
@@ -50,6 +51,10 @@ _TURN = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+DAMAGED = "The {0} picture is damaged or cut off; get a fresh copy of it."
+BROKEN_METADATA = "The file's metadata is broken and was ignored."
+NO_END = "The file has no end marker, as if it had been cut off; every pixel of the picture is there."
+_FILLER = 16
 _TIFF_SUBFILE, _TIFF_DNG_VERSION, _TIFF_TILE_WIDTH, _TIFF_TILE_LENGTH = 254, 50706, 322, 323
 
 
@@ -134,19 +139,66 @@ def _load_file(path: Path) -> bytes:
 def _from_bytes(data: bytes, name: str, min_side: int) -> Picture:
     kind = kind_of(data)
     notes: list[str] = []
-    with Decoding(f"The {kind} picture is damaged or cut off; get a fresh copy of it."):
-        try:
-            image, pixels = _decode(data, kind, min_side, notes)
-        except ImageError:
-            raise
-        except Exception:
-            bare = _without_metadata(data, kind)
-            if bare == data:
-                raise
-            notes[:] = ["The file's metadata is broken and was ignored."]
-            image, pixels = _decode(bare, kind, min_side, notes)
+    with Decoding(DAMAGED.format(kind)):
+        if misread(data, kind):
+            raise unreadable(data, kind) or ValueError("a layout that is misread")
+        image, pixels = _decode_or_mend(data, kind, min_side, notes)
         metadata = metadata_of(image)
     return Picture(pixels, hashlib.sha256(data).hexdigest(), kind, len(data), metadata, tuple(notes), name)
+
+
+def _decode_or_mend(data: bytes, kind: str, min_side: int, notes: list[str]) -> tuple[Image.Image, np.ndarray]:
+    """Decode; where that fails, without broken metadata, then with the end marker that a JPEG lacks.
+
+    Raises:
+        ImageError: it is of a kind that no decoder here reads.
+        Exception: what the decoder said of the file as it is.
+    """
+    try:
+        return _decode(data, kind, min_side, notes)
+    except ImageError:
+        raise
+    except Exception as error:
+        if (refusal := unreadable(data, kind)) is not None:
+            raise refusal from error
+        bare = [(other, BROKEN_METADATA) for other in _without_metadata(data, kind) if other != data]
+        for other, note in bare:
+            with suppress(_Undecodable):
+                return _attempt(other, kind, min_side, notes, note)
+        for other, *note in ((data,), *bare) if kind == "JPEG" else ():
+            with suppress(_Undecodable):
+                return _without_end(other, min_side, notes, *note)
+        raise
+
+
+class _Undecodable(Exception):
+    """A mended file that no decoder takes either."""
+
+
+def _attempt(data: bytes, kind: str, min_side: int, notes: list[str], *said: str) -> tuple[Image.Image, np.ndarray]:
+    notes[:] = said
+    try:
+        return _decode(data, kind, min_side, notes)
+    except ImageError:
+        raise
+    except Exception as error:
+        raise _Undecodable from error
+
+
+def _without_end(data: bytes, min_side: int, notes: list[str], *said: str) -> tuple[Image.Image, np.ndarray]:
+    """A JPEG whose scans are all there, only its end marker is not.
+
+    Two different tails are put behind the data: if a single bit of the picture were missing, a decoder would take it
+    from there, and the pixels would differ.
+    """
+    if jpeg.end_of_picture(data) != len(data) or not jpeg.scans_are_complete(data):
+        raise _Undecodable
+    data = data.rstrip(b"\xff")
+    _, other = _attempt(data + bytes.fromhex("fedcba98") * 64 + jpeg.EOI, "JPEG", min_side, notes)
+    image, pixels = _attempt(data + jpeg.EOI, "JPEG", min_side, notes, *said, NO_END)
+    if not np.array_equal(pixels, other):
+        raise _Undecodable
+    return image, pixels
 
 
 def _from_pil(image: Image.Image, min_side: int) -> Picture:
@@ -181,7 +233,9 @@ def _from_array(array: np.ndarray, min_side: int) -> Picture:
 def _decode(data: bytes, kind: str, min_side: int, notes: list[str]) -> tuple[Image.Image, np.ndarray]:
     if kind == "PNG" and sum(data.count(name) for name in _PNG_ZIPPED) > MAX_ZIPPED:
         raise too_many_parts()
-    image = _open(data, kind)
+    if kind == "HEIC" and _is_incomplete(data):
+        raise ImageError(DAMAGED.format(kind))
+    image = _open(bmp.plain(data) if kind == "BMP" else data, kind)
     check_size(*image.size, min_side)
     if kind == "JPEG" and len(_JPEG_SCAN.findall(data)) * image.width * image.height > MAX_SCANNED:
         raise too_many_parts()
@@ -192,7 +246,15 @@ def _decode(data: bytes, kind: str, min_side: int, notes: list[str]) -> tuple[Im
         if float(tags.get(_TIFF_TILE_WIDTH, 0)) * float(tags.get(_TIFF_TILE_LENGTH, 0)) > MAX_PIXELS:
             raise ImageError(f"A tile of the picture has more than {megapixels()}; save it without tiles.")
         exif_of(image)  # once loaded, a TIFF no longer knows its file
-    return image, _pixels(image, min_side, notes)
+    return image, _pixels(image, min_side, notes, data)
+
+
+def _is_incomplete(data: bytes) -> bool:
+    """Whether a part of a HEIC is missing, which libheif doesn't say of tiles; senseless boxes are its affair."""
+    try:
+        return boxes.File(data).is_incomplete()
+    except (ValueError, IndexError, KeyError):
+        return False
 
 
 def _open(data: bytes, kind: str) -> Image.Image:
@@ -209,19 +271,53 @@ def _open(data: bytes, kind: str) -> Image.Image:
     return HeifImageFile(io.BytesIO(data), "")
 
 
-def _pixels(image: Image.Image, min_side: int, notes: list[str]) -> np.ndarray:
-    """Decode, (H, W, 3) uint8."""
+def _pixels(image: Image.Image, min_side: int, notes: list[str], data: bytes = b"") -> np.ndarray:
+    """Decode, (H, W, 3) uint8; `data` is the file, where there is one."""
+    frame = image.tile[0][1] if image.format == "GIF" and image.tile else None
     image.load()
     vars(image).pop("_decoder", None)  # those of WebP and AVIF hold the picture again, or twice
     check_size(*image.size, min_side)
-    profile = image.info.get("icc_profile")
-    upright = on_white(ordinary(image, notes), profile, notes)
-    orientation = exif_of(image).get(ExifTags.Base.Orientation, 1)
-    if isinstance(orientation, int) and orientation in _TURN:
+    if image.format == "HEIF" and data:
+        _check_tiles(image, data)
+    profile, source = image.info.get("icc_profile"), EMBEDDED
+    said = declared(data, format_name(image.format or ""))
+    notes += [said.note] if said.note else []
+    if said.profile:
+        profile, source = said.profile, said.words
+    upright = on_white(ordinary(image, notes), profile, notes, source)
+    if frame and frame != (0, 0, *image.size):
+        upright = _on_canvas(upright, frame, notes)
+    orientation = orientation_of(image)
+    if orientation in _TURN:
         upright = upright.transpose(_TURN[orientation])
     pixels = np.array(upright)
     _note_frames(image, notes)
     return pixels
+
+
+def _on_canvas(image: Image.Image, frame: tuple[int, int, int, int], notes: list[str]) -> Image.Image:
+    """White around a first frame that is smaller than the picture: browsers leave that part transparent."""
+    canvas = Image.new("RGB", image.size, "white")
+    canvas.paste(image.crop(frame), frame[:2])
+    notes.append("The first frame fills only a part of the picture; the rest was left white.")
+    return canvas
+
+
+def _check_tiles(image: Image.Image, data: bytes) -> None:
+    """Refuse a tiled HEIC with a tile that can't be decoded, for which libheif puts in zeros without a word.
+
+    Zeros in all three planes come out without red and blue in one even colour. Where a square is so, each tile is
+    decoded as a picture of its own, which fails for such a tile.
+    """
+    pixels = np.asarray(image.convert("RGB"))
+    height, width = (side // _FILLER * _FILLER for side in pixels.shape[:2])
+    squares = pixels[:height, :width].reshape(height // _FILLER, _FILLER, width // _FILLER, _FILLER, 3)
+    low, high = squares.min(axis=(1, 3)), squares.max(axis=(1, 3))
+    if not ((low == high) & (high * (1, 0, 1) == 0)).all(-1).any():
+        return
+    file = boxes.File(data)
+    for tile in file.tiles():
+        _open(file.with_primary(tile), "HEIC").load()
 
 
 def _note_frames(image: Image.Image, notes: list[str]) -> None:
@@ -235,20 +331,16 @@ def _note_frames(image: Image.Image, notes: list[str]) -> None:
         notes.append("The file is animated; only its first frame was analysed.")
 
 
-def _without_metadata(data: bytes, kind: str) -> bytes:
+def _without_metadata(data: bytes, kind: str) -> list[bytes]:
     """The file less what describes the picture, in the formats where one broken comment fails the decoder.
 
-    A PNG loses its text, EXIF and profile chunks; an AVIF's EXIF item becomes one of an unknown type.
+    A PNG loses its text, EXIF and profile chunks; an AVIF's EXIF item becomes one of an unknown type; a JPEG loses
+    first what is broken, then all that is not needed for its colours.
     """
     if kind == "AVIF":
-        return data[:4096].replace(b"Exif", b"skip") + data[4096:]
-    if kind != "PNG":
-        return data
-    kept, at = [data[:8]], 8
-    while at + 12 <= len(data) and len(kept) < MAX_READS:
-        length, name = struct.unpack(">I4s", data[at : at + 8])
-        end = at + 12 + length
-        if name not in _PNG_METADATA or end > len(data):
-            kept.append(data[at:end])
-        at = end
-    return b"".join([*kept, data[at:]])
+        return [data[:4096].replace(b"Exif", b"skip") + data[4096:]]
+    if kind == "PNG":
+        return [png.without_metadata(data)]
+    if kind == "JPEG":
+        return list(dict.fromkeys((jpeg.without_broken(data), jpeg.without_metadata(data))))
+    return []
