@@ -37,6 +37,7 @@ DEFAULTS = {
     "lives": ["as_is"],
     "calibration_lives": ["as_is"],
     "details": {},
+    "details_most": 600,
     "cap": 120,
     "tilt": 0.7,
     "seed": 0,
@@ -202,7 +203,7 @@ def with_details(
         entries: the calibration pictures, each of which is used at most once a kind.
         model: the checkpoint.
         config: any of `DEFAULTS`; `details` is kind -> conditions, one of which a picture gets by lot. It is left out
-            where its detail is of another kind afterwards.
+            where its detail is of another kind afterwards. At most `details_most` pictures, drawn by lot, are used.
         say, processes: as `build` and `embed` take them.
 
     Raises:
@@ -210,6 +211,7 @@ def with_details(
         ValueError: no kind has that name, or no condition.
     """
     details, facts = {}, {}
+    entries = sorted(entries, key=lambda entry: lot(f"detail {entry.key}"))[: complete(config)["details_most"]]
     embedder = Embedder(model.backbone, model.geometry, complete(config)["seed"])
     for name, conditions in complete(config)["details"].items():
         if name not in KINDS[1:]:
