@@ -129,7 +129,7 @@ def train(recipe: Recipe, run: Run) -> None:
     roles = _roles(loaded, run, encoder)
     lines: list[str] = []
 
-    def say(line: str) -> None:
+    def tell(line: str) -> None:
         lines.append(line)
         say(line)
 
@@ -141,7 +141,7 @@ def train(recipe: Recipe, run: Run) -> None:
         settings,
         geometry,
         run / "checkpoint",
-        say,
+        tell,
     )
     write_whole(run / "train.log", lambda path: path.write_text("\n".join(lines) + "\n", "utf-8"))
     say(f"Best mean validation AUROC {best:.4f}; checkpoint in {run / 'checkpoint'}.")
