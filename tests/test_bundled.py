@@ -22,15 +22,15 @@ EXAMPLES = json.loads((ROOT / "examples" / "examples.json").read_text("utf-8"))
 
 
 def test_it_is_small_and_its_card_names_its_fingerprint(bundled: Detector) -> None:
-    assert sum((hub.BUNDLED / name).stat().st_size for name in (*hub.FILES, hub.LOCATOR)) <= 8e6
+    assert sum((hub.BUNDLED / name).stat().st_size for name in (*hub.FILES, hub.LOCATOR)) <= 25e6
     assert bundled.fingerprint in (hub.BUNDLED / hub.CARD).read_text("utf-8")
     assert hub.card_lacks(hub.BUNDLED / hub.CARD) == []
 
 
 def test_its_calibration_is_as_wide_as_promised(bundled: Detector) -> None:
     facts = bundled.reference.facts
-    assert sum(facts["calibration"].values()) >= 200
-    assert len(facts["calibration"]) >= 5
+    assert sum(facts["calibration"].values()) >= 1400
+    assert len({name.removesuffix("_whole") for name in facts["calibration"]}) >= 30
     assert {"rmelick_iphone6s", "camera_metadata_samples"} <= facts["calibration"].keys()
     assert facts["compression_error"]["max"] <= 0.05
 
