@@ -64,7 +64,7 @@ def card(folder: Path, recipe: dict, results: Path) -> str:
         lives=listed(facts["calibration_lives"]),
         details="; ".join(f"{kind}: {listed(counts)}" for kind, counts in facts["details"].items()),
         validation=", ".join(recipe["split"]["validation"]),
-        tables=tables(results, score_fingerprint),
+        tables=tables(results, fingerprint),
     )
 
 
