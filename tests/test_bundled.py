@@ -61,7 +61,7 @@ def test_jpeg_and_png_of_one_picture_differ_only_by_their_bytes(bundled: Detecto
     from_jpeg = bundled.detect(ROOT / "examples" / "grace_hopper.jpg")
     from_png = bundled.detect(tmp_path / "same.png")
     assert from_jpeg.verdict.score == from_png.verdict.score
-    assert from_jpeg.sha256 != from_png.sha256
+    assert from_jpeg.picture.sha256 != from_png.picture.sha256
 
 
 @pytest.mark.parametrize("name", [*hub.FILES, hub.LOCATOR, hub.CARD])

@@ -93,9 +93,10 @@ class Lite(nn.Module):
         device = self.conv_head.weight.device
         batch = batch or (ON_CPU if device.type == "cpu" else ON_GPU)
         network = self._folded()
-        return torch.cat([self._patches(network.cells(part.to(device))) for part in windows.split(batch)])
+        return torch.cat([self.patches(network.cells(part.to(device))) for part in windows.split(batch)])
 
-    def _patches(self, cells: Tensor) -> Tensor:
+    def patches(self, cells: Tensor) -> Tensor:
+        """Means over patches, (B * C, D) float32 on the CPU, of `cells`."""
         pooled = F.avg_pool2d(cells.float(), self.config["patch_size"] // CELL)  # (B, D, V / W, V / W)
         return pooled.permute(0, 2, 3, 1).reshape(-1, self.dim).cpu()
 
