@@ -16,7 +16,6 @@ from __future__ import annotations
 import copy
 from pathlib import Path
 
-import timm
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -68,6 +67,8 @@ class Lite(nn.Module):
     @staticmethod
     def base() -> nn.Module:
         """The whole published network, with random weights: what `start` takes."""
+        import timm  # seconds, and it brings the Hub's client: only where a network is built
+
         return timm.create_model(ARCHITECTURE, pretrained=False)
 
     def start(self, base: nn.Module) -> None:
