@@ -47,7 +47,7 @@ def card(evidence: Evidence, example: dict | None, warnings: Sequence[str] = ())
     figures = [
         ("p-value", f"{verdict.p_value:.3g}, from {verdict.n_calibration:,} real pictures"),
         ("Score", wording.score_line(evidence)),
-        ("False alarms", f"{verdict.alpha:.2g}: about 1 real picture in {one_in} would be called generated"),
+        ("False alarms", f"{verdict.alpha:.2g}: about 1 real picture in {one_in} would be called generated, if it is like ours"),
         ("Picture", f"{picture.name}, {picture.width:,} x {picture.height:,} pixels"),
     ]
     return style.render(
