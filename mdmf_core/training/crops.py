@@ -23,6 +23,7 @@ from mdmf_core.training.dataset import Entry
 BORDERS = (0.0, 1.0, 2.0, 4.0, 6.0, 8.0)
 KINDS = ((0, 1),) * 5 + ((1, 0),) * 2 + ((0, 0),) * 3  # labels of both pictures of a composite
 SIDES = (56, 200)  # pixels of the sides of a composite's region
+REGION = 576  # pixels a side of the part of a large picture that gets a history
 ALIGNED = 0.29  # share of composites whose region was made again where it lay
 GREY, TURNED_COLOURS = 0.12, 0.15  # shares of crops
 
@@ -40,6 +41,11 @@ def _pixels(path: Path) -> tuple[np.ndarray, bool]:
     return picture.pixels, picture.format not in ("JPEG", "MPO")
 
 
+def _region(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A random part of a large picture; all of a small one."""
+    return pixels[corner(pixels, REGION, rng)] if max(pixels.shape[:2]) > REGION else pixels
+
+
 def corner(pixels: np.ndarray, side: int, rng: np.random.Generator) -> tuple[slice, slice]:
     """A random place of at most side x side pixels."""
     top, left = (int(rng.integers(0, max(1, length - side + 1))) for length in pixels.shape[:2])
@@ -54,7 +60,7 @@ def lives_of(entry: Entry, versions: int, side: int, smallest: int, seed: int) -
     found = []
     for version in range(versions):
         rng = _generator(seed, f"history{version}", entry.key)
-        life = degrade.history(pixels, rng, never_jpeg, smallest)
+        life = degrade.history(_region(pixels, rng), rng, never_jpeg, smallest)
         found.append(np.ascontiguousarray(life[corner(life, side, rng)]))
     return found
 
@@ -92,6 +98,7 @@ def composite_of(
     if labels is None:
         mixed, mask = composites.remade(base, part, rng, SIDES, BORDERS, ellipses=0.35)
     else:
+        base, part = _region(base, rng), _region(part, rng)
         if rng.random() < 0.5:
             part = degrade.history(part, rng, part_never, smallest)
         if rng.random() < 0.3:

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -38,6 +38,7 @@ from mdmf_core.training.loop import Plan, fit
 DEFAULTS = {
     "backbone": {"name": "lite"},
     "start": None,
+    "go_on_from": None,
     "pairs": None,
     "window": 128,
     "steps": 3000,
@@ -55,6 +56,7 @@ DEFAULTS = {
     "clusters": 24,
     "faces": [],
     "faces_share": 0.12,
+    "raised": {},
     "leave_out": [],
     "rate": 1e-3,
     "decay": 0.02,
@@ -150,6 +152,7 @@ class Batches:
 def _weights(entries: list[Entry], labels: np.ndarray, config: dict) -> np.ndarray:
     """How often each picture is drawn: by source, evenly over subjects, faces seldom."""
     weights = subjects.by_source(entries, config["cap"], config["tilt"])
+    weights = subjects.raised(weights, entries, config["raised"])
     if config["clusters"] and config["start"]:
         found = subjects.embeddings(entries, Path(config["start"]))
         weights = subjects.balanced(weights, labels, found, config["clusters"], config["seed"])
@@ -183,6 +186,8 @@ def build(config: dict) -> nn.Module:
         if encoder.name != "lite":
             raise ValueError(f"Only the backbone 'lite' can start from ImageNet weights, not {encoder.name!r}.")
         encoder.start(load_start(encoder.base(), Path(config["start"])))
+    if config["go_on_from"]:
+        encoder.load_state_dict(load_file(config["go_on_from"]))
     return encoder
 
 
@@ -192,8 +197,9 @@ def pretrain(data: str | list[str], dealt: dict, config: dict, out: Path, say=pr
     Args:
         data: root folder of labelled images, or several.
         dealt: arguments of `dataset.split`; only its `train` entries are used.
-        config: any of `DEFAULTS`. `start` is a file of ImageNet weights, `pairs` a folder of pairs, `faces` sources
-            that together get at most `faces_share` of either class, `leave_out` sources not to train on;
+        config: any of `DEFAULTS`. `start` is a file of ImageNet weights, `go_on_from` one of an encoder that an earlier
+            run has written, `pairs` a folder of pairs, `raised` how many times as often a source is drawn, `faces`
+            sources that together get at most `faces_share` of either class, `leave_out` sources not to train on;
             `compile` takes a C++ compiler and makes a long run faster.
         out: folder for `encoder.safetensors`, `encoder.json`, `pretrain.log` and, meanwhile,
             `state.safetensors`, from which an interrupted run goes on.

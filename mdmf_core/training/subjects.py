@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from sklearn.cluster import KMeans
 
 from mdmf_core.images.degrade import resize
@@ -31,8 +32,17 @@ def embeddings(entries: list[Entry], start: Path) -> np.ndarray:
     """Embeddings (N, 1280) of unit length of what pictures show, by the ImageNet network in the file `start`."""
     network = load(Lite.base(), start)
     network.reset_classifier(0)
-    found = [network.eval()(_small(read(entry.path).pixels))[0].numpy() for entry in entries]
+    found = [network.eval()(_small(_shown(entry.path)))[0].numpy() for entry in entries]
     return np.stack([value / np.linalg.norm(value) for value in found])
+
+
+def _shown(path: Path) -> np.ndarray:
+    """A picture (H, W, 3) uint8; a large JPEG at the smallest size that its decoder gives at once."""
+    with Image.open(path) as image:
+        if image.format == "JPEG":
+            image.draft("RGB", (2 * SIDE, 2 * SIDE))
+            return np.asarray(image.convert("RGB"))
+    return read(path).pixels
 
 
 def _small(pixels: np.ndarray) -> torch.Tensor:
@@ -47,6 +57,12 @@ def by_source(entries: list[Entry], cap: int, tilt: float) -> np.ndarray:
     counts = Counter((entry.label, entry.source) for entry in entries)
     sizes = np.array([counts[entry.label, entry.source] for entry in entries])
     return _normal(np.minimum(sizes, cap) ** tilt / sizes, np.array([entry.label for entry in entries]))
+
+
+def raised(weights: np.ndarray, entries: list[Entry], factors: dict[str, float]) -> np.ndarray:
+    """Weights (N,) with those of the named sources multiplied."""
+    labels = np.array([entry.label for entry in entries])
+    return _normal(weights * np.array([factors.get(entry.source, 1.0) for entry in entries]), labels)
 
 
 def balanced(weights: np.ndarray, labels: np.ndarray, found: np.ndarray, clusters: int, seed: int) -> np.ndarray:
