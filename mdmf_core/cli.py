@@ -216,7 +216,7 @@ def bank(
         made = step.build(roles["train"], roles["calibration"], found, section, _say)
     if section.get("details"):
         calibration = split(scan(loaded["data"]), **loaded.get("split", {})).calibration
-        made = step.with_details(made, calibration, found, section, _say)
+        made = step.with_details(made, calibration, found, section, _say, processes)
     _say(f"Reference written to {banks.save(made, folder / 'reference.safetensors')}.")
 
 

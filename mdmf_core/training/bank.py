@@ -26,6 +26,7 @@ from mdmf_core.method import calibration as calibrations
 from mdmf_core.method.bank import Reference
 from mdmf_core.method.calibration import Signed
 from mdmf_core.method.state import KINDS
+from mdmf_core.run import workers
 from mdmf_core.training.dataset import Entry, lot, source_shares
 from mdmf_core.training.embed import Embedded, Embedder
 
@@ -178,7 +179,12 @@ def finish(
 
 
 def with_details(
-    made: Reference, entries: list[Entry], model: Model, config: dict, say: Callable[[str], None] = print
+    made: Reference,
+    entries: list[Entry],
+    model: Model,
+    config: dict,
+    say: Callable[[str], None] = print,
+    processes: int = 1,
 ) -> Reference:
     """The same reference with a calibration for each other kind of detail that the recipe names lives for.
 
@@ -189,6 +195,7 @@ def with_details(
         config: any of `DEFAULTS`; `details` is kind -> lives, one of which a picture gets by lot. It is left out where
             its detail is of another kind afterwards.
         say: takes a line about each kind.
+        processes: that embed at the same time; 0 is as many as are worth their start.
 
     Raises:
         DatasetError: fewer than `FEWEST` pictures are of a kind.
@@ -200,8 +207,9 @@ def with_details(
         if name not in KINDS[1:]:
             raise ValueError(f"There is no kind of detail {name!r}; use {' or '.join(KINDS[1:])}.")
         jobs = [(entry, life_of(f"{name} {entry.key}", lives)) for entry in entries]
-        found = [embedder(job) for job in tqdm(jobs, desc=f"calibrate {name}", unit="picture")]
-        found = [fields for fields in found if fields.get("detail") == name]
+        embedded = workers.run(embedder, jobs, processes or workers.sensible(len(jobs), model.backbone))
+        embedded = tqdm(embedded, desc=f"calibrate {name}", total=len(jobs), unit="picture")
+        found = [fields for fields in embedded if isinstance(fields, dict) and fields.get("detail") == name]
         if len(found) < FEWEST:
             enough = "name other lives or more pictures"
             raise DatasetError(f"Only {len(found)} calibration pictures become {name}; {enough}.")

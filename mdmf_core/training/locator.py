@@ -36,7 +36,7 @@ from mdmf_core.training.dataset import Entry, Sampler, Split
 from mdmf_core.training.loop import Plan, fit
 
 DEFAULTS = {
-    "composites": 6000,
+    "composites": 3000,
     "checks": 400,
     "steps": 1600,
     "pictures": 16,
@@ -109,12 +109,28 @@ def make_all(entries: list[Entry], count: int, model: Model, config: dict, seed:
         first, second = (entries[samplers[label].draw(1)[0]] for label in pairs[index % len(pairs)])
         jobs.append((first, second, (config["seed"], seed, index), model.geometry))
     made = []
-    for found in tqdm(workers.run(make, jobs, config["workers"]), total=len(jobs), desc="composites"):
+    work = Maker(embed.Embedder(model.backbone, model.geometry, config["seed"]))
+    for found in tqdm(workers.run(work, jobs, config["workers"]), total=len(jobs), desc="composites"):
         if isinstance(found, tuple):
-            patches, grid, truth = found
-            embeddings = merged(model.backbone.embed(torch.from_numpy(patches)), grid).clone()  # to be trained on
-            made.append(Composite(embeddings, torch.from_numpy(truth), grid.rows, grid.cols))
+            embeddings, truth, rows, cols = found
+            made.append(Composite(torch.from_numpy(embeddings), torch.from_numpy(truth), rows, cols))
     return made
+
+
+class Maker:
+    """Makes composites and embeds them. A pickled copy rebuilds the encoder, as `Embedder` does."""
+
+    def __init__(self, embedder: embed.Embedder) -> None:
+        self.embedder = embedder
+
+    def __call__(self, job: tuple) -> tuple[np.ndarray, np.ndarray, int, int] | None:
+        """The fields of a `Composite`, as arrays; None where `make` makes none."""
+        made = make(job)
+        if made is None:
+            return None
+        patches, grid, truth = made
+        embeddings = merged(self.embedder.encoder.embed(torch.from_numpy(patches)), grid)
+        return embeddings.numpy(), truth, grid.rows, grid.cols
 
 
 def loss(values: Tensor, truth: Tensor) -> Tensor:
