@@ -28,12 +28,14 @@ import torch
 from torch import Tensor
 
 from mdmf_core.checkpoint import store
+from mdmf_core.checkpoint.config import Cut, DINOv2, Encoder
 from mdmf_core.method import backbones
 from mdmf_core.method.backbones.dinov2 import SIZES
 from mdmf_core.method.backbones.weights import read_pytorch
 from mdmf_core.method.calibration import STATISTICS
 from mdmf_core.method.patches import Geometry
 from mdmf_core.method.signature import PFS
+from mdmf_core.training.recipe import Recipe
 
 SIGMA_FORMS: dict[str, tuple[str, Callable[[float], float]]] = {
     "plain": ("exp(-d / sigma)", lambda v: v),
@@ -52,8 +54,7 @@ ROLES = {"sigma0": "signatures", "s_z": "signatures", "sigma": "embeddings", "s_
 ROLES |= {name: "epsilon" for name in ("epsilon", "eps", "ep")}
 SCALAR = re.compile(r"(log_|logit_)?(sigma0|sigma_0|sigma|s_z|s_e|epsilon|eps|ep)_?(opt)?", re.IGNORECASE)
 ZERO_LOGIT = -100.0  # epsilon 0, whose logit is infinite, becomes 4e-44
-GEOMETRY = {"patch_size": 32, "max_patches": 49, "resize": 224, "crop_size": 98}
-BACKBONE = {"name": "dinov2", "crop_size": 98, "pooling": "class", "positions": "timm"}
+GEOMETRY = Cut(patch_size=32, max_patches=49, resize=224, crop_size=98)  # the paper's
 
 
 @dataclass
@@ -250,7 +251,7 @@ def build(found: Network, parameters: dict[str, float], activation: str) -> PFS:
 def import_file(
     file: Path,
     out: Path,
-    recipe: dict | None = None,
+    recipe: Recipe | None = None,
     weights: str | None = None,
     statistic: str = "mmd",
     activation: str = "relu",
@@ -281,7 +282,7 @@ def import_file(
         ValueError: something has no certain place; one sentence that names it.
         CheckpointError: the backbone's weights can't be reached.
     """
-    recipe = recipe or {}
+    given = recipe.model_fields_set if recipe else frozenset()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"{out} is not empty; name a new folder.")
     if statistic not in STATISTICS:
@@ -293,27 +294,27 @@ def import_file(
     found = understand(tensors | flatten(extra or {}, ()))
     parameters = kernel(found, sigma_form, epsilon_form)
     pfs = build(found, parameters, activation)
-    settings = _backbone(pfs.config["dim"], recipe.get("backbone"), weights)
-    geometry = Geometry(**recipe.get("geometry", GEOMETRY))
+    settings = _backbone(pfs.dim, recipe.backbone if "backbone" in given else None, weights)
+    geometry = Geometry(**dict(recipe.geometry if "geometry" in given else GEOMETRY))
     for line in found.lines:
         say(f"  {line}")
     say(f"signature: {' -> '.join(map(str, found.widths))}, {activation} between layers (--activation)")
     with torch.device("meta"):
-        encoder = backbones.build(**{k: v for k, v in settings.items() if k not in ("weights", "revision")})
-    if encoder.dim != pfs.config["dim"]:
-        raise ValueError(f"The network takes {pfs.config['dim']} values, the recipe's backbone gives {encoder.dim}.")
+        encoder = backbones.build(settings.name, **settings.arguments)
+    if encoder.dim != pfs.dim:
+        raise ValueError(f"The network takes {pfs.dim} values, the recipe's backbone gives {encoder.dim}.")
     settings = store.pinned(settings)
     store.save(store.Model(file.stem, settings, encoder, geometry, pfs, statistic), out)
-    given = {part: "the recipe's" if part in recipe else "the paper's, assumed" for part in ("backbone", "geometry")}
-    facts = ", ".join(f"{key} {value}" for key, value in {**settings, **encoder.config}.items())
-    say(f"backbone ({given['backbone']}): {facts}")
+    whose = {part: "the recipe's" if part in given else "the paper's, assumed" for part in ("backbone", "geometry")}
+    facts = ", ".join(f"{key} {value}" for key, value in settings.told.items())
+    say(f"backbone ({whose['backbone']}): {facts}")
     facts = ", ".join(f"{key} {value}" for key, value in asdict(geometry).items())
-    say(f"geometry ({given['geometry']}): {facts}")
+    say(f"geometry ({whose['geometry']}): {facts}")
     say(f"statistic: {statistic} (--statistic)")
     return out
 
 
-def _backbone(dim: int, given: dict | None, weights: str | None) -> dict:
+def _backbone(dim: int, given: Encoder | None, weights: str | None) -> DINOv2:
     """Settings of a DINOv2, by default the paper's of the size whose embeddings have `dim` values.
 
     Raises:
@@ -322,13 +323,10 @@ def _backbone(dim: int, given: dict | None, weights: str | None) -> dict:
     size = next((size for size, width in SIZES.items() if width == dim), None)
     if size is None:
         raise ValueError(f"The first layer takes {dim} values; DINOv2's embeddings have {_sizes()}.")
-    settings = dict(given or {**BACKBONE, "size": size})
-    if settings.get("name") != "dinov2":
+    settings = given or DINOv2(size=size)
+    if not isinstance(settings, DINOv2):
         raise ValueError("A research checkpoint is imported for DINOv2; the recipe names another backbone.")
-    if weights:
-        settings.pop("revision", None)
-        settings["weights"] = weights
-    return settings
+    return settings.model_copy(update={"weights": weights, "revision": None}) if weights else settings
 
 
 def _sizes() -> str:

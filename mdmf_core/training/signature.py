@@ -20,6 +20,7 @@ from sklearn.metrics import roc_auc_score
 from torch import nn
 
 from mdmf_core.checkpoint import store
+from mdmf_core.checkpoint.config import Encoder
 from mdmf_core.errors import DatasetError
 from mdmf_core.method import mmd
 from mdmf_core.method.calibration import evidence_of
@@ -29,26 +30,7 @@ from mdmf_core.training import objectives
 from mdmf_core.training.dataset import Sampler
 from mdmf_core.training.embed import Embedded
 from mdmf_core.training.loop import Plan, fit
-
-DEFAULTS = {
-    "name": "mdmf",
-    "statistic": "relative",
-    "objective": {"pairwise": 1.0},
-    "hidden": 96,
-    "signature": 16,
-    "deep": False,
-    "dropout": 0.2,
-    "steps": 1500,
-    "pictures": 32,
-    "patches": 16,
-    "rate": 1e-3,
-    "decay": 0.01,
-    "check": 150,
-    "bank_pictures": 300,
-    "cap": 120,
-    "tilt": 0.7,
-    "seed": 0,
-}
+from mdmf_core.training.recipe import Train
 
 
 def batch(pictures: list[Embedded], rows: list[int], count: int, rng: np.random.Generator) -> torch.Tensor:
@@ -65,11 +47,11 @@ def batch(pictures: list[Embedded], rows: list[int], count: int, rng: np.random.
 class Validator:
     """Scores held-out pictures against banks of training pictures, and says how well generators separate."""
 
-    def __init__(self, train: list[Embedded], held_out: list[Embedded], config: dict) -> None:
-        rng = np.random.default_rng([config["seed"], 1])
-        self.statistic, self.held_out = config["statistic"], held_out
-        samplers = [Sampler(train, label, config["cap"], config["tilt"], rng) for label in (0, 1)]
-        self.banks = [batch(train, sampler.draw(config["bank_pictures"]), 8, rng) for sampler in samplers]
+    def __init__(self, train: list[Embedded], held_out: list[Embedded], config: Train) -> None:
+        rng = np.random.default_rng([config.seed, 1])
+        self.statistic, self.held_out = config.statistic, held_out
+        samplers = [Sampler(train, label, config.cap, config.tilt, rng) for label in (0, 1)]
+        self.banks = [batch(train, sampler.draw(config.bank_pictures), 8, rng) for sampler in samplers]
 
     def __call__(self, pfs: PFS) -> dict[str, float]:
         """AUROC of each held-out generator against the held-out real pictures, a mean over lives."""
@@ -96,9 +78,9 @@ class Validator:
 def train(
     train_pictures: list[Embedded],
     validation: list[Embedded],
-    config: dict,
+    config: Train,
     encoder: nn.Module,
-    source: dict,
+    source: Encoder,
     geometry: Geometry,
     out: Path,
     say: Callable[[str], None] = print,
@@ -110,7 +92,7 @@ def train(
     Args:
         train_pictures: embedded pictures of both classes; fitted to.
         validation: embedded pictures of held-out sources of both classes; decides which signature is kept.
-        config: any of `DEFAULTS`.
+        config: the section `train` of a recipe.
         encoder, source, geometry: the frozen backbone, its settings and the grid, for the checkpoint.
         out: the checkpoint folder.
         say: takes each line of the log.
@@ -120,27 +102,22 @@ def train(
 
     Raises:
         DatasetError: a class is missing in training or validation.
-        ValueError: an unknown key in `config`.
     """
-    unknown = set(config) - set(DEFAULTS)
-    if unknown:
-        raise ValueError(f"The train section has unknown keys: {', '.join(sorted(unknown))}.")
-    config = DEFAULTS | config
     for what, pictures in (("training", train_pictures), ("validation", validation)):
         if {picture.label for picture in pictures} != {0, 1}:
             raise DatasetError(f"Both real and generated pictures are needed for {what}.")
-    torch.manual_seed(config["seed"])
-    pfs = PFS(encoder.dim, config["hidden"], config["signature"], config["deep"], config["dropout"])
+    torch.manual_seed(config.seed)
+    pfs = PFS(encoder.dim, config.hidden, config.signature, config.deep, config.dropout)
     net = nn.ModuleDict({"pfs": pfs})
     net.log_sharpness = nn.Parameter(torch.tensor(math.log(10.0)))
-    labels = torch.arange(2).repeat_interleave(config["pictures"]).float()
-    statistic, objective = config["statistic"], config["objective"]
+    labels = torch.arange(2).repeat_interleave(config.pictures).float()
+    statistic, objective = config.statistic, config.objective
 
     def losses(step: int) -> dict[str, torch.Tensor]:
-        rng = np.random.default_rng([config["seed"], 2, step])
-        samplers = [Sampler(train_pictures, label, config["cap"], config["tilt"], rng) for label in (0, 1)]
-        rows = [row for sampler in samplers for row in sampler.draw(config["pictures"])]
-        points = mmd.Points(*pfs(batch(train_pictures, rows, config["patches"], rng)))
+        rng = np.random.default_rng([config.seed, 2, step])
+        samplers = [Sampler(train_pictures, label, config.cap, config.tilt, rng) for label in (0, 1)]
+        rows = [row for sampler in samplers for row in sampler.draw(config.pictures)]
+        points = mmd.Points(*pfs(batch(train_pictures, rows, config.patches, rng)))
         kernel, sharpness = mmd.Kernel(*pfs.kernel_values()), net.log_sharpness.exp()
         return {"loss": objectives.loss(points, kernel, labels, statistic, objective, sharpness)}
 
@@ -151,9 +128,9 @@ def train(
             if keeper.first:
                 for name in ("reference.safetensors", "config.json"):  # of another signature that was trained before
                     (out / name).unlink(missing_ok=True)
-            store.save(store.Model(config["name"], source, encoder, geometry, pfs, statistic), out)
+            store.save(store.Model(config.name, source, encoder, geometry, pfs, statistic), out)
 
-    plan = Plan(config["steps"], config["rate"], config["decay"], every=config["check"])
+    plan = Plan(config.steps, config.rate, config.decay, every=config.check)
     fit(net, losses, plan, say, checked=check)
     return keeper.best
 

@@ -40,6 +40,7 @@ from mdmf_core.run import workers
 from mdmf_core.run.engine import run as run_on_ray
 from mdmf_core.training import bank, embed
 from mdmf_core.training.dataset import source_shares
+from mdmf_core.training.recipe import Bank
 
 CHUNK = 2**16  # points that are compressed at once
 PROBES = 20  # calibration pictures that the error of the compression is measured on
@@ -178,14 +179,14 @@ class Plan:
     calibration: Group
 
 
-def plan(folder: Path, weights: str, roles: dict[str, str], config: dict, chunk: int) -> Plan:
+def plan(folder: Path, weights: str, roles: dict[str, str], config: Bank, chunk: int) -> Plan:
     """Which pictures make the bank and which calibrate it.
 
     Args:
         folder: of embeddings.
         weights: digest of their encoder.
         roles: key -> "train", "calibration" or another role.
-        config: the bank section, complete.
+        config: the section `bank` of a recipe.
         chunk: points of a group, at least, where there are as many.
 
     Raises:
@@ -198,9 +199,9 @@ def plan(folder: Path, weights: str, roles: dict[str, str], config: dict, chunk:
         used, null = [], []
         for index, row in enumerate(rows):
             role = roles.get(row["key"])
-            if role == "train" and row["life"] in config["lives"]:
+            if role == "train" and row["life"] in config.lives:
                 used.append(index)
-                gathered += min(config["per_picture"], row["rows"] * row["cols"])
+                gathered += min(config.per_picture, row["rows"] * row["cols"])
                 counts[row["label"], row["source"]] += 1
                 found[row["label"]][row["source"]] += row["key"] != last  # lives of a picture follow each other
                 last = row["key"]
@@ -217,7 +218,7 @@ def plan(folder: Path, weights: str, roles: dict[str, str], config: dict, chunk:
     shares: dict[tuple[int, str], float] = {}
     for label in (0, 1):
         of = {source: count for (kind, source), count in counts.items() if kind == label}
-        dealt = source_shares(of.values(), config["cap"], config["tilt"]) if of else ()
+        dealt = source_shares(of.values(), config.cap, config.tilt) if of else ()
         shares |= {(label, source): share / of[source] for source, share in zip(of, dealt, strict=True)}
     return Plan(groups, shares, dict(found[0]), dict(found[1]), calibration)
 
@@ -275,7 +276,7 @@ def build(
     folder: Path,
     roles: dict[str, str],
     model: Model,
-    config: dict,
+    config: Bank,
     say: Callable[[str], None] = print,
     processes: int = 1,
     engine: str = "local",
@@ -287,7 +288,7 @@ def build(
         folder: written by `embed`.
         roles: key of a picture -> "train", "calibration" or another role.
         model: the checkpoint.
-        config: any of `bank.DEFAULTS`; `size` must not be 0.
+        config: the section `bank` of a recipe; `size` must not be 0.
         say: takes each line about what was built.
         processes: that compress at the same time; 0 is as many as there are cores.
         engine: "local", or "ray" for the machines of a Ray cluster.
@@ -295,11 +296,10 @@ def build(
 
     Raises:
         DatasetError: no real bank picture, none generated where one is needed, or none for calibration.
-        ValueError: an unknown key in `config`, or no size.
+        ValueError: no size.
         EngineError: Ray isn't there, or can't go on.
     """
-    config = bank.complete(config)
-    if not config["size"]:
+    if not config.size:
         raise ValueError("A bank that keeps all its points can't be built in one pass; give it a size above 0.")
     found = plan(folder, embed.backbone_digest(model.backbone), roles, config, chunk)
     calibration = list(found.calibration.pictures())
@@ -309,9 +309,9 @@ def build(
     points = [probe.points for probe in probes]
     compressor = Compressor(
         model,
-        config["size"],
-        config["per_picture"],
-        config["seed"],
+        config.size,
+        config.per_picture,
+        config.seed,
         found.shares,
         mmd.Points(
             torch.cat([part.z for part in points]),
