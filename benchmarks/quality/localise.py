@@ -18,7 +18,6 @@ the relative statistic, which is linear in patches, that can only be positive). 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -36,6 +35,7 @@ from mdmf_core.images import degrade  # noqa: E402
 from mdmf_core.images.reader import read  # noqa: E402
 from mdmf_core.training import composites  # noqa: E402
 from mdmf_core.training.dataset import Entry, scan, split  # noqa: E402
+from mdmf_core.training.recipe import read_recipe  # noqa: E402
 
 SIDES = (96, 193)
 BORDER = 4.0
@@ -216,9 +216,8 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    recipe = json.loads(arguments.recipe.read_text("utf-8"))
-    roots = recipe["data"] if isinstance(recipe["data"], list) else [recipe["data"]]
-    entries = split(scan(roots[0]), **recipe["split"]).test
+    recipe = read_recipe(arguments.recipe)
+    entries = split(scan(recipe.data[0]), **dict(recipe.split)).test
     detector = Detector.from_pretrained(None if arguments.model == "bundled" else arguments.model)
     for recompressed in (False, True):
         print(f"{arguments.count} composites of each kind, {'recompressed' if recompressed else 'as made'}:")
