@@ -60,7 +60,8 @@ def test_picture_scores_are_the_statistic_up_to_one_constant(statistic: str) -> 
 def test_every_objective_is_lower_for_classes_that_differ(objective: str, statistic: str) -> None:
     kernel, sharpness = mmd.Kernel(1.5), torch.tensor(10.0, dtype=torch.float64)
     near, far = (
-        objectives.loss(*_with(batch(1, shift), kernel), statistic, Objective(**{objective: 1.0}), sharpness) for shift in (0.0, 3.0)
+        objectives.loss(*_with(batch(1, shift), kernel), statistic, Objective(**{objective: 1.0}), sharpness)
+        for shift in (0.0, 3.0)
     )
     assert far < near
 

@@ -236,9 +236,7 @@ def measure(size: str, recipe: Recipe, options: argparse.Namespace) -> None:
     for name, per_second in rates.items():
         print(f"  embed at {per_second:.3g} pictures a second ({name}):")
         for count in options.pictures:
-            planned = plan(
-                count, len(recipe.embed.lives), geometry.max_patches, SIZES[size], per_second, options.price
-            )
+            planned = plan(count, len(recipe.embed.lives), geometry.max_patches, SIZES[size], per_second, options.price)
             print(f"    {planned}")
     per_second, steps = training_rate(settings, geometry, recipe.train), recipe.train.steps
     print(f"  train at {per_second:.3g} steps a second (CPU): {steps} steps, {steps / per_second / 60:.1f} min")
