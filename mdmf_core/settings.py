@@ -63,7 +63,7 @@ class Settings(BaseModel):
 def no_key(key: str, known: list[str]) -> PydanticCustomError:
     """The error about a key that there is not."""
     near = get_close_matches(key, known, 1)
-    advice = f"did you mean `{near[0]}`?" if near else f"its keys are {', '.join(known)}."
+    advice = f"the nearest right one is `{near[0]}`." if near else f"its keys are {', '.join(known)}."
     return wrong(f"has no key {_quoted(key, '`')}; {advice}")
 
 
@@ -110,7 +110,7 @@ def sentence(error: ValidationError, data: object, file: str) -> str:
     path, value, first = max((each for each in found if each[0][: len(start)] == start), key=lambda each: len(each[0]))
     kind, facts = first["type"], first.get("ctx", {})
     if kind == SAID:
-        return f"{_section(path, file)} {facts['what']}".rstrip(".?") + ("?" if facts["what"].endswith("?") else ".")
+        return f"{_section(path, file)} {facts['what']}"
     if kind in ("missing", "union_tag_not_found"):
         return f"{_section(path, file)} {_lacking(kind, first['loc'], facts, value)}"
     if not path or kind in AN_OBJECT:
@@ -135,7 +135,9 @@ def _place(steps: tuple, data: Any) -> tuple[list, Any]:
 
 
 def _section(path: list, file: str) -> str:
-    return f"The section `{'.'.join(map(str, path))}` of {file}" if path else file[:1].upper() + file[1:]
+    if path:
+        return f"The section `{'.'.join(map(str, path))}` of {file}"
+    return f"T{file[1:]}" if file.startswith("the ") else file
 
 
 def _entry(path: list) -> tuple[list, str]:
@@ -149,7 +151,9 @@ def _lacking(kind: str, steps: tuple, facts: dict, value: Any) -> str:
     """What is said of a key that is missing, or misspelt where it tells what the section holds."""
     key = steps[-1] if kind == "missing" else facts["discriminator"].strip("'")
     near = get_close_matches(key, [given for given in value if isinstance(given, str)], 1)
-    return f"has no key {_quoted(near[0], '`')}; did you mean `{key}`?" if near else f"lacks the key `{key}`."
+    return (
+        f"has no key {_quoted(near[0], '`')}; the nearest right one is `{key}`." if near else f"lacks the key `{key}`."
+    )
 
 
 def _wanted(error: Any) -> str:
@@ -158,7 +162,9 @@ def _wanted(error: Any) -> str:
 
 
 def _quoted(value: object, mark: str = "") -> str:
-    """A value as JSON, or a key between marks, cut where it gets long."""
+    """A value as JSON, or a key between marks, cut where it gets long; of what holds others only the kind."""
+    if isinstance(value, dict | list):
+        return "a JSON object" if isinstance(value, dict) else "a list"
     text = json.dumps(value, default=str)
     text = text[1:-1] if mark else text
     return mark + (text if len(text) <= LONGEST else f"{text[:LONGEST]}...") + mark

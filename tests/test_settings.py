@@ -105,24 +105,6 @@ def assert_one_sentence(said: str, *words: str) -> None:
     assert all(word in said for word in words), (said, words)
 
 
-def said_of(data: Any, folder: Path) -> str | None:
-    """What the code that reads a recipe or a config.json says of it; None where it takes it."""
-    path = folder / "config.json"
-    path.write_text(json.dumps(data))
-    try:
-        read_recipe(path) if "data" in FULL.keys() & set(_known(data)) else config.read_config(path)
-    except ValueError as error:
-        assert type(error) is ValueError
-        return str(error)
-    except CheckpointError as error:
-        return str(error)
-    return None
-
-
-def _known(data: Any) -> list[str]:
-    return [key for key in data if key in Recipe.model_fields and key not in config.Config.model_fields]
-
-
 def read_as(data: dict, like: dict, folder: Path) -> str | None:
     """`said_of` as a file of the kind of `like`."""
     path = folder / "config.json"

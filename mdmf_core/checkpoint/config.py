@@ -32,7 +32,8 @@ class Encoder(Settings):
     @property
     def told(self) -> dict[str, Any]:
         """The settings as `config.json` keeps them."""
-        return self.model_dump(mode="json", exclude_none=True)
+        where = {"weights": self.weights, "revision": self.revision}
+        return {"name": self.name, **self.arguments, **{key: value for key, value in where.items() if value}}
 
 
 class Lite(Encoder):
