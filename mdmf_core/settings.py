@@ -111,13 +111,15 @@ def sentence(error: ValidationError, data: object, file: str) -> str:
     kind, facts = first["type"], first.get("ctx", {})
     if kind == SAID:
         return f"{_section(path, file)} {facts['what']}"
-    if kind in ("missing", "union_tag_not_found"):
-        return f"{_section(path, file)} {_lacking(kind, first['loc'], facts, value)}"
+    if kind == "missing":
+        return f"{_section(path, file)} lacks the key `{first['loc'][-1]}`."
+    if kind == "union_tag_not_found":
+        return f"{_section(path, file)} {_lacking(_discriminator(facts), value)}"
     if not path or kind in AN_OBJECT:
         return f"{_section(path, file)} must be a JSON object, not {_quoted(value)}."
     wanted = " or ".join(dict.fromkeys(_wanted(each) for place, _, each in found if place == path))
     if kind == "union_tag_invalid":
-        path = [*path, facts["discriminator"].strip("'")]
+        path = [*path, _discriminator(facts)]
         value = value[path[-1]]
     keys, entry = _entry(path)
     return f"{_section(keys[:-1], file)} needs {wanted} as {entry}`{keys[-1]}`, not {_quoted(value)}."
@@ -147,13 +149,17 @@ def _entry(path: list) -> tuple[list, str]:
     return path, ""
 
 
-def _lacking(kind: str, steps: tuple, facts: dict, value: Any) -> str:
-    """What is said of a key that is missing, or misspelt where it tells what the section holds."""
-    key = steps[-1] if kind == "missing" else facts["discriminator"].strip("'")
-    near = get_close_matches(key, [given for given in value if isinstance(given, str)], 1)
-    return (
-        f"has no key {_quoted(near[0], '`')}; the nearest right one is `{key}`." if near else f"lacks the key `{key}`."
-    )
+def _discriminator(facts: dict) -> str:
+    """The key that tells what a section holds; pydantic quotes it."""
+    return facts["discriminator"].strip("'")
+
+
+def _lacking(key: str, given: dict) -> str:
+    """What is said of a key that is missing, or misspelt where it tells which others there are."""
+    near = get_close_matches(key, given, 1, cutoff=0.75)
+    if near:
+        return f"has no key {_quoted(near[0], '`')}; the nearest right one is `{key}`."
+    return f"lacks the key `{key}`."
 
 
 def _wanted(error: Any) -> str:

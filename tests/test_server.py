@@ -190,7 +190,7 @@ def test_nothing_else_is_served(web, demo):
     (place / "deep_links" / "state.json").write_text("root:")
     targets = [
         *("/etc/passwd", "/proc/self/environ", "/proc/self/fd/0", "~/.cache", "app.py", "./app.py", "../etc/passwd"),
-        *(f"{ROOT}/app.py", f"{ROOT}/assets/compact/model.safetensors", str(Path.home() / ".cache"), "\\etc\\passwd"),
+        *(f"{ROOT}/app.py", f"{ROOT}/assets/bundled/model.safetensors", str(Path.home() / ".cache"), "\\etc\\passwd"),
         *(f"{own}/../../tmpupload", f"{place}/tmpupload", f"{place}/deep_links/state.json", f"{place}", f"{place}/"),
         *(
             f"{own.parent}",

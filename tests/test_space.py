@@ -269,7 +269,7 @@ def test_what_is_uploaded_is_what_the_space_needs(commands):
     patterns = [words[i + 1] for i, word in enumerate(words) if word == "--include"]
     sent = set(filter_repo_objects(tracked(), allow_patterns=patterns))
     assert {"README.md", "pre-requirements.txt", "requirements.txt", "app.py", "assets/screenshot.png"} <= sent
-    assert {name for name in tracked() if name.startswith(("mdmf_", "examples/", "assets/compact/"))} <= sent
+    assert {name for name in tracked() if name.startswith(("mdmf_", "examples/", "assets/bundled/"))} <= sent
     assert not any(name.startswith(("tests/", "benchmarks/", ".")) for name in sent)
 
 

@@ -1,6 +1,6 @@
 """The model card of the bundled detector: what it was made of, and the tables that `folds.py` measured.
 
-    python benchmarks/quality/card.py runs/bundled > assets/compact/README.md
+    python benchmarks/quality/card.py runs/bundled > assets/bundled/README.md
 
 Every figure comes from the checkpoint itself, from `benchmarks/results/quality.json` or from the run's recipe; the text
 around them is `card.md`.
