@@ -5,13 +5,13 @@ Every key, its type and its default stand here; `settings` says in one sentence 
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, Strict, model_validator
 
 from mdmf_core.checkpoint.config import Backbone, Cut, Lite, Statistic, Width, Widths
+from mdmf_core.images.degrade import LIFE, LIVES
 from mdmf_core.settings import (
     Natural,
     Positive,
@@ -28,13 +28,11 @@ from mdmf_core.settings import (
 )
 
 AS_IS = ("as_is",)
-NUMBER = r"(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?"
-LIFE = rf"(as_is|alike|web|without_traces|history\d+|(jpeg|blur|noise|resize):{NUMBER})"
 
 
 def _is_life(given: str) -> str:
-    if not re.fullmatch(LIFE, given):
-        raise other_than("as_is, alike, web, without_traces, history0, jpeg:Q, blur:S, noise:S or resize:F")
+    if not LIFE.fullmatch(given):
+        raise other_than(LIVES)
     return given
 
 
