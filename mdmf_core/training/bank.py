@@ -168,7 +168,7 @@ def with_details(
         entries: the calibration pictures, each of which is used at most once a kind.
         model: the checkpoint.
         config: the section `bank`; of the lives in `details` a picture gets one by lot. It is left out where
-            its detail is of another kind afterwards.
+            its detail is of another kind afterwards. At most `details_most` pictures, drawn by lot, are used.
         say: takes a line about each kind.
         processes: that embed at the same time; 0 is as many as are worth their start.
 
@@ -177,6 +177,7 @@ def with_details(
         ValueError: a life's number is out of range.
     """
     details, facts = {}, {}
+    entries = sorted(entries, key=lambda entry: lot(f"detail {entry.key}"))[: config.details_most]
     embedder = Embedder(model.backbone, model.geometry, config.seed)
     for name, lives in config.details.named.items():
         jobs = [(entry, life_of(f"{name} {entry.key}", lives)) for entry in entries]

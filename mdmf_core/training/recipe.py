@@ -167,6 +167,7 @@ class Bank(Settings):
     lives: SomeLives = AS_IS
     calibration_lives: SomeLives = AS_IS
     details: Details = Details()
+    details_most: Positive = 600
     cap: Positive = 120
     tilt: Weight = 0.7
     seed: Seed = 0
