@@ -135,7 +135,7 @@ def test_bank_from_a_folder_needs_no_earlier_step(checkpoint: Path, data: Path, 
     "text, words",
     [
         ("{", "not JSON"),
-        ("{}", "needs `data`"),
+        ("{}", "lacks the key `data`"),
         ('{"data": "x", "odd": 1}', "odd"),
         ('{"data": "x", "split": {"odd": []}}', "odd"),
         ('{"data": "nowhere"}', "not trained yet"),

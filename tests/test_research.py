@@ -253,7 +253,7 @@ def test_what_was_found_and_assumed_is_printed(weights: Path, tmp_path: Path, ca
         "sigma0 = 0.1, read as plain: exp(-d / sigma) on signatures",
         "kernel: plain, on signatures alone",
         "384 -> 8 -> 4, gelu between layers",
-        "backbone (the paper's, assumed): name dinov2, crop_size 98, pooling class, positions timm, size small",
+        "backbone (the paper's, assumed): name dinov2, size small, crop_size 98, pooling class, positions timm",
         "geometry (the paper's, assumed): patch_size 32, max_patches 49, resize 224",
         "statistic: mmd",
         f"next: python -m mdmf_core bank RECIPE RUN --checkpoint {tmp_path / 'out'}",

@@ -20,7 +20,7 @@ from benchmarks.quality import folds as quality  # noqa: E402
 from mdmf_core.checkpoint import hub  # noqa: E402
 from mdmf_core.detector import Detector  # noqa: E402
 from mdmf_core.method.state import KINDS  # noqa: E402
-from mdmf_core.training import locator  # noqa: E402
+from mdmf_core.training.recipe import read_recipe  # noqa: E402
 
 CARD = ROOT / "benchmarks" / "quality" / "card.md"
 
@@ -36,7 +36,7 @@ def card(run: Path, figures: dict) -> str:
     if not same or detector.fingerprint not in figures["localisation"]["fingerprints"].values():
         raise SystemExit("quality.json was measured on another checkpoint; run benchmarks/quality/folds.py first.")
     recipes = {
-        name: json.loads((ROOT / "benchmarks" / "configs" / f"{name}.json").read_text("utf-8"))
+        name: read_recipe(ROOT / "benchmarks" / "configs" / f"{name}.json")
         for name in figures["folds"]
     }
     mine, *others = recipes.values()
@@ -52,9 +52,9 @@ def card(run: Path, figures: dict) -> str:
         fingerprint=detector.fingerprint,
         score_fingerprint=hub.score_fingerprint(detector.located.folder),
         locator=sum(value.numel() for value in detector.locator.parameters()),
-        located=(locator.DEFAULTS | mine.get("locate", {}))["steps"],
-        steps=mine["pretrain"]["steps"],
-        other=others[0]["pretrain"]["steps"],
+        located=mine.locate.steps,
+        steps=mine.pretrain.steps,
+        other=others[0].pretrain.steps,
         real=listed(facts["real"]),
         generated=listed(facts["generated"]),
         points=facts["points"],
@@ -64,7 +64,7 @@ def card(run: Path, figures: dict) -> str:
         lives=lives,
         **{kind: ", ".join(f"`{life}`" for life in sorted(facts["details"][kind])) for kind in KINDS[1:]},
         **{f"n_{kind}": sum(facts["details"][kind].values()) for kind in KINDS[1:]},
-        validation=", ".join(mine["split"]["validation"]),
+        validation=", ".join(mine.split.validation),
         tpr=sum(rates) / len(rates),
         fpr=alike["false_positives"]["mean"],
         block=max(detector.reference.nulls[model.statistic]),

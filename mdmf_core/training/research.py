@@ -27,12 +27,14 @@ import torch
 from torch import Tensor, nn
 
 from mdmf_core.checkpoint import store
+from mdmf_core.checkpoint.config import Cut, DINOv2, Encoder
 from mdmf_core.method import backbones
 from mdmf_core.method.backbones.dinov2 import SIZES
 from mdmf_core.method.backbones.weights import read_pytorch
 from mdmf_core.method.calibration import STATISTICS
 from mdmf_core.method.patches import Geometry
 from mdmf_core.method.signature import PFS
+from mdmf_core.training.recipe import Recipe
 
 SIGMA_FORMS: dict[str, tuple[str, Callable[[float], float]]] = {
     "plain": ("exp(-d / sigma)", lambda v: v),
@@ -51,8 +53,7 @@ ROLES = {"sigma0": "signatures", "s_z": "signatures", "sigma": "embeddings", "s_
 ROLES |= {name: "epsilon" for name in ("epsilon", "eps", "ep")}
 SCALAR = re.compile(r"(log_|logit_)?(sigma0|sigma_0|sigma|s_z|s_e|epsilon|eps|ep)_?(opt)?", re.IGNORECASE)
 ZERO_LOGIT = -100.0  # epsilon 0, whose logit is infinite, becomes 4e-44
-GEOMETRY = {"patch_size": 32, "max_patches": 49, "resize": 224, "crop_size": 98}
-BACKBONE = {"name": "dinov2", "crop_size": 98, "pooling": "class", "positions": "timm"}
+GEOMETRY = Cut(patch_size=32, max_patches=49, resize=224, crop_size=98)  # the paper's
 
 
 @dataclass
@@ -269,7 +270,7 @@ class Read:
 def import_file(
     file: Path,
     out: Path,
-    recipe: dict | None = None,
+    recipe: Recipe | None = None,
     weights: str | None = None,
     how: Read | None = None,
     say: Callable[[str], None] = print,
@@ -287,21 +288,21 @@ def import_file(
         ValueError: something has no certain place; one sentence that names it.
         CheckpointError: the backbone's weights can't be reached.
     """
-    recipe, how = recipe or {}, how or Read()
+    stated, how = recipe.model_fields_set if recipe else frozenset(), how or Read()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"{out} is not empty; name a new folder.")
     if how.statistic not in STATISTICS:
         raise ValueError(f"The statistic is one of {', '.join(STATISTICS)}, not {how.statistic!r}.")
     pfs, lines = _signature(file, how)
-    settings = _backbone(pfs.config["dim"], recipe.get("backbone"), weights)
-    geometry = Geometry(**recipe.get("geometry", GEOMETRY))
+    settings = _backbone(pfs.dim, recipe.backbone if "backbone" in stated else None, weights)
+    geometry = Geometry(**dict(recipe.geometry if "geometry" in stated else GEOMETRY))
     for line in lines:
         say(line)
-    encoder = _empty(settings, pfs.config["dim"])
+    encoder = _empty(settings, pfs.dim)
     settings = store.pinned(settings)
     store.save(store.Model(file.stem, settings, encoder, geometry, pfs, how.statistic), out)
-    for part, facts in {"backbone": {**settings, **encoder.config}, "geometry": asdict(geometry)}.items():
-        given = "the recipe's" if part in recipe else "the paper's, assumed"
+    for part, facts in {"backbone": settings.told, "geometry": asdict(geometry)}.items():
+        given = "the recipe's" if part in stated else "the paper's, assumed"
         say(f"{part} ({given}): {', '.join(f'{key} {value}' for key, value in facts.items())}")
     say(f"statistic: {how.statistic} (--statistic)")
     return out
@@ -318,20 +319,20 @@ def _signature(file: Path, how: Read) -> tuple[PFS, list[str]]:
     return pfs, [*(f"  {line}" for line in found.lines), layers]
 
 
-def _empty(settings: dict, dim: int) -> nn.Module:
+def _empty(settings: DINOv2, dim: int) -> nn.Module:
     """The backbone without weights.
 
     Raises:
         ValueError: its embeddings don't have `dim` values.
     """
     with torch.device("meta"):
-        encoder = backbones.build(**{k: v for k, v in settings.items() if k not in ("weights", "revision")})
+        encoder = backbones.build(settings.name, **settings.arguments)
     if encoder.dim != dim:
         raise ValueError(f"The network takes {dim} values, the recipe's backbone gives {encoder.dim}.")
     return encoder
 
 
-def _backbone(dim: int, given: dict | None, weights: str | None) -> dict:
+def _backbone(dim: int, given: Encoder | None, weights: str | None) -> DINOv2:
     """Settings of a DINOv2, by default the paper's of the size whose embeddings have `dim` values.
 
     Raises:
@@ -339,12 +340,12 @@ def _backbone(dim: int, given: dict | None, weights: str | None) -> dict:
     """
     size = next((size for size, width in SIZES.items() if width == dim), None)
     if size is None:
-        sizes = ", ".join(f"{width} ({size})" for size, width in SIZES.items())
-        raise ValueError(f"The first layer takes {dim} values; DINOv2's embeddings have {sizes}.")
-    settings = dict(given or {**BACKBONE, "size": size})
-    if settings.get("name") != "dinov2":
+        raise ValueError(f"The first layer takes {dim} values; DINOv2's embeddings have {_sizes()}.")
+    settings = given or DINOv2(size=size)
+    if not isinstance(settings, DINOv2):
         raise ValueError("A research checkpoint is imported for DINOv2; the recipe names another backbone.")
-    if weights:
-        settings.pop("revision", None)
-        settings["weights"] = weights
-    return settings
+    return settings.model_copy(update={"weights": weights, "revision": None}) if weights else settings
+
+
+def _sizes() -> str:
+    return ", ".join(f"{width} ({size})" for size, width in SIZES.items())

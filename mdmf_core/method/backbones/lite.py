@@ -56,7 +56,7 @@ class Lite(nn.Module):
         if type(dim) is not int or dim <= 0:
             raise ValueError(f"The size of an embedding is a positive whole number, not {dim!r}.")
         self.config = {"dim": dim, "patch_size": patch_size}
-        self.dim = dim
+        self.dim, self.patch_size = dim, patch_size
         base = self.base()
         base.conv_stem.stride = (1, 1)
         self.conv_stem, self.bn1, self.blocks = base.conv_stem, base.bn1, base.blocks
@@ -96,7 +96,7 @@ class Lite(nn.Module):
         return torch.cat([self._patches(network.cells(part.to(device))) for part in windows.split(batch)])
 
     def _patches(self, cells: Tensor) -> Tensor:
-        pooled = F.avg_pool2d(cells.float(), self.config["patch_size"] // CELL)  # (B, D, V / W, V / W)
+        pooled = F.avg_pool2d(cells.float(), self.patch_size // CELL)  # (B, D, V / W, V / W)
         return pooled.permute(0, 2, 3, 1).reshape(-1, self.dim).cpu()
 
     def _folded(self) -> nn.Module:
