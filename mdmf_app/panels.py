@@ -39,6 +39,8 @@ NOT_COMPARED = (
     "Choose another under “Colour shows”."
 )
 
+LIKE_OURS = ", if it is like those of the calibration"
+
 
 def card(evidence: Evidence, example: dict | None, warnings: Sequence[str] = ()) -> str:
     """The verdict in words, its figures and its limits."""
@@ -47,7 +49,7 @@ def card(evidence: Evidence, example: dict | None, warnings: Sequence[str] = ())
     figures = [
         ("p-value", f"{verdict.p_value:.3g}, from {verdict.n_calibration:,} real pictures"),
         ("Score", wording.score_line(evidence)),
-        ("False alarms", f"{verdict.alpha:.2g}: about 1 real picture in {one_in} would be called generated"),
+        ("False alarms", f"{verdict.alpha:.2g}: about 1 real picture in {one_in} would be called generated{LIKE_OURS}"),
         ("Picture", f"{picture.name}, {picture.width:,} x {picture.height:,} pixels"),
     ]
     return style.render(

@@ -372,7 +372,7 @@ def test_a_patch_is_shown_with_its_figures(result):
     assert f"1 of {evidence.n_patches}" in panel and f"{best['evidence_times_n']:.3g}" in panel
     assert panel.count("<img") == 2 + 1 + 4 and panel.count("alt=") == panel.count("<img")
     below = replace(evidence, verdict=replace(evidence.verdict, score=-1.0))
-    assert "not above 0" in shown.patch_figures(replace(result.whole, evidence=below), 0)["Share of the score"]
+    assert "not above 0" in dict(shown.patch_figures(replace(result.whole, evidence=below), 0))["Share of the score"]
 
 
 # Region

@@ -61,6 +61,7 @@ def test_every_command_is_there(page):
             options = {option for parameter in known[words[3]].params for option in parameter.opts}
             assert {word for word in words[4:] if word.startswith("--")} <= options, words
         else:
+            for name in (word for word in words[1:] if word.startswith(PROGRAMS)):
                 path = ROOT / name
                 assert path.exists(), words
                 given = [word for word in words[2:] if word.startswith("--")] if words[1] == name else []

@@ -51,7 +51,7 @@ def test_folding_follows_new_weights(windows):
     before = encoder.embed(windows)
     encoder.bn2.running_mean.add_(1)
     after = encoder.embed(windows)
-    torch.testing.assert_close(after, encoder._patches(encoder.cells(windows)), atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(after, encoder.patches(encoder.cells(windows)), atol=1e-4, rtol=1e-3)
     assert not torch.allclose(before, after)
 
 

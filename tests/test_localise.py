@@ -34,9 +34,11 @@ class Knows:
 
     def detect(self, pixels: np.ndarray):
         found = self.detector.detect(pixels)
-        values = self.of(np.array([pixels[y : y + h, x : x + w].mean() for x, y, w, h in found.boxes]))
-        unlike = replace(found.inconsistency, values=np.abs(values - np.median(values)))
-        return replace(found, evidence=values / len(values), flagged=values > 0.3, inconsistency=unlike)
+        values = self.of(np.array([pixels[y : y + h, x : x + w].mean() for x, y, w, h in found.grid.boxes]))
+        located = replace(found.maps["locator"], values=np.abs(values - np.median(values)))
+        shown = replace(found.maps["evidence"], values=values, outlined=values > 0.3)
+        verdict = replace(found.verdict, shares=values / len(values))
+        return replace(found, verdict=verdict, maps={"evidence": shown, "locator": located})
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +162,6 @@ def test_the_command_prints_and_keeps_figures_of_whole_pictures(
     localise.main()
     kept = json.loads((tmp_path / "o.json").read_text())
     assert set(kept["conditions"]) == {"as made", "recompressed"} and kept["whole"] and kept["count"] == 2
-    name = f"{localise.WHOLE_KINDS[1]}: {localise.WITHIN}: {localise.UNLIKE}"
+    name = f"{localise.WHOLE_KINDS[1]}: {localise.WITHIN}: {localise.LOCATOR}"
     assert all(0 <= found[name][0] <= 1 for found in kept["conditions"].values())
     assert name in capsys.readouterr().out

@@ -23,7 +23,7 @@ from mdmf_core.detector import Detector
 from mdmf_core.images.reader import read
 from mdmf_core.method import calibration, mmd
 from mdmf_core.method.backbones.compact import CLIP, Compact, high_pass_filters
-from mdmf_core.method.patches import cut
+from mdmf_core.method.patches import cut, merged
 from mdmf_core.method.reference import Reference
 
 LARGEST_CHANGE = 1e-4  # of the null's standard deviation
@@ -54,9 +54,9 @@ def test_no_speed_up_changes_a_score(on_cpu, name):
     """Norms folded, few patches at once, kernel block by block: all of it against the plain way, and bfloat16 too."""
     patches, grid = cut(read(served.ROOT / "examples" / name).pixels, on_cpu.model.geometry)
     encoder, reference, kernel = on_cpu.model.backbone, on_cpu.reference, on_cpu.model.kernel
-    plain = on_cpu.model.points(picture.as_trained(encoder, patches))
-    fast = on_cpu.model.points(encoder.embed(patches))
-    half = on_cpu.model.points(picture.in_bfloat16(encoder, patches))
+    plain = on_cpu.model.points(merged(picture.as_trained(encoder, patches), grid))
+    fast = on_cpu.model.points(merged(encoder.embed(patches), grid))
+    half = on_cpu.model.points(merged(picture.in_bfloat16(encoder, patches), grid))
     for statistic in reference.nulls:
         spread = reference.null(statistic, grid.independent).std()
         wanted = plain_score(plain, statistic, reference, kernel)

@@ -139,7 +139,7 @@ def test_the_command_makes_a_bank_that_works(checkpoint, embedded, tmp_path, cap
     (mine / "reference.safetensors").unlink()
     assert run("bank", recipe, tmp_path / "run", "--checkpoint", mine, "--stream") == 0
     assert "bank: [40, 40] points for [108, 108] patches" in capsys.readouterr().out
-    assert Detector.from_pretrained(mine).detect(picture(1)).n_calibration == 8
+    assert Detector.from_pretrained(mine).detect(picture(1)).verdict.n_calibration == 8
 
 
 @pytest.mark.parametrize(

@@ -290,7 +290,7 @@ def judged_whole(evidence: Evidence, truth: np.ndarray, label: int) -> Row:
     The evidence is to find what is generated, in the region or around it; the other map what was pasted.
     """
     known, row = ~np.isnan(truth), Row()
-    altered, pixels = truth[known], evidence.width * evidence.height
+    altered, pixels = truth[known], evidence.picture.width * evidence.picture.height
     row[WITHIN, PLACE] = roc_auc_score(altered, place(evidence)[known])
     size = max((edge for edge in SIZES[:-1] if edge <= pixels), default=SIZES[0])
     for name, (values, _) in maps(evidence).items():
@@ -324,7 +324,7 @@ def measure_whole(
             if made is None:
                 continue
             evidence = detector.detect(made[0])
-            truth = composites.altered(evidence.boxes, made[1])
+            truth = composites.altered(evidence.grid.boxes, made[1])
             if {0.0, 1.0} <= set(truth.tolist()):
                 rows.append(judged_whole(evidence, truth, label))
                 progress.update()

@@ -19,6 +19,7 @@ from mdmf_core.detector import Detector
 from mdmf_core.images.reader import read
 from mdmf_core.method import mmd
 from mdmf_core.method.backbones.compact import Compact
+from mdmf_core.method.backbones.lite import Lite
 from mdmf_core.method.patches import cut
 from mdmf_core.show import maps as heatmaps
 
@@ -137,14 +138,16 @@ def operations(encoder: Compact) -> float:
     return float(counter.get_total_flops())
 
 
-def as_trained(encoder: Compact, patches: torch.Tensor) -> torch.Tensor:
-    """Embeddings by the network as it is trained: norms apart, 64 patches at once."""
+def as_trained(encoder: Compact | Lite, patches: torch.Tensor) -> torch.Tensor:
+    """Embeddings by the network as it is trained: norms apart, 64 patches or 16 windows at once."""
     with torch.inference_mode():
+        if isinstance(encoder, Lite):
+            return torch.cat([encoder.patches(encoder.cells(chunk)) for chunk in patches.split(16)])
         return torch.cat([encoder(chunk) for chunk in patches.split(64)])
 
 
-def in_bfloat16(encoder: Compact, patches: torch.Tensor) -> torch.Tensor:
-    """Embeddings with the convolutions in bfloat16; the high-pass filters stay in float32."""
+def in_bfloat16(encoder: Compact | Lite, patches: torch.Tensor) -> torch.Tensor:
+    """Embeddings with the convolutions in bfloat16; high-pass filters stay in float32."""
     with torch.autocast("cpu", torch.bfloat16):
         return encoder.embed(patches)
 
@@ -219,7 +222,7 @@ def score_changes(detector: Detector, path: Path) -> tuple[float, float]:
         return float(mmd.relative_mmd2(points, reference.real, reference.generated, kernel))
 
     spread_of_null = reference.null(detector.model.statistic, grid.independent).std()
-    trained, *others = (score(way(encoder, patches)) for way in (as_trained, Compact.embed, in_bfloat16))
+    trained, *others = (score(way(encoder, patches)) for way in (as_trained, type(encoder).embed, in_bfloat16))
     return tuple(abs(other - trained) / spread_of_null for other in others)
 
 

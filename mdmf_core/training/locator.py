@@ -32,13 +32,12 @@ from mdmf_core.method.patches import Geometry, cut, merged
 from mdmf_core.run import workers
 from mdmf_core.training import composites, embed
 from mdmf_core.training.bank import condition_of
+from mdmf_core.training.crops import BORDERS, SIDES
 from mdmf_core.training.dataset import Entry, Sampler, Split
 from mdmf_core.training.loop import Plan, fit
 from mdmf_core.training.recipe import Locate
 
 PAIRS = ((0, 1), (0, 1), (0, 1), (1, 0), (1, 0), (0, 0), (0, 0), (0, 0), (1, 1), (1, 1))  # labels of both pictures
-BORDERS = (0.0, 1.0, 2.0, 4.0, 6.0, 8.0)
-SIDES = (56, 200)  # pixels of the sides of the region
 FOR_WHITENING = 250  # composites
 
 

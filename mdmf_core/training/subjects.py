@@ -13,13 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import timm
 import torch
 from sklearn.cluster import KMeans
 
 from mdmf_core.images.degrade import resize
 from mdmf_core.images.reader import read
-from mdmf_core.method.backbones.lite import ARCHITECTURE
+from mdmf_core.method.backbones.lite import Lite
 from mdmf_core.training.dataset import Entry
 from mdmf_core.training.imagenet import load
 
@@ -30,7 +29,7 @@ MOST = 4.0  # times that a picture's weight is raised to balance its cluster
 @torch.inference_mode()
 def embeddings(entries: list[Entry], start: Path) -> np.ndarray:
     """Embeddings (N, 1280) of unit length of what pictures show, by the ImageNet network in the file `start`."""
-    network = load(timm.create_model(ARCHITECTURE, pretrained=False), start)
+    network = load(Lite.base(), start)
     network.reset_classifier(0)
     found = [network.eval()(_small(read(entry.path).pixels))[0].numpy() for entry in entries]
     return np.stack([value / np.linalg.norm(value) for value in found])

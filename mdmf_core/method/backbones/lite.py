@@ -16,7 +16,6 @@ from __future__ import annotations
 import copy
 from pathlib import Path
 
-import timm
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -68,6 +67,8 @@ class Lite(nn.Module):
     @staticmethod
     def base() -> nn.Module:
         """The whole published network, with random weights: what `start` takes."""
+        import timm  # seconds, and it brings the Hub's client: only where a network is built
+
         return timm.create_model(ARCHITECTURE, pretrained=False)
 
     def start(self, base: nn.Module) -> None:
@@ -93,9 +94,10 @@ class Lite(nn.Module):
         device = self.conv_head.weight.device
         batch = batch or (ON_CPU if device.type == "cpu" else ON_GPU)
         network = self._folded()
-        return torch.cat([self._patches(network.cells(part.to(device))) for part in windows.split(batch)])
+        return torch.cat([self.patches(network.cells(part.to(device))) for part in windows.split(batch)])
 
-    def _patches(self, cells: Tensor) -> Tensor:
+    def patches(self, cells: Tensor) -> Tensor:
+        """Means over patches, (B * C, D) float32 on the CPU, of `cells`."""
         pooled = F.avg_pool2d(cells.float(), self.patch_size // CELL)  # (B, D, V / W, V / W)
         return pooled.permute(0, 2, 3, 1).reshape(-1, self.dim).cpu()
 
