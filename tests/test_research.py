@@ -22,7 +22,8 @@ from mdmf_core.checkpoint import store
 from mdmf_core.detector import Detector
 from mdmf_core.method import mmd
 from mdmf_core.method.signature import ACTIVATIONS, PFS
-from mdmf_core.training import research
+from mdmf_core.training.bandwidths import kernel
+from mdmf_core.training.layout import Network, flatten
 
 D = 384
 LIU = {"sigmaOPT": 30.0, "sigma0OPT": 0.7, "epsilonOPT": -2.0}
@@ -39,8 +40,8 @@ def network(widths: list[int], activation: str = "relu", bias: bool = True, seed
 
 def imported(content: object, activation: str = "relu", **forms) -> tuple[PFS, mmd.Kernel]:
     """The signature and the kernel that a file's content becomes."""
-    found = research.understand(research.flatten(content, ()))
-    pfs = research.build(found, research.kernel(found, forms.get("sigma"), forms.get("epsilon")), activation)
+    found = Network(flatten(content, ()))
+    pfs = found.signature(kernel(found.scalars, forms.get("sigma"), forms.get("epsilon"), print), activation)
     return pfs, mmd.Kernel(*(None if value is None else float(value) for value in pfs.kernel_values()))
 
 
