@@ -28,8 +28,8 @@ from mdmf_core.images.reader import read
 from mdmf_core.method import backbones
 from mdmf_core.method.backbones import dinov2
 from mdmf_core.method.backbones.dinov2 import GRID, DINOv2, timm_names
-from mdmf_core.method.backbones.weights import read_tensors
 from mdmf_core.method.patches import Geometry, cut
+from mdmf_core.method.weights import read_tensors
 from mdmf_core.training import embed
 from mdmf_core.training.dataset import scan
 

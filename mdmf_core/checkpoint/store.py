@@ -20,9 +20,9 @@ from mdmf_core.errors import CheckpointError
 from mdmf_core.files import write_whole
 from mdmf_core.method import backbones, mmd
 from mdmf_core.method.backbones.dinov2 import hub_name
-from mdmf_core.method.backbones.weights import load_strictly
 from mdmf_core.method.patches import Geometry
 from mdmf_core.method.signature import PFS
+from mdmf_core.method.weights import load_strictly
 
 WEIGHTS = ("model.safetensors",)
 

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mdmf_core.files import write_whole
-from mdmf_core.method.backbones.weights import load_strictly
+from mdmf_core.method.weights import load_strictly
 
 FEWEST = 3  # rows and columns of patches below which a picture has no rest to compare with
 NULLS = 4096  # values of `null`, evenly spaced among all that were found

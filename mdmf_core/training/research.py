@@ -18,10 +18,10 @@ from mdmf_core.checkpoint import store
 from mdmf_core.checkpoint.config import Cut, DINOv2
 from mdmf_core.method import backbones
 from mdmf_core.method.backbones.dinov2 import SIZES
-from mdmf_core.method.backbones.weights import read_pytorch
 from mdmf_core.method.calibration import STATISTICS
 from mdmf_core.method.patches import Geometry
 from mdmf_core.method.signature import PFS
+from mdmf_core.method.weights import read_pytorch
 from mdmf_core.training.bandwidths import kernel
 from mdmf_core.training.layout import Network, flatten
 from mdmf_core.training.recipe import Recipe

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mdmf_core.method.backbones.weights import load_strictly
+from mdmf_core.method.weights import load_strictly
 
 SIZES = {"small": 384, "base": 768, "large": 1024, "giant": 1536}
 PATCH, GRID = 14, 37

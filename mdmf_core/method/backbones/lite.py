@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from mdmf_core.method.backbones.weights import load_strictly
+from mdmf_core.method.weights import load_strictly
 
 ARCHITECTURE = "tf_efficientnet_lite0"
 CELL = 16  # pixels between cells of the last map
