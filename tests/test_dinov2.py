@@ -16,7 +16,7 @@ import torch
 from dino import WIDTH, chunked, original_state, publish, transformers_state
 from hub import StandIn, connect
 from safetensors.torch import save_file
-from test_pipeline import run
+from typed import run
 
 from benchmarks.speed import gpu
 from mdmf_app.context import first_detector

@@ -61,7 +61,7 @@ def test_a_process_is_killed_at_the_moment_that_was_asked_for(tmp_path):
             "(place / 'one').write_text('1'); (place / 'one').read_text(); (place / 'two').write_text('2')"
         )
         root = faults.ROOT
-        return subprocess.run([sys.executable, "-c", program, root, root / "tests", tmp_path]).returncode
+        return subprocess.run([sys.executable, "-c", program, root, root / "tests" / "helpers", tmp_path]).returncode
 
     assert killed(2) == -signal.SIGKILL
     assert [path.name for path in tmp_path.iterdir()] == ["one"]

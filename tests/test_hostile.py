@@ -13,7 +13,7 @@ import pytest
 from bad_files import encoded, png, png_chunk, scene
 from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
-from test_images import P3_LIKE, WHITE, gamma, profile, xyz
+from profiles import P3_LIKE, WHITE, gamma, profile, xyz
 
 from benchmarks.stress import hostile, hostile_files
 from mdmf_core.errors import ImageError

@@ -14,9 +14,10 @@ import pytest
 import torch
 from dino import hub_folder
 from PIL import Image
-from test_pipeline import run
+from published import LIU, network
 from tiny import picture
 from torch import nn
+from typed import run
 
 from mdmf_core.checkpoint import store
 from mdmf_core.detector import Detector
@@ -26,16 +27,6 @@ from mdmf_core.training.bandwidths import kernel
 from mdmf_core.training.layout import Network, flatten
 
 D = 384
-LIU = {"sigmaOPT": 30.0, "sigma0OPT": 0.7, "epsilonOPT": -2.0}
-
-
-def network(widths: list[int], activation: str = "relu", bias: bool = True, seed: int = 0) -> nn.Sequential:
-    """A plain MLP with random weights."""
-    torch.manual_seed(seed)
-    layers: list[nn.Module] = []
-    for inputs, outputs in zip(widths, widths[1:], strict=False):
-        layers += [nn.Linear(inputs, outputs, bias=bias), ACTIVATIONS[activation]()]
-    return nn.Sequential(*layers[:-1]).eval()
 
 
 def imported(content: object, activation: str = "relu", **forms) -> tuple[PFS, mmd.Kernel]:

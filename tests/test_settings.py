@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 import pytest
 from pydantic import ValidationError
-from test_pipeline import run
+from typed import run
 
 from mdmf_core.checkpoint import config, hub, store
 from mdmf_core.errors import CheckpointError

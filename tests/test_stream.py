@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from test_pipeline import run
 from tiny import picture
+from typed import run
 
 from mdmf_core.detector import Detector
 from mdmf_core.errors import DatasetError

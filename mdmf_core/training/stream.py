@@ -320,8 +320,7 @@ def build(
     bank.check(found.real, found.generated, calibration, model)
     signed = [Signed(model.points(p.embeddings), p.rows, p.cols) for p in calibration]
     probes = signed[:: -(-len(signed) // PROBES)]
-    sizes = config.size, config.per_picture, config.seed
-    compressor = Compressor(model, *sizes, found.shares, _together(probes))
+    compressor = Compressor(model, config.size, config.per_picture, config.seed, found.shares, _together(probes))
     made, pulls = compress(compressor, found.groups, chunk, processes, engine)
     small = [part and mmd.bank(part.points, model.kernel, part.mass / part.mass.sum()) for part in made]
     named = zip(("real", "generated"), made, strict=True)

@@ -17,9 +17,9 @@ import torch
 from dino import WIDTH, hub_folder, publish
 from gradio_client import Client, handle_file
 from PIL import Image
-from test_pipeline import run
-from test_research import LIU, network
+from published import LIU, network
 from tiny import picture
+from typed import run
 
 from benchmarks.served import free_port
 from benchmarks.speed import gpu
