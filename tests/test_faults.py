@@ -21,6 +21,7 @@ from mdmf_core.errors import ImageError
 from mdmf_core.training import commands
 
 
+@pytest.mark.stress
 def test_every_fault_is_survived(tmp_path):
     command = [sys.executable, faults.ROOT / "benchmarks" / "stress" / "faults.py", "--quick", "--out", tmp_path]
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=900)
