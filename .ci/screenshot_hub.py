@@ -2,8 +2,8 @@
 
     python .ci/screenshot_hub.py --out assets
 
-The Hub is the stand-in of the tests (`tests/hub.py`); the checkpoint that it serves is the bundled detector, and to be
-loaded in the page one with random weights. Needs what `benchmarks/served.py` needs.
+The Hub is the stand-in of the tests (`tests/helpers/hub.py`); the checkpoint that it serves is the bundled detector, and
+to be loaded in the page one with random weights. Needs what `benchmarks/served.py` needs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
 
 from hub import StandIn, environment  # noqa: E402
 from tiny import make_checkpoint  # noqa: E402

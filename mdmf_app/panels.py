@@ -27,13 +27,6 @@ from mdmf_core.show.report import LIMITATIONS, Findings, json_report
 
 TABLE = ("Rank", "Patch", "Evidence", "Share of score (%)", "p-value", "Outlined", "Left", "Top")
 TOP = 20
-MEANINGS = {
-    "evidence": "The values of all patches, divided by their number, add up to the score that decides.",
-    "witness": "How much closer a patch lies to one side of the comparison than to the other.",
-    "p_value": "The share of patches of real pictures with at least as much evidence.",
-    "mmd": "How unlike real pictures a patch is, whatever else it is like. It stands beside the score that decides.",
-    "locator": wording.LOCATOR,
-}
 NOT_COMPARED = (
     "This map is not there: it needs a whole picture of at least 3 x 3 patches, and a model that was trained for it. "
     "Choose another under “Colour shows”."
@@ -88,7 +81,7 @@ def legend(evidence: Evidence, colour: str, opacity: float = maps.OPACITY) -> st
     return style.render(
         "legend.html",
         layer=layer,
-        meaning=MEANINGS[colour],
+        meaning=maps.SHOWN[colour].meaning,
         gradient=maps.gradient(layer.scale, opacity),
         sampled=coverage(evidence),
     )

@@ -18,13 +18,6 @@ from mdmf_core.show import maps
 from mdmf_core.show.reliability import Reliability, assess
 
 SMALLEST_SHOWN = 640
-MAPS = {
-    "evidence": "Share of the score",
-    "witness": "Witness value",
-    "p_value": "p-value",
-    "mmd": "Distance to real pictures (MMD)",
-    "locator": "Unlike the rest of the picture",
-}
 SELECTED, BOX = (0, 229, 255), (255, 255, 255)
 
 
@@ -133,7 +126,7 @@ def draw(result: Result, region: View | None, colour: str, opacity: float) -> Im
 
     Args:
         result, region: what was analysed.
-        colour: one of `MAPS`.
+        colour: one of `maps.SHOWN`.
         opacity: of the strongest colour, 0..1.
     """
     view = result.view(region)

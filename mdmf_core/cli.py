@@ -54,7 +54,7 @@ def evaluate(
     from mdmf_core.detector import Detector
     from mdmf_core.training.evaluate import evaluate as step
 
-    sources = list(source or []) + (commands.read_recipe(recipe).get("split", {}).get("test", []) if recipe else [])
+    sources = [*(source or ()), *(commands.read_recipe(recipe).split.test if recipe else ())]
     if recipe and not sources:
         raise Stop(f"The split in {recipe} holds no source for test.")
     detector = Detector.from_pretrained(None if model == "bundled" else model)

@@ -239,9 +239,9 @@ def _reference_of(located: hub.Located, model: store.Model) -> Reference:
     Raises:
         CheckpointError: it doesn't fit.
     """
-    path, settings = located.folder / "reference.safetensors", model.pfs.config
+    path, pfs = located.folder / "reference.safetensors", model.pfs
     try:
-        return load_reference(path, settings["signature"], settings["dim"], settings["deep"], model.statistic)
+        return load_reference(path, pfs.signature, pfs.dim, pfs.deep, model.statistic)
     except (ValueError, SafetensorError, OSError) as error:
         raise CheckpointError(f"reference.safetensors can't be used: {error}.") from error
 

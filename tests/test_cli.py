@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from bad_files import write_bad_files
-from test_pipeline import run
+from typed import run
 
 ROOT = Path(__file__).resolve().parent.parent
 KEYS = {

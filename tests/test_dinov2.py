@@ -16,19 +16,20 @@ import torch
 from dino import WIDTH, chunked, original_state, publish, transformers_state
 from hub import StandIn, connect
 from safetensors.torch import save_file
-from test_pipeline import run
+from typed import run
 
 from benchmarks.speed import gpu
 from mdmf_app.context import first_detector
 from mdmf_core.checkpoint import store
+from mdmf_core.checkpoint.config import DINOv2 as Settings
 from mdmf_core.detector import Detector
 from mdmf_core.errors import CheckpointError, DatasetError
 from mdmf_core.images.reader import read
 from mdmf_core.method import backbones
 from mdmf_core.method.backbones import dinov2
 from mdmf_core.method.backbones.dinov2 import GRID, DINOv2, timm_names
-from mdmf_core.method.backbones.weights import read_tensors
 from mdmf_core.method.patches import Geometry, cut
+from mdmf_core.method.weights import read_tensors
 from mdmf_core.training import embed
 from mdmf_core.training.dataset import scan
 
@@ -238,7 +239,7 @@ def test_each_size_and_variant_has_its_published_repository(monkeypatch) -> None
     monkeypatch.setattr(store.hub, "download", download)
     for size, registers in product(("small", "base", "large", "giant"), (0, 4)):
         with pytest.raises(CheckpointError), torch.device("meta"):
-            store.build_backbone({"name": "dinov2", "size": size, "registers": registers})
+            store.build_backbone(Settings(size=size, registers=registers))
     assert asked[:2] == ["timm/vit_small_patch14_dinov2.lvd142m", "timm/vit_small_patch14_reg4_dinov2.lvd142m"]
     assert len(set(asked)) == 8
 
@@ -249,7 +250,7 @@ GEOMETRY = Geometry(32, 4, 64, 28)
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory) -> Path:
     """A checkpoint folder whose backbone is a random ViT-S in a local folder."""
-    settings = {"name": "dinov2", "size": "small", "crop_size": 28}
+    settings = Settings(size="small", crop_size=28)
     folder = tmp_path_factory.mktemp("made") / "checkpoint"
     return gpu.make_checkpoint(folder, settings, GEOMETRY, gpu.pictures(12), "cpu")
 
@@ -300,7 +301,7 @@ def test_training_and_inference_resize_positions_in_one_way(whole: Path, photos:
     for stored in embed.load(tmp_path / "embeddings", embed.backbone_digest(trained.backbone)):
         patches, _ = cut(read(photos.parent / stored.key).pixels, trained.geometry)
         assert torch.equal(Detector.from_pretrained(whole).model.backbone.embed(patches), stored.embeddings)
-    other = store.build_backbone({**trained.source, "positions": "original"})
+    other = store.build_backbone(trained.source.model_copy(update={"positions": "original"}))
     with pytest.raises(DatasetError, match="another encoder"):
         next(embed.load(tmp_path / "embeddings", embed.backbone_digest(other)))
 
@@ -329,7 +330,7 @@ def test_the_benchmark_measures_and_plans(whole: Path) -> None:
     assert 0 < found.detector < found.encoder and found.memory == 0
     planned = gpu.plan(1_000_000, 2, 49, 1024, 100.0, 3.0)
     assert planned == "1,000,000 pictures, 2 lives: 401.41 GB, 5.56 h, 16.67 at 3 an hour"
-    settings = {"name": "dinov2", "size": "small", "crop_size": 28}
+    settings = Settings(size="small", crop_size=28)
     millions, tflop = gpu.work(settings, 49)
     multiplied = 12 * (12 * WIDTH**2 * 5 + 2 * WIDTH * 25) + 4 * 3 * 14**2 * WIDTH
     assert millions == pytest.approx(22.06, abs=0.01) and tflop == pytest.approx(2 * multiplied * 49 / 1e12, rel=1e-6)

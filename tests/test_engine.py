@@ -18,6 +18,7 @@ from mdmf_core.run import engine
 from mdmf_core.training import embed as step
 from mdmf_core.training import evaluate, stream
 from mdmf_core.training.dataset import lot, scan
+from mdmf_core.training.recipe import Bank
 
 TESTS = Path(__file__).resolve().parent
 LIVES = ("as_is", "alike")
@@ -99,7 +100,7 @@ def test_a_bank_in_one_pass_is_the_same(detector, two_actors, data, tmp_path, mo
     entries, model = scan(data), detector.model
     step.embed(entries, tmp_path, model.backbone, model.geometry)
     roles = {e.key: "calibration" if e.label == 0 and lot(e.key) < 0.5 else "train" for e in entries}
-    config, paths = {"size": 20}, []
+    config, paths = Bank(size=20), []
     for processes, engine_name in ((1, "local"), (two_actors, "ray")):
         made = stream.build(tmp_path, roles, model, config, lambda line: None, processes, engine_name, 50)
         paths.append(reference.save(made, tmp_path / f"{engine_name}.safetensors"))

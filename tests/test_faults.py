@@ -21,6 +21,7 @@ from mdmf_core.errors import ImageError
 from mdmf_core.training import commands
 
 
+@pytest.mark.stress
 def test_every_fault_is_survived(tmp_path):
     command = [sys.executable, faults.ROOT / "benchmarks" / "stress" / "faults.py", "--quick", "--out", tmp_path]
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=900)
@@ -61,7 +62,7 @@ def test_a_process_is_killed_at_the_moment_that_was_asked_for(tmp_path):
             "(place / 'one').write_text('1'); (place / 'one').read_text(); (place / 'two').write_text('2')"
         )
         root = faults.ROOT
-        return subprocess.run([sys.executable, "-c", program, root, root / "tests", tmp_path]).returncode
+        return subprocess.run([sys.executable, "-c", program, root, root / "tests" / "helpers", tmp_path]).returncode
 
     assert killed(2) == -signal.SIGKILL
     assert [path.name for path in tmp_path.iterdir()] == ["one"]

@@ -13,7 +13,7 @@ import pytest
 from bad_files import encoded, png, png_chunk, scene
 from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
-from test_images import P3_LIKE, WHITE, gamma, profile, xyz
+from profiles import P3_LIKE, WHITE, gamma, profile, xyz
 
 from benchmarks.stress import hostile, hostile_files
 from mdmf_core.errors import ImageError
@@ -28,6 +28,7 @@ def clean():
     return hostile_files.clean()
 
 
+@pytest.mark.stress
 def test_a_short_corpus_gives_pictures_and_sentences_and_nothing_else(tmp_path):
     rng = np.random.default_rng(1)
     light = [case for case in hostile_files.describing_exif() if len(case[2]) < 10**5]
@@ -39,11 +40,13 @@ def test_a_short_corpus_gives_pictures_and_sentences_and_nothing_else(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.stress
 def test_links_pipes_and_folders_are_read_or_refused(tmp_path):
     tallies, findings = hostile.run(hostile_files.special(tmp_path))
     assert findings == [] and tallies[0].refused == tallies[0].files == 9
 
 
+@pytest.mark.stress
 def test_a_hostile_archive_gives_sentences(tmp_path):
     rng = np.random.default_rng(2)
     for _, path in hostile.written(hostile_files.archives_mutated(rng, 30), tmp_path):
@@ -77,6 +80,7 @@ def test_a_crash_is_put_down_to_its_file_and_what_is_left_behind_is_counted(tmp_
     assert tally.files_left == tally.faults == 1
 
 
+@pytest.mark.stress
 def test_mutated_files_for_some_seconds(clean):
     rng = np.random.default_rng(int(os.environ.get("MDMF_SEED", 3)))
     names, until = list(clean), time.process_time() + 3

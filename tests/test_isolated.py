@@ -244,7 +244,7 @@ def test_processes_end_with_a_killed_parent(tmp_path):
     first, second = tmp_path / "1", tmp_path / "2"
     first.mkdir()
     second.mkdir()
-    paths = {"PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "tests")))}
+    paths = {"PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "tests" / "helpers")))}
     command = [sys.executable, "-c", PARENT, str(tmp_path), str(first), str(second)]
     parent = subprocess.Popen(command, env={**os.environ, **paths}, start_new_session=True)
     try:

@@ -7,9 +7,9 @@ import struct
 
 import numpy as np
 import pytest
+from asserted import assert_one_sentence, worst
 from bad_files import encoded, png, png_chunk, scene
 from PIL import Image
-from test_images import assert_one_sentence, worst
 
 from mdmf_core.errors import ImageError
 from mdmf_core.images.containers import boxes, jpeg, tiff

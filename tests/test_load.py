@@ -11,6 +11,8 @@ import pytest
 
 from benchmarks.stress import load
 
+pytestmark = pytest.mark.stress
+
 
 @pytest.fixture(scope="module")
 def found(checkpoint, tmp_path_factory) -> dict:

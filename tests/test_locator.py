@@ -21,6 +21,7 @@ from mdmf_core.method.locator import Locator
 from mdmf_core.training import composites
 from mdmf_core.training import locator as locators
 from mdmf_core.training.dataset import scan, split
+from mdmf_core.training.recipe import Locate
 
 
 def naive(net: Locator, embeddings: np.ndarray, rows: int, cols: int) -> np.ndarray:
@@ -228,7 +229,7 @@ def data(tmp_path_factory):
     return root
 
 
-CONFIG = {"composites": 90, "checks": 30, "steps": 120, "rate": 1e-2, "width": 8, "hidden": 8, "workers": 1}
+CONFIG = Locate(composites=90, checks=30, steps=120, rate=1e-2, width=8, hidden=8, workers=1)
 
 
 def test_training_finds_what_was_put_in_and_calibrates(data, tmp_path):
@@ -240,7 +241,7 @@ def test_training_finds_what_was_put_in_and_calibrates(data, tmp_path):
     path = locators.run(folder, before, dealt, ["as_is"], CONFIG, said.append)
     assert path == folder / hub.LOCATOR
     net = locator.load(path, 16)
-    made = locators.make_all(dealt.train, 40, before, locators.DEFAULTS | CONFIG, 7)
+    made = locators.make_all(dealt.train, 40, before, CONFIG, 7)
     assert locators.auroc(net, made) > 0.65
     assert any(line.startswith("AUROC within a composite") for line in said)
     assert torch.equal(net.null, torch.sort(net.null).values) and net.null[0] < net.null[-1]
@@ -270,14 +271,12 @@ def test_pictures_that_are_cut_too_small_are_left_out(checkpoint, tmp_path):
         path = root / ("real", "fake")[index % 2] / "a" / f"{index}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(picture(index, 64, 128)).save(path)
-    assert locators.make_all(scan(root), 30, store.load(checkpoint), locators.DEFAULTS | CONFIG, 0) == []
+    assert locators.make_all(scan(root), 30, store.load(checkpoint), CONFIG, 0) == []
 
 
 def test_a_recipe_that_can_not_be_followed_says_why(data, tmp_path):
     made = store.load(make_checkpoint(tmp_path / "checkpoint"))
     dealt = split(scan(data), calibration=["held"])
-    with pytest.raises(ValueError, match="unknown keys: more"):
-        locators.train(made, dealt, ["as_is"], {"more": 1})
     small = [replace(entry, path=tmp_path / "none.png") for entry in dealt.train]
     with pytest.raises(DatasetError, match="No composite could be made"):
         locators.train(made, replace(dealt, train=small), ["as_is"], CONFIG)

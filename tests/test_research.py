@@ -14,33 +14,25 @@ import pytest
 import torch
 from dino import hub_folder
 from PIL import Image
-from test_pipeline import run
+from published import LIU, network
 from tiny import picture
 from torch import nn
+from typed import run
 
 from mdmf_core.checkpoint import store
 from mdmf_core.detector import Detector
 from mdmf_core.method import mmd
 from mdmf_core.method.signature import ACTIVATIONS, PFS
-from mdmf_core.training import research
+from mdmf_core.training.bandwidths import kernel
+from mdmf_core.training.layout import Network, flatten
 
 D = 384
-LIU = {"sigmaOPT": 30.0, "sigma0OPT": 0.7, "epsilonOPT": -2.0}
-
-
-def network(widths: list[int], activation: str = "relu", bias: bool = True, seed: int = 0) -> nn.Sequential:
-    """A plain MLP with random weights."""
-    torch.manual_seed(seed)
-    layers: list[nn.Module] = []
-    for inputs, outputs in zip(widths, widths[1:], strict=False):
-        layers += [nn.Linear(inputs, outputs, bias=bias), ACTIVATIONS[activation]()]
-    return nn.Sequential(*layers[:-1]).eval()
 
 
 def imported(content: object, activation: str = "relu", **forms) -> tuple[PFS, mmd.Kernel]:
     """The signature and the kernel that a file's content becomes."""
-    found = research.understand(research.flatten(content, ()))
-    pfs = research.build(found, research.kernel(found, forms.get("sigma"), forms.get("epsilon")), activation)
+    found = Network(flatten(content, ()))
+    pfs = found.signature(kernel(found.scalars, forms.get("sigma"), forms.get("epsilon"), print), activation)
     return pfs, mmd.Kernel(*(None if value is None else float(value) for value in pfs.kernel_values()))
 
 
@@ -253,7 +245,7 @@ def test_what_was_found_and_assumed_is_printed(weights: Path, tmp_path: Path, ca
         "sigma0 = 0.1, read as plain: exp(-d / sigma) on signatures",
         "kernel: plain, on signatures alone",
         "384 -> 8 -> 4, gelu between layers",
-        "backbone (the paper's, assumed): name dinov2, crop_size 98, pooling class, positions timm, size small",
+        "backbone (the paper's, assumed): name dinov2, size small, crop_size 98, pooling class, positions timm",
         "geometry (the paper's, assumed): patch_size 32, max_patches 49, resize 224",
         "statistic: mmd",
         f"next: python -m mdmf_core bank RECIPE RUN --checkpoint {tmp_path / 'out'}",

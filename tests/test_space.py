@@ -13,7 +13,6 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict, replace
-from pathlib import Path
 
 import gradio as gr
 import numpy as np
@@ -25,9 +24,9 @@ from gradio_client.exceptions import AppError
 from huggingface_hub import SpaceHardware
 from huggingface_hub.cli.hf import app as hf
 from huggingface_hub.utils import filter_repo_objects, validate_repo_id
-from packaging.requirements import Requirement
 from PIL import Image
 from tiny import make_checkpoint, picture
+from tree import ROOT, arguments, instructions, requirements, tracked
 
 import app
 from benchmarks.served import START_SECONDS, free_port
@@ -39,7 +38,6 @@ from mdmf_core.errors import ImageError
 from mdmf_core.images.bounds import MAX_BYTES
 from mdmf_core.method.patches import cut
 
-ROOT = Path(__file__).resolve().parent.parent
 ZERO_TORCHES = {"2.8.0", "2.9.1", "2.10.0", "2.11.0"}
 LARGEST = 10 * 10**6  # bytes that the Hub takes without LFS or Xet
 
@@ -54,18 +52,6 @@ REFERENCE = {
     "custom_headers": dict,
 }
 COLOURS = {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
-
-
-def requirements(name: str) -> dict[str, Requirement]:
-    lines = (line.partition("#")[0].strip() for line in (ROOT / name).read_text("utf-8").splitlines())
-    return {one.name: one for one in (Requirement(line) for line in lines if line and line[0] != "-")}
-
-
-def tracked() -> list[str]:
-    """The files of the repository."""
-    listed = subprocess.run(["git", "ls-files", "-z", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True)
-    assert listed.returncode == 0, listed.stderr
-    return [name for name in listed.stdout.decode().split("\0") if name and (ROOT / name).is_file()]
 
 
 # Configuration
@@ -276,16 +262,6 @@ def test_what_is_uploaded_is_what_the_space_needs(commands):
 
 
 # The container
-
-
-def instructions() -> list[tuple[str, str]]:
-    """The Dockerfile's instructions with their arguments."""
-    text = (ROOT / "Dockerfile").read_text("utf-8").replace("\\\n", " ")
-    return [tuple(line.split(maxsplit=1)) for line in text.splitlines() if line and line[0] != "#"]
-
-
-def arguments(name: str) -> list[str]:
-    return [rest for instruction, rest in instructions() if instruction == name]
 
 
 def test_what_the_container_gets_starts_and_answers(tmp_path):

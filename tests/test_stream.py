@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from test_pipeline import run
 from tiny import picture
+from typed import run
 
 from mdmf_core.detector import Detector
 from mdmf_core.errors import DatasetError
@@ -19,6 +19,7 @@ from mdmf_core.method import calibration, mmd
 from mdmf_core.method.reference import Reference
 from mdmf_core.training import bank, embed, stream
 from mdmf_core.training.dataset import scan
+from mdmf_core.training.recipe import Bank
 
 KERNEL = mmd.Kernel(2.0)
 CHUNK, SIZE = 1500, 300
@@ -83,14 +84,14 @@ def embedded(detector, tmp_path_factory) -> tuple[Path, dict[str, str]]:
     return root / "embeddings", roles
 
 
-CONFIG = {"lives": ["as_is", "alike"], "calibration_lives": ["as_is", "alike"], "per_picture": 1000}
+CONFIG = Bank(lives=["as_is", "alike"], calibration_lives=["as_is", "alike"], per_picture=1000)
 
 
 def test_what_is_not_compressed_is_what_bank_builds(detector, embedded) -> None:
     folder, roles = embedded
     pictures = list(embed.load(folder))
     parts = [[p for p in pictures if roles[p.key] == role] for role in ("train", "calibration")]
-    config = CONFIG | {"size": 10_000}
+    config = CONFIG.model_copy(update={"size": 10_000})
     wanted = bank.build(*parts, detector.model, config, lambda line: None)
     made = stream.build(folder, roles, detector.model, config, lambda line: None)
     for one, two in ((made.real, wanted.real), (made.generated, wanted.generated)):
@@ -109,11 +110,11 @@ def test_the_error_it_tells_is_the_one_against_all_points(detector, embedded) ->
     folder, roles = embedded
     model = detector.model
     whole, small, grouped = (
-        stream.build(folder, roles, model, CONFIG | {"size": size}, lambda line: None, chunk=chunk)
+        stream.build(folder, roles, model, CONFIG.model_copy(update={"size": size}), lambda line: None, chunk=chunk)
         for size, chunk in ((10_000, stream.CHUNK), (60, stream.CHUNK), (60, 100))
     )
     pictures = [p for p in embed.load(folder) if roles[p.key] == "calibration"]
-    conditions = CONFIG["calibration_lives"]
+    conditions = CONFIG.calibration_lives
     points = [model.points(p.embeddings) for p in pictures if p.condition == bank.condition_of(p.key, conditions)]
 
     def scores(made: Reference) -> np.ndarray:
@@ -142,16 +143,15 @@ def test_the_command_makes_a_bank_that_works(checkpoint, embedded, tmp_path, cap
 
 
 @pytest.mark.parametrize(
-    ("config", "change", "words"),
+    ("size", "change", "words"),
     [
-        ({"size": 0}, {}, "size above 0"),
-        ({"odd": 1}, {}, "odd"),
-        ({"size": 9}, {"train": "test"}, "no real picture"),
-        ({"size": 9}, {"calibration": "test"}, "no calibration pictures"),
+        (0, {}, "size above 0"),
+        (9, {"train": "test"}, "no real picture"),
+        (9, {"calibration": "test"}, "no calibration pictures"),
     ],
 )
-def test_what_is_missing_is_one_sentence(config, change, words, detector, embedded) -> None:
+def test_what_is_missing_is_one_sentence(size, change, words, detector, embedded) -> None:
     folder, roles = embedded
     roles = {key: change.get(role, role) for key, role in roles.items()}
     with pytest.raises((DatasetError, ValueError), match=words):
-        stream.build(folder, roles, detector.model, config, lambda line: None)
+        stream.build(folder, roles, detector.model, Bank(size=size), lambda line: None)

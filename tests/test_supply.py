@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from PIL import ExifTags, Image
-from test_space import ROOT, arguments, requirements, tracked
+from tree import ROOT, arguments, requirements, tracked
 
 SHIPPED = [ROOT / "app.py", *sorted((ROOT / "mdmf_app").rglob("*.py")), *sorted((ROOT / "mdmf_core").rglob("*.py"))]
 LOCKED_FOR = {"python_version": "3.12", "python_full_version": "3.12.0", "sys_platform": "linux", "extra": ""}

@@ -9,7 +9,6 @@ the text around them is `card.md`.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -18,6 +17,7 @@ sys.path.insert(0, str(ROOT))
 
 from mdmf_core.checkpoint import hub  # noqa: E402
 from mdmf_core.detector import Detector  # noqa: E402
+from mdmf_core.training.recipe import Recipe, read_recipe  # noqa: E402
 
 CARD = ROOT / "benchmarks" / "quality" / "card.md"
 RESULTS = ROOT / "benchmarks" / "results" / "held_out.json"
@@ -38,7 +38,7 @@ def tables(results: Path, fingerprint: str) -> str:
     return results.with_suffix(".md").read_text("utf-8").replace("\n## ", "\n### ").strip()
 
 
-def card(folder: Path, recipe: dict, results: Path) -> str:
+def card(folder: Path, recipe: Recipe, results: Path) -> str:
     """The card of the checkpoint in `folder`."""
     score_fingerprint, fingerprint = hub.score_fingerprint(folder), hub.fingerprint(folder)
     detector = Detector.from_pretrained(folder, device="cpu")
@@ -63,7 +63,7 @@ def card(folder: Path, recipe: dict, results: Path) -> str:
         calibration=listed(facts["calibration"]),
         lives=listed(facts["calibration_lives"]),
         details="; ".join(f"{kind}: {listed(counts)}" for kind, counts in facts["details"].items()),
-        validation=", ".join(recipe["split"]["validation"]),
+        validation=", ".join(recipe.split.validation),
         tables=tables(results, fingerprint),
     )
 
@@ -74,7 +74,7 @@ def main() -> None:
     parser.add_argument("recipe", type=Path)
     parser.add_argument("--results", type=Path, default=RESULTS)
     given = parser.parse_args()
-    print(card(given.checkpoint, json.loads(given.recipe.read_text("utf-8")), given.results))
+    print(card(given.checkpoint, read_recipe(given.recipe), given.results))
 
 
 if __name__ == "__main__":

@@ -48,6 +48,7 @@ from mdmf_core.images import degrade  # noqa: E402
 from mdmf_core.images.reader import read  # noqa: E402
 from mdmf_core.training import composites  # noqa: E402
 from mdmf_core.training.dataset import Entry, scan, split  # noqa: E402
+from mdmf_core.training.recipe import read_recipe  # noqa: E402
 
 SIDES = (96, 193)
 BORDER = 4.0
@@ -358,8 +359,8 @@ def held_out(recipe: Path, data: Path) -> list[Entry]:
     given = json.loads(recipe.read_text("utf-8"))
     if "split" not in given:
         return roles.without_art(roles.held_out(data, given), given)
-    roots = given["data"] if isinstance(given["data"], list) else [given["data"]]
-    return split(scan(roots[0]), **given["split"]).test
+    own = read_recipe(recipe)
+    return split(scan(own.data[0]), **dict(own.split)).test
 
 
 def parsed() -> argparse.Namespace:

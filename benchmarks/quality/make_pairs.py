@@ -31,6 +31,7 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.quality.taef2 import Autoencoder  # noqa: E402
 from mdmf_core.files import write_whole  # noqa: E402
 from mdmf_core.training.dataset import Entry, scan, split  # noqa: E402
+from mdmf_core.training.recipe import read_recipe  # noqa: E402
 
 SIDE, FACTOR = 256, 4
 SHRINKERS = (Image.Resampling.BICUBIC, Image.Resampling.LANCZOS, Image.Resampling.BOX)
@@ -116,9 +117,9 @@ def main() -> None:
     parser.add_argument("--autoencoder", type=Path, required=True, help="folder of TAEF2's two files")
     parser.add_argument("--count", type=int, default=420)
     arguments = parser.parse_args()
-    recipe = json.loads(arguments.recipe.read_text("utf-8"))
+    recipe = read_recipe(arguments.recipe)
     kinds = json.loads((ROOT / "benchmarks" / "configs" / "folds.json").read_text("utf-8"))
-    entries = split(scan(recipe["data"]), **recipe["split"]).train
+    entries = split(scan(recipe.data), **dict(recipe.split)).train
     photographs = [e for e in entries if e.label == 0 and kinds.get(f"real/{e.source}", {}).get("kind") != "art"]
     arguments.out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import sys
 import tempfile
 import time
@@ -31,6 +30,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.speed.stages import clocked, stages_of  # noqa: E402
 from mdmf_core.checkpoint import store  # noqa: E402
+from mdmf_core.checkpoint.config import DINOv2  # noqa: E402
 from mdmf_core.detector import Detector  # noqa: E402
 from mdmf_core.images.reader import read  # noqa: E402
 from mdmf_core.method import backbones, calibration, mmd, reference  # noqa: E402
@@ -38,7 +38,8 @@ from mdmf_core.method.backbones.dinov2 import SIZES  # noqa: E402
 from mdmf_core.method.patches import Geometry, cut  # noqa: E402
 from mdmf_core.method.signature import PFS  # noqa: E402
 from mdmf_core.training.embed import Embedded  # noqa: E402
-from mdmf_core.training.signature import DEFAULTS, train  # noqa: E402
+from mdmf_core.training.recipe import Recipe, Train, read_recipe  # noqa: E402
+from mdmf_core.training.signature import train  # noqa: E402
 
 RECIPE = ROOT / "benchmarks" / "configs" / "dinov2.json"
 PHOTOGRAPHS = ("china.jpg", "coffee.png", "flower.jpg", "grace_hopper.jpg", "rocket.jpg")
@@ -63,11 +64,7 @@ def pictures(count: int, seed: int = 0) -> list[bytes]:
     return found
 
 
-def _arguments(settings: dict) -> dict:
-    return {key: value for key, value in settings.items() if key not in ("weights", "revision")}
-
-
-def make_checkpoint(folder: Path, settings: dict, geometry: Geometry, files: list[bytes], device: str) -> Path:
+def make_checkpoint(folder: Path, settings: DINOv2, geometry: Geometry, files: list[bytes], device: str) -> Path:
     """A checkpoint whose backbone is a random DINOv2: a third of `files` each for banks and calibration.
 
     Args:
@@ -78,8 +75,8 @@ def make_checkpoint(folder: Path, settings: dict, geometry: Geometry, files: lis
         device: that embeds them.
     """
     torch.manual_seed(0)
-    source = {**settings, "weights": str(folder / "weights")}
-    encoder = backbones.build(**_arguments(settings))
+    source = settings.model_copy(update={"weights": str(folder / "weights")})
+    encoder = backbones.build(settings.name, **settings.arguments)
     for name, value in encoder.named_parameters():
         if name.endswith(".gamma"):
             value.fill_(1)
@@ -170,21 +167,21 @@ def agreement(first: Detector, second: Detector, files: list[bytes]) -> Agreemen
     )
 
 
-def work(settings: dict, patches: int) -> tuple[float, float]:
+def work(settings: DINOv2, patches: int) -> tuple[float, float]:
     """Weights in millions, and TFLOP for a picture of `patches` patches, counted by PyTorch (nothing is computed)."""
     from torch.utils.flop_counter import FlopCounterMode
 
     with torch.device("meta"):
-        encoder = backbones.build(**_arguments(settings))
+        encoder = backbones.build(settings.name, **settings.arguments)
         with FlopCounterMode(display=False) as counter:
-            encoder.tokens(torch.empty(1, 3, settings["crop_size"], settings["crop_size"]))
+            encoder.tokens(torch.empty(1, 3, settings.crop_size, settings.crop_size))
     return sum(p.numel() for p in encoder.parameters()) / 1e6, counter.get_total_flops() * patches / 1e12
 
 
-def training_rate(settings: dict, geometry: Geometry, section: dict, steps: int = 10) -> float:
+def training_rate(settings: DINOv2, geometry: Geometry, section: Train, steps: int = 10) -> float:
     """Steps a second of `train`, by processor time, on random embeddings; the last of `steps` is validated."""
     with torch.device("meta"):
-        encoder = backbones.build(**_arguments(settings))
+        encoder = backbones.build(settings.name, **settings.arguments)
     side = int(geometry.max_patches**0.5)
     generator = torch.Generator().manual_seed(0)
 
@@ -194,7 +191,7 @@ def training_rate(settings: dict, geometry: Geometry, section: dict, steps: int 
 
     with tempfile.TemporaryDirectory() as folder:
         start = cpu_time()
-        config = {**section, "steps": steps, "check": steps}
+        config = section.model_copy(update={"steps": steps, "check": steps})
         train(random_pictures(200), random_pictures(40), config, encoder, settings, geometry, Path(folder), lambda _: 0)
         return steps / (cpu_time() - start)
 
@@ -206,7 +203,7 @@ def plan(count: int, lives: int, patches: int, dim: int, per_second: float, pric
     return f"{count:,} pictures, {lives} lives: {size:.2f} GB, {hours:.2f} h, {hours * price:.2f} at {price:g} an hour"
 
 
-def on_gpu(settings: dict, geometry: Geometry, options: argparse.Namespace) -> float:
+def on_gpu(settings: DINOv2, geometry: Geometry, options: argparse.Namespace) -> float:
     """Measure, print and return pictures a second on the GPU; compare decisions with the CPU's."""
     with tempfile.TemporaryDirectory() as folder:
         made = make_checkpoint(Path(folder), settings, geometry, pictures(options.bank), "cuda")
@@ -220,17 +217,17 @@ def on_gpu(settings: dict, geometry: Geometry, options: argparse.Namespace) -> f
     return found.detector
 
 
-def on_cpu(settings: dict, geometry: Geometry) -> float:
+def on_cpu(settings: DINOv2, geometry: Geometry) -> float:
     """Measure, print and return pictures a second through the backbone on the CPU."""
-    patches = cpu_rate(backbones.build(**_arguments(settings)), geometry.patch_size)
+    patches = cpu_rate(backbones.build(settings.name, **settings.arguments), geometry.patch_size)
     pictures_a_second = patches / geometry.max_patches
     print(f"  CPU: {patches:.3g} patches a second through the backbone, by processor time")
     return pictures_a_second
 
 
-def measure(size: str, recipe: dict, options: argparse.Namespace) -> None:
+def measure(size: str, recipe: Recipe, options: argparse.Namespace) -> None:
     """Everything about one size, printed."""
-    settings, geometry = {**recipe["backbone"], "size": size}, Geometry(**recipe["geometry"])
+    settings, geometry = recipe.backbone.model_copy(update={"size": size}), Geometry(**dict(recipe.geometry))
     millions, tflop = work(settings, geometry.max_patches)
     print(f"ViT-{size[0].upper()}: {millions:.1f} M weights, {tflop:.3f} TFLOP a picture")
     rates = {"measured": on_cpu(settings, geometry) if options.cpu else on_gpu(settings, geometry, options)}
@@ -239,12 +236,9 @@ def measure(size: str, recipe: dict, options: argparse.Namespace) -> None:
     for name, per_second in rates.items():
         print(f"  embed at {per_second:.3g} pictures a second ({name}):")
         for count in options.pictures:
-            planned = plan(
-                count, len(recipe["embed"]["lives"]), geometry.max_patches, SIZES[size], per_second, options.price
-            )
+            planned = plan(count, len(recipe.embed.lives), geometry.max_patches, SIZES[size], per_second, options.price)
             print(f"    {planned}")
-    section = recipe["train"]
-    per_second, steps = training_rate(settings, geometry, section), section.get("steps", DEFAULTS["steps"])
+    per_second, steps = training_rate(settings, geometry, recipe.train), recipe.train.steps
     print(f"  train at {per_second:.3g} steps a second (CPU): {steps} steps, {steps / per_second / 60:.1f} min")
 
 
@@ -270,7 +264,7 @@ def main(given: list[str] | None = None) -> int:
     name = "CPU" if options.cpu else torch.cuda.get_device_name()
     print(f"torch {torch.__version__}, {name}, {torch.get_num_threads()} threads")
     for size in options.sizes:
-        measure(size, json.loads(options.recipe.read_text("utf-8")), options)
+        measure(size, read_recipe(options.recipe), options)
     return 0
 
 

@@ -32,8 +32,9 @@ sys.path.insert(0, str(ROOT))
 
 from mdmf_core.detector import Detector  # noqa: E402
 from mdmf_core.method import mmd  # noqa: E402
-from mdmf_core.training import bank, embed, stream  # noqa: E402
+from mdmf_core.training import embed, stream  # noqa: E402
 from mdmf_core.training.dataset import Entry  # noqa: E402
+from mdmf_core.training.recipe import Bank  # noqa: E402
 
 SIDE, PICTURES, GPUS = 512, 24, (1, 8, 64)
 
@@ -89,7 +90,7 @@ def compress(detector: Detector) -> float:
     mass = mmd.uniform(len(rows), points.z)
     group = stream.Coreset(mmd.Points(points.z + scatter, points.e), mass, rows.numpy(), len(rows))
     start = time.process_time()
-    stream.reduce(group, bank.DEFAULTS["size"], kernel)
+    stream.reduce(group, Bank().size, kernel)
     return (time.process_time() - start) / len(rows)
 
 

@@ -37,7 +37,7 @@ from typing import Any, NoReturn
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-    sys.path.insert(1, str(Path(sys.path[0]) / "tests"))
+    sys.path.insert(1, str(Path(sys.path[0]) / "tests" / "helpers"))
 
 import torch
 from hub import StandIn, environment

@@ -1,35 +1,116 @@
-"""`config.json` of a checkpoint, with exactly the keys that this version knows."""
+"""`config.json` of a checkpoint, typed and strict: exactly the keys that this version knows."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, Strict
 
 from mdmf_core.errors import CheckpointError
-from mdmf_core.method.calibration import STATISTICS
+from mdmf_core.settings import Positive, Settings, Text, read, read_json
 
 FORMAT = 1
-KEYS = {"format", "name", "backbone", "geometry", "pfs", "statistic"}
+
+Statistic = Literal["relative", "mmd"]
+Width = Annotated[int, Field(gt=0, le=2**16)]
+Widths = Annotated[tuple[Width, ...], Strict(False)]
 
 
-def read_config(path: Path) -> dict:
+class Encoder(Settings):
+    """A backbone. `weights` are a folder, a file or a Hub repository, and `revision` a commit of the latter."""
+
+    name: str
+    weights: Text | None = None
+    revision: Text | None = None
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What `backbones.build` takes besides the name."""
+        return self.model_dump(mode="json", exclude=set(Encoder.model_fields))
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """The settings as `config.json` keeps them."""
+        where = {"weights": self.weights, "revision": self.revision}
+        return {"name": self.name, **self.arguments, **{key: value for key, value in where.items() if value}}
+
+
+class Lite(Encoder):
+    """EfficientNet-Lite0 at the picture's resolution: D and the side of a patch."""
+
+    name: Literal["lite"] = "lite"
+    dim: Width = 256
+    patch_size: Annotated[Positive, Field(multiple_of=16)] = 32
+
+
+class Compact(Encoder):
+    """The small network on high-pass residuals: channels of its stages."""
+
+    name: Literal["compact"] = "compact"
+    channels: Annotated[Widths, Field(min_length=1)] = (32, 64, 128, 192)
+
+
+class DINOv2(Encoder):
+    """The paper's backbone."""
+
+    name: Literal["dinov2"] = "dinov2"
+    size: Literal["small", "base", "large", "giant"] = "large"
+    crop_size: Annotated[Positive, Field(multiple_of=14)] = 98
+    pooling: Literal["class", "mean"] = "class"
+    positions: Literal["timm", "original"] = "timm"
+    registers: Literal[0, 4] = 0
+
+
+Backbone = Annotated[Lite | Compact | DINOv2, Field(discriminator="name")]
+
+
+class Cut(Settings):
+    """How pictures are cut: the arguments of `patches.Geometry`."""
+
+    patch_size: Positive
+    max_patches: Annotated[Positive, Field(ge=4)]
+    resize: Positive | None = None
+    crop_size: Positive | None = None
+    window: Positive | None = None
+
+
+class Signature(Settings):
+    """The signature's shape: arguments of `signature.PFS`."""
+
+    dim: Width
+    hidden: Width | Widths = 96
+    signature: Width = 16
+    deep: bool = False
+    activation: Literal["relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "tanh"] = "relu"
+    norm: bool = True
+
+
+class Config(Settings):
+    """All of `config.json`."""
+
+    format: Literal[1]
+    name: Text
+    backbone: Backbone
+    geometry: Cut
+    pfs: Signature
+    statistic: Statistic
+
+
+def read_config(path: Path) -> Config:
     """`config.json`, with exactly the keys that this version knows.
 
     Raises:
-        CheckpointError: not JSON, another format, or keys missing or left over.
+        CheckpointError: not JSON, another format, or a key that is missing, unknown or of the wrong type.
     """
     try:
-        config = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+        data = read_json(path, path.name)
+    except ValueError as error:
         raise CheckpointError(f"{path.name} can't be read as JSON; fetch the checkpoint again.") from error
-    if not isinstance(config, dict):
-        raise CheckpointError(f"{path.name} does not hold a JSON object.")
-    missing, unknown = sorted(KEYS - config.keys()), sorted(config.keys() - KEYS)
-    if missing or unknown:
-        parts = [f"missing: {', '.join(missing)}"] * bool(missing) + [f"unknown: {', '.join(unknown)}"] * bool(unknown)
-        raise CheckpointError(f"{path.name} doesn't have the keys that are expected ({'; '.join(parts)}).")
-    if config["format"] != FORMAT:
-        raise CheckpointError(f"{path.name} has format {config['format']}; this version reads format {FORMAT}.")
-    if config["statistic"] not in STATISTICS:
-        raise CheckpointError(f"{path.name} names the statistic {config['statistic']!r}; known are {STATISTICS}.")
-    return config
+    stated = data.get("format") if isinstance(data, dict) else None
+    if type(stated) is int and stated != FORMAT:
+        raise CheckpointError(f"{path.name} has format {stated}; this version reads format {FORMAT}.")
+    try:
+        return read(Config, data, path.name)
+    except ValueError as error:
+        raise CheckpointError(str(error)) from error

@@ -1,6 +1,6 @@
 """The learned part of a checkpoint: backbone, signature, geometry and the statistic that decides.
 
-`config.json` holds the keyword arguments of each part; loading is strict: a key or tensor that is missing,
+`config.json` holds the keyword arguments of each part (`config`); loading is strict: a key or tensor that is missing,
 left over, of the wrong shape or not finite is an error that names it. Weights are safetensors, never pickle.
 """
 
@@ -15,24 +15,24 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from mdmf_core.checkpoint import hub
-from mdmf_core.checkpoint.config import FORMAT, read_config
+from mdmf_core.checkpoint.config import FORMAT, DINOv2, Encoder, read_config
 from mdmf_core.errors import CheckpointError
 from mdmf_core.files import write_whole
 from mdmf_core.method import backbones, mmd
-from mdmf_core.method.backbones import dinov2
-from mdmf_core.method.backbones.weights import load_strictly
+from mdmf_core.method.backbones.dinov2 import hub_name
 from mdmf_core.method.patches import Geometry
 from mdmf_core.method.signature import PFS
+from mdmf_core.method.weights import load_strictly
 
 WEIGHTS = ("model.safetensors",)
 
 
 @dataclass(frozen=True)
 class Model:
-    """From patches to points. `source` are the backbone's settings in `config.json`, `name` included."""
+    """From patches to points. `source` are the backbone's settings in `config.json`."""
 
     name: str
-    source: dict
+    source: Encoder
     backbone: nn.Module
     geometry: Geometry
     pfs: PFS
@@ -50,34 +50,30 @@ class Model:
         return mmd.Kernel(*(None if value is None else float(value.detach()) for value in self.pfs.kernel_values()))
 
 
-def build_backbone(settings: dict) -> nn.Module:
+def build_backbone(settings: Encoder) -> nn.Module:
     """An encoder from its settings, on the CPU.
 
     Its weights come from `weights`, a folder, a file or a Hub repository; DINOv2 without that setting has the
-    published ones. The compact encoder without it is empty, to be filled from a checkpoint.
+    published ones. The other encoders without it are empty, to be filled from a checkpoint.
 
     Raises:
-        CheckpointError: unknown settings, or weights that can't be reached or don't fit.
+        CheckpointError: weights that can't be reached or don't fit.
     """
-    settings = _with_weights(dict(settings))
-    weights, revision = settings.pop("weights", None), settings.pop("revision", None)
+    settings = _with_weights(settings)
     try:
-        encoder = backbones.build(settings.pop("name", "?"), **settings)
-        if weights:
-            encoder.load_weights(_weights_file(weights, revision))
+        encoder = backbones.build(settings.name, **settings.arguments)
+        if settings.weights:
+            encoder.load_weights(_weights_file(settings.weights, settings.revision))
     except ValueError as error:
         raise CheckpointError(str(error)) from error
     return encoder
 
 
-def _with_weights(settings: dict) -> dict:
-    """A copy of the settings in which DINOv2 names its weights: random ones are never meant."""
-    if settings.get("name") == "dinov2" and not settings.get("weights"):
-        return {
-            **settings,
-            "weights": dinov2.hub_name(settings.get("size", "large"), settings.get("registers", 0)),
-        }
-    return dict(settings)
+def _with_weights(settings: Encoder) -> Encoder:
+    """The settings, in which DINOv2 names its weights: random ones are never meant."""
+    if isinstance(settings, DINOv2) and not settings.weights:
+        return settings.model_copy(update={"weights": hub_name(settings.size, settings.registers)})
+    return settings
 
 
 def _weights_file(weights: str, revision: str | None) -> Path:
@@ -88,13 +84,13 @@ def _weights_file(weights: str, revision: str | None) -> Path:
     return folder / "model.safetensors"
 
 
-def pinned(settings: dict) -> dict:
+def pinned(settings: Encoder) -> Encoder:
     """The backbone's settings with the commit that its Hub weights are at now, so that they never change."""
     settings = _with_weights(settings)
-    weights = settings.get("weights")
-    if not weights or Path(weights).expanduser().exists():
+    if not settings.weights or Path(settings.weights).expanduser().exists():
         return settings
-    return {**settings, "revision": hub.download(weights, WEIGHTS, settings.get("revision")).revision}
+    found = hub.download(settings.weights, WEIGHTS, settings.revision)
+    return settings.model_copy(update={"revision": found.revision})
 
 
 def load(folder: Path) -> Model:
@@ -104,21 +100,16 @@ def load(folder: Path) -> Model:
         CheckpointError: configuration or weights don't fit.
     """
     config = read_config(folder / "config.json")
-    encoder = build_backbone(config["backbone"])
+    encoder = build_backbone(config.backbone)
+    if config.pfs.dim != encoder.dim:
+        raise CheckpointError(f"The signature expects embeddings of {config.pfs.dim} values, not {encoder.dim}.")
+    pfs = PFS(**dict(config.pfs)).eval().requires_grad_(False)
     try:
-        pfs = PFS(**config["pfs"]).eval().requires_grad_(False)
-        geometry = Geometry(**config["geometry"])
-    except TypeError as error:
-        raise CheckpointError(f"config.json has settings that this version doesn't know: {error}.") from error
-    except ValueError as error:
-        raise CheckpointError(str(error)) from error
-    if pfs.config["dim"] != encoder.dim:
-        raise CheckpointError(f"The signature expects embeddings of {pfs.config['dim']} values, not {encoder.dim}.")
-    try:
+        geometry = Geometry(**dict(config.geometry))
         load_strictly(_stored(pfs, encoder), folder / "model.safetensors")
     except ValueError as error:
         raise CheckpointError(str(error)) from error
-    return Model(config["name"], config["backbone"], encoder, geometry, pfs, config["statistic"])
+    return Model(config.name, config.backbone, encoder, geometry, pfs, config.statistic)
 
 
 def _stored(pfs: PFS, encoder: nn.Module) -> nn.ModuleDict:
@@ -131,7 +122,7 @@ def save(model: Model, folder: Path) -> None:
     config = {
         "format": FORMAT,
         "name": model.name,
-        "backbone": {**model.source, **model.backbone.config},
+        "backbone": {**model.source.told, **model.backbone.config},
         "geometry": asdict(model.geometry),
         "pfs": model.pfs.config,
         "statistic": model.statistic,

@@ -14,6 +14,8 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 ROOM = 8  # pixels that an off-grid cut may take
+LIVES = "as_is, alike, web, without_traces, history0, jpeg:Q, blur:S, noise:S or resize:F"
+LIFE = re.compile(r"as_is|alike|web|without_traces|history\d+|(jpeg|blur|noise|resize):\d*\.?\d+([eE][+-]?\d+)?")
 RESAMPLERS = (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.LANCZOS, Image.Resampling.BOX)
 
 

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mdmf_core.files import write_whole
-from mdmf_core.method.backbones.weights import load_strictly
+from mdmf_core.method.weights import load_strictly
 
 FEWEST = 3  # rows and columns of patches below which a picture has no rest to compare with
 NULLS = 4096  # values of `null`, evenly spaced among all that were found
@@ -43,6 +43,7 @@ class Locator(nn.Module):
     def __init__(self, dim: int, width: int = 40, hidden: int = 32, dropout: float = 0.3) -> None:
         super().__init__()
         self.config = {"dim": dim, "width": width, "hidden": hidden}
+        self.dim = dim
         self.norm = nn.BatchNorm1d(dim, affine=False)
         self.project = nn.Linear(dim, width, bias=False)
         self.enter = nn.Linear(2 * width + 1, hidden)
@@ -91,7 +92,7 @@ def load(path: str | Path, dim: int) -> Locator:
         locator = Locator(**config)
     except (SafetensorError, OSError, ValueError, TypeError, LookupError, RuntimeError) as error:
         raise ValueError(f"{Path(path).name} can't be read or has settings that this version doesn't know") from error
-    if locator.config["dim"] != dim:
-        raise ValueError(f"{Path(path).name} is for embeddings of {locator.config['dim']} values, not of {dim}")
+    if locator.dim != dim:
+        raise ValueError(f"{Path(path).name} is for embeddings of {locator.dim} values, not of {dim}")
     load_strictly(locator, path)
     return locator.double().eval().requires_grad_(False)

@@ -45,11 +45,11 @@ class Geometry:
         optional = (self.resize, self.crop_size, self.window)
         sides = (self.patch_size, self.max_patches, *(side for side in optional if side is not None))
         if not all(type(side) is int and side > 0 for side in sides):
-            raise ValueError("config.json has a geometry that is not made of whole positive numbers.")
+            raise ValueError("A geometry is made of whole positive numbers.")
         if self.max_patches < 4 or (self.resize is not None and self.resize < self.min_side):
-            raise ValueError("config.json has a geometry with fewer than 2 x 2 patches.")
+            raise ValueError("The geometry has fewer than 2 x 2 patches.")
         if self.window is not None and (self.resize or not self._fits()):
-            raise ValueError("config.json has a window that does not hold whole patches, two or more each way.")
+            raise ValueError("The geometry's window does not hold whole patches, two or more each way.")
 
     def _fits(self) -> bool:
         across = self.window // self.patch_size

@@ -65,6 +65,7 @@ class PFS(nn.Module):
             "activation": activation,
             "norm": norm,
         }
+        self.dim, self.signature, self.deep = dim, signature, deep
         self.norm = nn.BatchNorm1d(dim, affine=False) if norm else nn.Identity()
         self.drop = nn.Dropout(dropout)
         layers = [part for a, b in pairwise(widths) for part in (nn.Linear(a, b), ACTIVATIONS[activation]())]
@@ -77,10 +78,10 @@ class PFS(nn.Module):
     def forward(self, embeddings: Tensor) -> tuple[Tensor, Tensor | None]:
         """Signatures (N, K) of embeddings (N, D) and, for the full kernel, the standardised embeddings."""
         standard = self.norm(embeddings)
-        return self.mlp(self.drop(standard)), standard if self.config["deep"] else None
+        return self.mlp(self.drop(standard)), standard if self.deep else None
 
     def kernel_values(self) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """s_z, s_e and eps as `mmd.Kernel` takes them; the last two are None for the plain kernel."""
-        if not self.config["deep"]:
+        if not self.deep:
             return self.log_s_z.exp(), None, None
         return self.log_s_z.exp(), self.log_s_e.exp(), self.logit_eps.sigmoid()

@@ -21,7 +21,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib import colormaps
@@ -29,17 +29,45 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import minimum_filter, uniform_filter
 
 from mdmf_core.evidence import Evidence
+from mdmf_core.show.words import LOCATOR
 
 OPACITY = 0.55
 LONGEST_SIDE = 1600
 NARROWEST_BAR = 520
-TITLES = {
-    "evidence": "Evidence of each patch, times the number of patches",
-    "witness": "Witness function at each patch",
-    "p_value": "p-value of each patch",
-    "mmd": "MMD to real pictures: evidence of each patch, times their number",
-    "locator": "How unlike the rest of the picture each patch is",
+
+
+class Shown(NamedTuple):
+    """The words of a map: over its colour bar, where it is chosen, and what its values mean."""
+
+    title: str
+    label: str
+    meaning: str
+
+
+SHOWN = {
+    "evidence": Shown(
+        "Evidence of each patch, times the number of patches",
+        "Share of the score",
+        "The values of all patches, divided by their number, add up to the score that decides.",
+    ),
+    "witness": Shown(
+        "Witness function at each patch",
+        "Witness value",
+        "How much closer a patch lies to one side of the comparison than to the other.",
+    ),
+    "p_value": Shown(
+        "p-value of each patch",
+        "p-value",
+        "The share of patches of real pictures with at least as much evidence.",
+    ),
+    "mmd": Shown(
+        "MMD to real pictures: evidence of each patch, times their number",
+        "Distance to real pictures (MMD)",
+        "How unlike real pictures a patch is, whatever else it is like. It stands beside the score that decides.",
+    ),
+    "locator": Shown("How unlike the rest of the picture each patch is", "Unlike the rest of the picture", LOCATOR),
 }
+LIKE_EVIDENCE = {"relative": "witness", "mmd": "mmd"}  # the map that is drawn as the evidence is, if this decides
 P_ENDS = (0.2, 0.001)  # the p-values at the two ends of every scale
 RESIDUAL_RANGE = 10.0  # grey levels to either side of the 3 x 3 mean that a residual shows
 _COLOURS = colormaps["plasma"]
@@ -72,18 +100,18 @@ def layer(evidence: Evidence, shown: str = "evidence") -> Layer:
     Raises:
         ValueError: no such map, or one that is not known for this picture; one sentence.
     """
-    if shown not in TITLES:
-        raise ValueError(f"A map shows one of {', '.join(TITLES)}, not {shown!r}.")
+    if shown not in SHOWN:
+        raise ValueError(f"A map shows one of {', '.join(SHOWN)}, not {shown!r}.")
     if shown not in evidence.maps and shown != "p_value":
         raise ValueError("How unlike the rest of the picture each patch is, is not known here.")
-    found, title = evidence.maps.get(shown, evidence.maps["evidence"]), TITLES[shown]
+    found, title = evidence.maps.get(shown, evidence.maps["evidence"]), SHOWN[shown].title
     values, scale, outlined = found.values, found.scale, found.outlined
     numbers = [f"{end:.3g}" for end in scale]
     if shown == "p_value":
         values, scale = -np.log10(found.p_values), tuple(-math.log10(p) for p in P_ENDS)
         numbers = [f"p = {p:g}" for p in P_ENDS]
     elif shown == "mmd" and evidence.verdict.statistic == "mmd":
-        title = TITLES["evidence"]
+        title = SHOWN["evidence"].title
     elif shown == "mmd":
         outlined = np.zeros_like(outlined)
     written = tuple((place, number, words) for (place, _, words), number in zip(ticks(scale), numbers, strict=True))

@@ -12,7 +12,7 @@ costs.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sized
+from collections.abc import Callable, Sequence, Sized
 from dataclasses import replace
 
 import numpy as np
@@ -26,39 +26,27 @@ from mdmf_core.method import mmd
 from mdmf_core.method.calibration import Signed
 from mdmf_core.method.compress import compress
 from mdmf_core.method.reference import Reference
-from mdmf_core.method.state import KINDS
 from mdmf_core.run import workers
 from mdmf_core.training.dataset import Entry, lot, source_shares
 from mdmf_core.training.embed import Embedded, Embedder
-
-DEFAULTS = {
-    "size": 1024,
-    "per_picture": 12,
-    "lives": ["as_is"],
-    "calibration_lives": ["as_is"],
-    "details": {},
-    "details_most": 600,
-    "cap": 120,
-    "tilt": 0.7,
-    "seed": 0,
-}
+from mdmf_core.training.recipe import Bank
 
 FEWEST = 19  # pictures with one kind of detail, below which no p-value reaches 0.05
 
 
-def pool(pictures: list[Embedded], model: Model, config: dict) -> tuple[mmd.Bank, np.ndarray]:
+def pool(pictures: list[Embedded], model: Model, config: Bank) -> tuple[mmd.Bank, np.ndarray]:
     """The uncompressed bank of one class, and the picture (an index) of each point.
 
     Up to `per_picture` patches of every picture and condition. A source weighs as much as it is drawn in training
     (`source_shares`), its pictures equally.
     """
-    rng = np.random.default_rng(config["seed"])
+    rng = np.random.default_rng(config.seed)
     counts = Counter(picture.source for picture in pictures)
-    shares = dict(zip(counts, source_shares(counts.values(), config["cap"], config["tilt"]), strict=True))
+    shares = dict(zip(counts, source_shares(counts.values(), config.cap, config.tilt), strict=True))
     parts, weights, origin = [], [], []
     for index, picture in enumerate(pictures):
         n = len(picture.embeddings)
-        chosen = np.sort(rng.permutation(n)[: config["per_picture"]])
+        chosen = np.sort(rng.permutation(n)[: config.per_picture])
         parts.append(picture.embeddings[torch.from_numpy(chosen)])
         weights.append(np.full(len(chosen), shares[picture.source] / counts[picture.source] / len(chosen)))
         origin.append(np.full(len(chosen), index))
@@ -66,29 +54,17 @@ def pool(pictures: list[Embedded], model: Model, config: dict) -> tuple[mmd.Bank
     return made, np.concatenate(origin)
 
 
-def complete(config: dict) -> dict:
-    """The bank section of a recipe with what it leaves out from `DEFAULTS`.
-
-    Raises:
-        ValueError: an unknown key.
-    """
-    unknown = set(config) - set(DEFAULTS)
-    if unknown:
-        raise ValueError(f"The bank section has unknown keys: {', '.join(sorted(unknown))}.")
-    return DEFAULTS | config
-
-
-def condition_of(key: str, conditions: list[str]) -> str:
+def condition_of(key: str, conditions: Sequence[str]) -> str:
     """The one condition that a calibration picture is used in, by lot."""
     return conditions[int(lot(f"life {key}") * len(conditions))]
 
 
-def calibrates(key: str, condition: str, detail: str, config: dict) -> bool:
+def calibrates(key: str, condition: str, detail: str, config: Bank) -> bool:
     """Whether this condition of a calibration picture is the one that is used.
 
     It is one of `calibration_lives` by lot, and is left out where pictures with its detail have their own calibration.
     """
-    return condition == condition_of(key, config["calibration_lives"]) and detail not in config["details"]
+    return condition == condition_of(key, config.calibration_lives) and detail not in config.details.named
 
 
 def check(real: Sized, generated: Sized, calibration: Sized, model: Model) -> None:
@@ -107,7 +83,7 @@ def build(
     bank_pictures: list[Embedded],
     calibration: list[Embedded],
     model: Model,
-    config: dict,
+    config: Bank,
     say: Callable[[str], None] = print,
 ) -> Reference:
     """Banks, compressed, and calibration of a model.
@@ -116,20 +92,18 @@ def build(
         bank_pictures: embedded real and, for the relative statistic, generated pictures.
         calibration: embedded real pictures that are in neither training nor bank.
         model: the checkpoint.
-        config: any of `DEFAULTS`; `size` is the number of points a bank is compressed to, 0 keeps all.
+        config: the section `bank` of a recipe.
         say: takes each line about what was built.
 
     Raises:
         DatasetError: no real bank picture, none generated where one is needed, or a calibration picture
             that is in the bank.
-        ValueError: an unknown key in `config`.
     """
-    config = complete(config)
     calibration = [p for p in calibration if calibrates(p.key, p.condition, p.detail, config)]
     shared = {p.key for p in calibration} & {p.key for p in bank_pictures}
     if shared:
         raise DatasetError(f"{len(shared)} calibration pictures are in the bank too, such as {min(shared)}.")
-    classes = [[p for p in bank_pictures if p.label == label and p.condition in config["lives"]] for label in (0, 1)]
+    classes = [[p for p in bank_pictures if p.label == label and p.condition in config.lives] for label in (0, 1)]
     check(*classes, calibration, model)
     full, small, origins = _compressed(classes, model, config)
     signed = [Signed(model.points(p.embeddings), p.rows, p.cols) for p in calibration]
@@ -143,14 +117,14 @@ def build(
 
 
 def _compressed(
-    classes: list[list[Embedded]], model: Model, config: dict
+    classes: list[list[Embedded]], model: Model, config: Bank
 ) -> tuple[list[mmd.Bank | None], list[mmd.Bank | None], dict[str, list[str]]]:
     """The banks of both classes, whole and compressed, and the pictures that the points of the latter come from."""
     full, small, origins = [None, None], [None, None], {}
     for label, (name, pictures) in enumerate(zip(("real", "generated"), classes, strict=True)):
         if pictures:
             full[label], origin = pool(pictures, model, config)
-            size = config["size"] or full[label].points.count
+            size = config.size or full[label].points.count
             small[label], kept = compress(full[label], size, model.kernel)
             origins[name] = [f"{pictures[row].key} ({pictures[row].condition})" for row in origin[kept]]
     return full, small, origins
@@ -192,7 +166,7 @@ def with_details(
     made: Reference,
     entries: list[Entry],
     model: Model,
-    config: dict,
+    config: Bank,
     say: Callable[[str], None] = print,
     processes: int = 1,
 ) -> Reference:
@@ -202,20 +176,18 @@ def with_details(
         made: banks and the usual calibration.
         entries: the calibration pictures, each of which is used at most once a kind.
         model: the checkpoint.
-        config: any of `DEFAULTS`; `details` is kind -> conditions, one of which a picture gets by lot. It is left out
-            where its detail is of another kind afterwards. At most `details_most` pictures, drawn by lot, are used.
+        config: the section `bank`; of the conditions in `details` a picture gets one by lot. It is left out where
+            its detail is of another kind afterwards. At most `details_most` pictures, drawn by lot, are used.
         say, processes: as `build` and `embed` take them.
 
     Raises:
         DatasetError: fewer than `FEWEST` pictures are of a kind.
-        ValueError: no kind has that name, or no condition.
+        ValueError: a condition's number is out of range.
     """
     details, facts = {}, {}
-    entries = sorted(entries, key=lambda entry: lot(f"detail {entry.key}"))[: complete(config)["details_most"]]
-    embedder = Embedder(model.backbone, model.geometry, complete(config)["seed"])
-    for name, conditions in complete(config)["details"].items():
-        if name not in KINDS[1:]:
-            raise ValueError(f"There is no kind of detail {name!r}; use {' or '.join(KINDS[1:])}.")
+    entries = sorted(entries, key=lambda entry: lot(f"detail {entry.key}"))[: config.details_most]
+    embedder = Embedder(model.backbone, model.geometry, config.seed)
+    for name, conditions in config.details.named.items():
         jobs = [(entry, condition_of(f"{name} {entry.key}", conditions)) for entry in entries]
         found = _with_detail(name, embedder, jobs, processes)
         signed = [

@@ -5,7 +5,6 @@ Torch is imported only by the commands that compute.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,45 +14,39 @@ from mdmf_core.terminal import Engine, Processes, Stop, say
 
 Recipe = Annotated[Path, typer.Argument(help="JSON file with data, split and a section for each step.")]
 Run = Annotated[Path, typer.Argument(help="Folder for everything that the recipe makes.")]
-SECTIONS = {"data", "split", "backbone", "geometry", "pretrain", "embed", "train", "bank", "locate"}
-SPLIT_KEYS = {"test", "validation", "calibration", "calibration_share"}
 
 
-def read_recipe(path: Path) -> dict[str, Any]:
-    try:
-        recipe = json.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise Stop(f"The recipe {path} can't be read.") from error
-    except ValueError as error:
-        raise Stop(f"The recipe {path} is not JSON: {error}.") from error
-    unknown = set(recipe) - SECTIONS
-    if unknown or "data" not in recipe:
-        raise Stop(
-            f"A recipe needs `data` and knows {', '.join(sorted(SECTIONS))}; unknown: {', '.join(unknown) or '-'}."
-        )
-    unknown = set(recipe.get("split", {})) - SPLIT_KEYS
-    if unknown:
-        raise Stop(f"The split section has unknown keys: {', '.join(sorted(unknown))}.")
-    return recipe
+def read_recipe(path: Path) -> Any:
+    """The recipe, typed; what is wrong with it is a ValueError of one sentence."""
+    from mdmf_core.training.recipe import read_recipe as read
+
+    return read(path)
 
 
-def _encoder(recipe: dict[str, Any], run: Path) -> tuple[Any, dict, Any]:
+def _encoder(recipe: Any, run: Path) -> tuple[Any, Any, Any]:
     """The frozen backbone, on the GPU where there is one, its settings for the checkpoint, and the geometry."""
     from mdmf_core.checkpoint import store
     from mdmf_core.method import backbones
     from mdmf_core.method.patches import Geometry
 
-    settings = dict(recipe.get("backbone", {"name": "lite"}))
-    if settings.get("name") in backbones.TRAINED_HERE:
-        if not (run / "encoder.json").is_file():
-            raise Stop(f"The encoder {settings['name']!r} is not trained yet; run `pretrain` first.")
-        settings |= json.loads((run / "encoder.json").read_text("utf-8"))
-        encoder = store.build_backbone({**settings, "weights": str(run / "encoder.safetensors")})
+    settings = recipe.backbone
+    if settings.name in backbones.TRAINED_HERE:
+        settings = _trained(settings, run / "encoder.json")
+        encoder = store.build_backbone(settings.model_copy(update={"weights": str(run / "encoder.safetensors")}))
     else:
         settings = store.pinned(settings)
         encoder = store.build_backbone(settings)
-    geometry = Geometry(**recipe.get("geometry", {"patch_size": 32, "max_patches": 1600, "window": 128}))
-    return _on_device(encoder), settings, geometry
+    return _on_device(encoder), settings, Geometry(**dict(recipe.geometry))
+
+
+def _trained(settings: Any, path: Path) -> Any:
+    """The backbone's settings as `pretrain` left them."""
+    from mdmf_core.settings import read, read_json
+
+    if not path.is_file():
+        raise Stop(f"The encoder {settings.name!r} is not trained yet; run `pretrain` first.")
+    stated = read_json(path, str(path))
+    return read(type(settings), settings.told | stated if isinstance(stated, dict) else stated, str(path))
 
 
 def _on_device(encoder: Any) -> Any:
@@ -62,15 +55,20 @@ def _on_device(encoder: Any) -> Any:
     return encoder.to("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def _role_of(recipe: dict[str, Any]) -> dict[str, str]:
-    """The role of each picture, by its key."""
+def _dealt(recipe: Any) -> Any:
+    """The recipe's pictures by role."""
     from mdmf_core.training.dataset import scan, split
 
-    dealt = split(scan(recipe["data"]), **recipe.get("split", {}))
+    return split(scan(recipe.data), **dict(recipe.split))
+
+
+def _role_of(recipe: Any) -> dict[str, str]:
+    """The role of each picture, by its key."""
+    dealt = _dealt(recipe)
     return {e.key: role for role in ("train", "validation", "calibration", "test") for e in getattr(dealt, role)}
 
 
-def _roles(recipe: dict[str, Any], run: Path, encoder: Any) -> dict[str, list]:
+def _roles(recipe: Any, run: Path, encoder: Any) -> dict[str, list]:
     """Embedded pictures by role."""
     from mdmf_core.training import embed
 
@@ -87,8 +85,7 @@ def pretrain(recipe: Recipe, run: Run) -> None:
     from mdmf_core.training.encoder import pretrain as step
 
     loaded = read_recipe(recipe)
-    settings = {"backbone": loaded["backbone"]} if "backbone" in loaded else {}
-    written = step(loaded["data"], loaded.get("split", {}), settings | loaded.get("pretrain", {}), run, say)
+    written = step(loaded.data, loaded.split, loaded.encoder, run, say)
     say(f"Encoder written to {written}.")
 
 
@@ -96,27 +93,18 @@ def embed(recipe: Recipe, run: Run, processes: Processes = 0, engine: Engine = "
     """Precompute the embeddings of all patches; goes on where it was interrupted."""
     from mdmf_core.training import embed as step
     from mdmf_core.training.bank import condition_of
-    from mdmf_core.training.dataset import scan, split
 
     loaded = read_recipe(recipe)
     encoder, _, geometry = _encoder(loaded, run)
-    settings = loaded.get("embed", {})
-    dealt = split(scan(loaded["data"]), **loaded.get("split", {}))
+    dealt = _dealt(loaded)
     entries = dealt.train + dealt.validation + dealt.calibration
-    conditions = tuple(settings.get("lives", step.AS_IS))
-    seed = settings.get("seed", 0)
-    used = _used(loaded)
+    conditions, seed, used = loaded.embed.lives, loaded.embed.seed, loaded.bank.used
     only = {entry.key: condition_of(entry.key, used) for entry in dealt.calibration} if used else {}
     failures = step.embed(entries, run / "embeddings", encoder, geometry, conditions, seed, processes, engine, only)
     for failure in failures:
         say(f"{failure['key']} ({failure['life']}): {failure['error']}", error=True)
     wanted = len(entries) * len(conditions) - len(only) * (len(conditions) - 1)
     say(f"{len(entries)} pictures, {wanted - len(failures)} embedded, {len(failures)} failed.")
-
-
-def _used(recipe: dict[str, Any]) -> list[str]:
-    """The conditions that calibration pictures are used in, where the recipe names them; each picture needs one."""
-    return recipe.get("bank", {}).get("calibration_lives", [])
 
 
 def train(recipe: Recipe, run: Run) -> None:
@@ -136,7 +124,7 @@ def train(recipe: Recipe, run: Run) -> None:
     best = step(
         roles["train"],
         roles["validation"],
-        loaded.get("train", {}),
+        loaded.train,
         encoder,
         settings,
         geometry,
@@ -162,7 +150,6 @@ def bank(
     from mdmf_core.method import reference
     from mdmf_core.training import bank as step
     from mdmf_core.training import embed as first_step
-    from mdmf_core.training.dataset import scan, split
 
     loaded = read_recipe(recipe)
     folder = checkpoint or run / "checkpoint"
@@ -171,38 +158,32 @@ def bank(
     found = store.load(folder)
     _on_device(found.backbone)
     if not (run / "embeddings" / "manifest.json").is_file():
-        dealt = split(scan(loaded["data"]), **loaded.get("split", {}))
-        conditions = tuple(loaded.get("embed", {}).get("lives", first_step.AS_IS))
+        dealt, conditions = _dealt(loaded), loaded.embed.lives
         entries = dealt.train + dealt.calibration
         first_step.embed(entries, run / "embeddings", found.backbone, found.geometry, conditions, 0, processes, engine)
-    section = loaded.get("bank", {})
     if stream or engine == "ray":
         from mdmf_core.training.stream import build
 
-        made = build(run / "embeddings", _role_of(loaded), found, section, say, processes, engine)
+        made = build(run / "embeddings", _role_of(loaded), found, loaded.bank, say, processes, engine)
     else:
         roles = _roles(loaded, run, found.backbone)
-        made = step.build(roles["train"], roles["calibration"], found, section, say)
-    if section.get("details"):
-        calibration = split(scan(loaded["data"]), **loaded.get("split", {})).calibration
-        made = step.with_details(made, calibration, found, section, say, processes)
+        made = step.build(roles["train"], roles["calibration"], found, loaded.bank, say)
+    if loaded.bank.details.named:
+        made = step.with_details(made, _dealt(loaded).calibration, found, loaded.bank, say, processes)
     say(f"Reference written to {reference.save(made, folder / 'reference.safetensors')}.")
 
 
 def locate(recipe: Recipe, run: Run) -> None:
     """Train the locator, which finds patches unlike the rest of their picture, on composites; calibrate it."""
     from mdmf_core.checkpoint import store
-    from mdmf_core.training import bank
-    from mdmf_core.training.dataset import scan, split
     from mdmf_core.training.locator import run as step
 
     loaded = read_recipe(recipe)
     folder = run / "checkpoint"
     if not (folder / "config.json").is_file():
         raise Stop(f"There is no checkpoint in {folder}; run `train` first.")
-    dealt = split(scan(loaded["data"]), **loaded.get("split", {}))
-    conditions = bank.complete(loaded.get("bank", {}))["calibration_lives"]
-    written = step(folder, store.load(folder), dealt, conditions, loaded.get("locate", {}), say)
+    dealt, conditions = _dealt(loaded), loaded.bank.calibration_lives
+    written = step(folder, store.load(folder), dealt, conditions, loaded.locate, say)
     say(f"Locator written to {written}.")
 
 

@@ -19,6 +19,7 @@ from mdmf_core.images import degrade
 from mdmf_core.images.reader import read
 from mdmf_core.training import composites
 from mdmf_core.training.dataset import Entry
+from mdmf_core.training.recipe import Pretrain
 
 BORDERS = (0.0, 1.0, 2.0, 4.0, 6.0, 8.0)
 KINDS = ((0, 1),) * 5 + ((1, 0),) * 2 + ((0, 0),) * 3  # labels of both pictures of a composite
@@ -119,10 +120,10 @@ def pool(function, jobs: list, workers: int, what: str) -> list:
         return list(tqdm(processes.map(function, jobs, chunksize=16), total=len(jobs), desc=what))
 
 
-def make_lives(entries: list[Entry], settings: dict, smallest: int) -> list[list[Life]]:
-    """`settings["versions"]` lives of every entry; none for one that is too small."""
-    made = partial(lives_of, **_bounds(settings, smallest), versions=settings["versions"])
-    return pool(made, entries, settings["workers"], "lives")
+def make_lives(entries: list[Entry], settings: Pretrain, smallest: int) -> list[list[Life]]:
+    """`settings.versions` lives of every entry; none for one that is too small."""
+    made = partial(lives_of, **_bounds(settings, smallest), versions=settings.versions)
+    return pool(made, entries, settings.workers, "lives")
 
 
 def find_pairs(folder: Path | None) -> list[tuple[Path, Path]]:
@@ -137,32 +138,32 @@ def find_pairs(folder: Path | None) -> list[tuple[Path, Path]]:
     return pairs
 
 
-def make_pairs(pairs: list[tuple[Path, Path]], settings: dict, smallest: int) -> list[list[tuple[Life, Life]]]:
-    """`settings["versions"]` lives of every pair."""
-    made = partial(pair_of, **_bounds(settings, smallest), versions=settings["versions"])
-    return pool(made, pairs, settings["workers"], "pairs")
+def make_pairs(pairs: list[tuple[Path, Path]], settings: Pretrain, smallest: int) -> list[list[tuple[Life, Life]]]:
+    """`settings.versions` lives of every pair."""
+    made = partial(pair_of, **_bounds(settings, smallest), versions=settings.versions)
+    return pool(made, pairs, settings.workers, "pairs")
 
 
 def make_composites(
-    entries: list[Entry], weights: np.ndarray, pairs: list[tuple[Path, Path]], settings: dict, smallest: int
+    entries: list[Entry], weights: np.ndarray, pairs: list[tuple[Path, Path]], settings: Pretrain, smallest: int
 ) -> list[Composite]:
-    """About `settings["composites"]` composites of pictures drawn by weight, and of pairs where there are any."""
-    rng = np.random.default_rng([settings["seed"], 2])
+    """About `settings.composites` composites of pictures drawn by weight, and of pairs where there are any."""
+    rng = np.random.default_rng([settings.seed, 2])
     labels = np.array([entry.label for entry in entries])
     jobs = []
-    for number in range(settings["composites"]):
+    for number in range(settings.composites):
         if pairs and rng.random() < ALIGNED:
             jobs.append((*pairs[rng.integers(len(pairs))], None, number))
             continue
         kind = KINDS[rng.integers(len(KINDS))]
         files = [entries[draw(labels == label, weights, 1, rng)[0]].path for label in kind]
         jobs.append((*files, kind, number))
-    made = pool(partial(composite_of, **_bounds(settings, smallest)), jobs, settings["workers"], "composites")
+    made = pool(partial(composite_of, **_bounds(settings, smallest)), jobs, settings.workers, "composites")
     return [composite for composite in made if composite is not None]
 
 
-def _bounds(settings: dict, smallest: int) -> dict[str, int]:
-    return {"side": settings["side"], "smallest": smallest, "seed": settings["seed"]}
+def _bounds(settings: Pretrain, smallest: int) -> dict[str, int]:
+    return {"side": settings.side, "smallest": smallest, "seed": settings.seed}
 
 
 def draw(mask: np.ndarray, weights: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:

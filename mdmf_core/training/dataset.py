@@ -40,14 +40,14 @@ class Split:
     test: list[Entry]
 
 
-def scan(roots: str | Path | list[str]) -> list[Entry]:
+def scan(roots: str | Path | Iterable[str | Path]) -> list[Entry]:
     """All labelled image files below a folder or several, sorted by path within each.
 
     Raises:
         DatasetError: there is no such folder, or no file under a folder that names a label.
     """
     entries = []
-    for root in map(Path, roots if isinstance(roots, list) else [roots]):
+    for root in map(Path, [roots] if isinstance(roots, str | Path) else roots):
         if not root.is_dir():
             raise DatasetError(f"There is no folder {root}.")
         found = len(entries)

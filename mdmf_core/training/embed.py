@@ -40,10 +40,10 @@ from mdmf_core.method.state import USUAL, detail_of
 from mdmf_core.run import workers
 from mdmf_core.run.engine import TRIES, anywhere, cluster, pipeline, unpickled
 from mdmf_core.training.dataset import Entry, on_every_machine
+from mdmf_core.training.recipe import AS_IS
 
 SHARD = 256
 VERSION = 2  # of a shard's content
-AS_IS = ("as_is",)
 
 
 @dataclass(frozen=True)

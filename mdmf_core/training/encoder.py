@@ -18,7 +18,7 @@ What is kept is the running average of the weights.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -34,40 +34,8 @@ from mdmf_core.training import crops, subjects
 from mdmf_core.training.dataset import Entry, scan, split
 from mdmf_core.training.imagenet import load as load_start
 from mdmf_core.training.loop import Plan, fit
+from mdmf_core.training.recipe import Pretrain, Roles
 
-DEFAULTS = {
-    "backbone": {"name": "lite"},
-    "start": None,
-    "go_on_from": None,
-    "pairs": None,
-    "window": 128,
-    "steps": 3000,
-    "pictures": 11,
-    "paired": 1,
-    "mixed": 7,
-    "traceless": 3,
-    "nothing": 0.3,
-    "smoothing": 0.03,
-    "cell_weight": 0.7,
-    "traceless_weight": 0.25,
-    "versions": 5,
-    "side": 256,
-    "composites": 2100,
-    "clusters": 24,
-    "faces": [],
-    "faces_share": 0.12,
-    "raised": {},
-    "leave_out": [],
-    "rate": 1e-3,
-    "decay": 0.02,
-    "dropout": 0.1,
-    "average": 0.998,
-    "cap": 60,
-    "tilt": 0.7,
-    "workers": 2,
-    "compile": False,
-    "seed": 0,
-}
 HEAD = ("conv_head", "bn2", "logit")  # layers that start at random and learn twice as fast
 EMPTY = 0.04  # a composite's crop is drawn again, a few times, where less or all but this share of it is generated
 
@@ -91,10 +59,10 @@ class Learner(nn.Module):
 class Batches:
     """Draws the windows of each step, and what they should answer."""
 
-    def __init__(self, entries: list[Entry], config: dict, say) -> None:
+    def __init__(self, entries: list[Entry], config: Pretrain, say) -> None:
         self.config = config
-        window = config["window"]
-        pairs = crops.find_pairs(Path(config["pairs"]) if config["pairs"] else None)
+        window = config.window
+        pairs = crops.find_pairs(Path(config.pairs) if config.pairs else None)
         lives = crops.make_lives(entries, config, window)
         kept = [index for index, found in enumerate(lives) if found]
         self.lives, entries = [lives[index] for index in kept], [entries[index] for index in kept]
@@ -112,14 +80,14 @@ class Batches:
 
         The order is real, generated, composites, without traces.
         """
-        config, rng = self.config, np.random.default_rng([self.config["seed"], 1, step])
-        paired = config["paired"] if self.pairs else 0
+        config, rng = self.config, np.random.default_rng([self.config.seed, 1, step])
+        paired = config.paired if self.pairs else 0
         pairs = [self._pair(rng) for _ in range(paired)]
         whole = []
         for label in (0, 1):
-            whole += [pair[label] for pair in pairs] + self._lives(label, config["pictures"] - paired, rng)
-        mixed = [self._composite(rng) for _ in range(config["mixed"] if self.composites else 0)]
-        plain = [self._lives(index % 2, 1, rng)[0] for index in range(config["traceless"])]
+            whole += [pair[label] for pair in pairs] + self._lives(label, config.pictures - paired, rng)
+        mixed = [self._composite(rng) for _ in range(config.mixed if self.composites else 0)]
+        plain = [self._lives(index % 2, 1, rng)[0] for index in range(config.traceless)]
         traceless = [crops.without_traces(pixels, rng) for pixels in plain]
         stack = np.stack(whole + [pixels for pixels, _ in mixed] + traceless)
         masks = np.stack([mask for _, mask in mixed]) if mixed else np.zeros((0, *stack.shape[1:3]), np.uint8)
@@ -128,14 +96,14 @@ class Batches:
     def _lives(self, label: int, count: int, rng: np.random.Generator) -> list[np.ndarray]:
         rows = crops.draw(self.labels == label, self.weights, count, rng)
         lives = [self.lives[row][rng.integers(len(self.lives[row]))] for row in rows]
-        return [crops.coloured(crops.crop(life, self.config["window"], rng), rng) for life in lives]
+        return [crops.coloured(crops.crop(life, self.config.window, rng), rng) for life in lives]
 
     def _pair(self, rng: np.random.Generator) -> list[np.ndarray]:
         versions = self.pairs[rng.integers(len(self.pairs))]
         both, seed = versions[rng.integers(len(versions))], int(rng.integers(2**31))
         alike = [np.random.default_rng(seed) for _ in both]
         return [
-            crops.coloured(crops.crop(life, self.config["window"], same), same)
+            crops.coloured(crops.crop(life, self.config.window, same), same)
             for life, same in zip(both, alike, strict=True)
         ]
 
@@ -143,64 +111,60 @@ class Batches:
         for _ in range(6):
             pixels, mask = self.composites[rng.integers(len(self.composites))]
             seed = int(rng.integers(2**31))
-            part = crops.crop(mask, self.config["window"], np.random.default_rng(seed))
+            part = crops.crop(mask, self.config.window, np.random.default_rng(seed))
             if EMPTY < part.mean() / 255 < 1 - EMPTY:
                 break
-        return crops.coloured(crops.crop(pixels, self.config["window"], np.random.default_rng(seed)), rng), part
+        return crops.coloured(crops.crop(pixels, self.config.window, np.random.default_rng(seed)), rng), part
 
 
-def _weights(entries: list[Entry], labels: np.ndarray, config: dict) -> np.ndarray:
+def _weights(entries: list[Entry], labels: np.ndarray, config: Pretrain) -> np.ndarray:
     """How often each picture is drawn: by source, evenly over subjects, faces seldom."""
-    weights = subjects.by_source(entries, config["cap"], config["tilt"])
-    weights = subjects.raised(weights, entries, config["raised"])
-    if config["clusters"] and config["start"]:
-        found = subjects.embeddings(entries, Path(config["start"]))
-        weights = subjects.balanced(weights, labels, found, config["clusters"], config["seed"])
-    faces = np.array([entry.source in config["faces"] for entry in entries])
-    return subjects.capped(weights, labels, faces, config["faces_share"]) if faces.any() else weights
+    weights = subjects.by_source(entries, config.cap, config.tilt)
+    weights = subjects.raised(weights, entries, config.raised)
+    if config.clusters and config.start:
+        found = subjects.embeddings(entries, Path(config.start))
+        weights = subjects.balanced(weights, labels, found, config.clusters, config.seed)
+    faces = np.array([entry.source in config.faces for entry in entries])
+    return subjects.capped(weights, labels, faces, config.faces_share) if faces.any() else weights
 
 
-def losses(logits: Tensor, masks: Tensor, config: dict) -> dict[str, Tensor]:
+def losses(logits: Tensor, masks: Tensor, config: Pretrain) -> dict[str, Tensor]:
     """Weighted losses of one step, of logits (B, h, w) and the composites' masks (C, V, V), in `Batches`' order."""
-    half, count = config["pictures"], len(masks)
+    half, count = config.pictures, len(masks)
     pictures = logits.mean((1, 2))
-    smooth = config["smoothing"]
+    smooth = config.smoothing
     labels = torch.arange(2).repeat_interleave(half) * (1 - 2 * smooth) + smooth
     found = {"whole": F.binary_cross_entropy_with_logits(pictures[: 2 * half], labels)}
     if count:
         shares = F.adaptive_avg_pool2d(masks[:, None], logits.shape[1:])[:, 0] * (1 - 2 * smooth) + smooth
         cells = F.binary_cross_entropy_with_logits(logits[2 * half : 2 * half + count], shares)
-        found["cells"] = config["cell_weight"] * cells
+        found["cells"] = config.cell_weight * cells
     rest = pictures[2 * half + count :]
     if len(rest):
-        wanted = torch.full_like(rest, config["nothing"])
-        found["traceless"] = config["traceless_weight"] * F.binary_cross_entropy_with_logits(rest, wanted)
+        wanted = torch.full_like(rest, config.nothing)
+        found["traceless"] = config.traceless_weight * F.binary_cross_entropy_with_logits(rest, wanted)
     return found
 
 
-def build(config: dict) -> nn.Module:
+def build(config: Pretrain) -> nn.Module:
     """The encoder to train: its ImageNet start, or random weights where the recipe names none."""
-    settings = dict(config["backbone"])
-    encoder = backbones.build(settings.pop("name"), **settings).requires_grad_(True)
-    if config["start"]:
+    encoder = backbones.build(config.backbone.name, **config.backbone.arguments).requires_grad_(True)
+    if config.start:
         if encoder.name != "lite":
             raise ValueError(f"Only the backbone 'lite' can start from ImageNet weights, not {encoder.name!r}.")
-        encoder.start(load_start(encoder.base(), Path(config["start"])))
-    if config["go_on_from"]:
-        encoder.load_state_dict(load_file(config["go_on_from"]))
+        encoder.start(load_start(encoder.base(), Path(config.start)))
+    if config.go_on_from:
+        encoder.load_state_dict(load_file(config.go_on_from))
     return encoder
 
 
-def pretrain(data: str | list[str], dealt: dict, config: dict, out: Path, say=print) -> Path:
+def pretrain(data: str | Path | Iterable[str], roles: Roles, config: Pretrain, out: Path, say=print) -> Path:
     """Train and write the encoder's weights.
 
     Args:
         data: root folder of labelled images, or several.
-        dealt: arguments of `dataset.split`; only its `train` entries are used.
-        config: any of `DEFAULTS`. `start` is a file of ImageNet weights, `go_on_from` one of an encoder that an earlier
-            run has written, `pairs` a folder of pairs, `raised` how many times as often a source is drawn, `faces`
-            sources that together get at most `faces_share` of either class, `leave_out` sources not to train on;
-            `compile` takes a C++ compiler and makes a long run faster.
+        roles: who is held out; only the `train` entries are used.
+        config: the section `pretrain` of a recipe.
         out: folder for `encoder.safetensors`, `encoder.json`, `pretrain.log` and, meanwhile,
             `state.safetensors`, from which an interrupted run goes on.
         say: takes each line of the log, too.
@@ -210,16 +174,12 @@ def pretrain(data: str | list[str], dealt: dict, config: dict, out: Path, say=pr
 
     Raises:
         DatasetError: a class is missing, or weights or pairs can't be used.
-        ValueError: an unknown key in `config`.
+        ValueError: a backbone that can't start from ImageNet weights.
     """
-    unknown = set(config) - set(DEFAULTS)
-    if unknown:
-        raise ValueError(f"The pretrain section has unknown keys: {', '.join(sorted(unknown))}.")
-    config = DEFAULTS | config
     out.mkdir(parents=True, exist_ok=True)
-    entries = [entry for entry in split(scan(data), **dealt).train if entry.source not in config["leave_out"]]
-    torch.manual_seed(config["seed"])
-    learner = Learner(build(config), config["dropout"]).to(memory_format=torch.channels_last)
+    entries = [entry for entry in split(scan(data), **dict(roles)).train if entry.source not in config.leave_out]
+    torch.manual_seed(config.seed)
+    learner = Learner(build(config), config.dropout).to(memory_format=torch.channels_last)
     with open(out / "pretrain.log", "a") as log:
 
         def tell(line: str) -> None:
@@ -234,15 +194,15 @@ def pretrain(data: str | list[str], dealt: dict, config: dict, out: Path, say=pr
     return out / "encoder.safetensors"
 
 
-def _learn(learner: nn.Module, batches: Batches, config: dict, out: Path, tell: Callable[[str], None]) -> nn.Module:
+def _learn(learner: nn.Module, batches: Batches, config: Pretrain, out: Path, tell: Callable[[str], None]) -> nn.Module:
     """The running average of the learner's weights."""
-    forward = torch.compile(learner) if config["compile"] else learner
+    forward = torch.compile(learner) if config.compile else learner
 
     def step_losses(step: int) -> dict[str, Tensor]:
         windows, masks = batches(step)
         return losses(forward(windows), masks, config)
 
-    plan = Plan(config["steps"], config["rate"], config["decay"], config["average"], warm=0.08)
+    plan = Plan(config.steps, config.rate, config.decay, config.average, warm=0.08)
     return fit(learner, step_losses, plan, tell, _groups(learner), out / "state.safetensors")
 
 

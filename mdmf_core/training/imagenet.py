@@ -13,7 +13,7 @@ from pathlib import Path
 from torch import nn
 
 from mdmf_core.errors import DatasetError
-from mdmf_core.method.backbones.weights import read_tensors
+from mdmf_core.method.weights import read_tensors
 
 COUNTER = "num_batches_tracked"
 

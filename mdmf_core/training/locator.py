@@ -11,7 +11,7 @@ weights. The null is made of pictures of the calibration role, each in the condi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,23 +35,8 @@ from mdmf_core.training.bank import condition_of
 from mdmf_core.training.crops import BORDERS, SIDES
 from mdmf_core.training.dataset import Entry, Sampler, Split
 from mdmf_core.training.loop import Plan, fit
+from mdmf_core.training.recipe import Locate
 
-DEFAULTS = {
-    "composites": 3000,
-    "checks": 400,
-    "steps": 1600,
-    "pictures": 16,
-    "rate": 2e-3,
-    "decay": 0.05,
-    "dropout": 0.3,
-    "average": 0.995,
-    "width": 40,
-    "hidden": 32,
-    "cap": 120,
-    "tilt": 0.7,
-    "workers": 2,
-    "seed": 0,
-}
 PAIRS = ((0, 1), (0, 1), (0, 1), (1, 0), (1, 0), (0, 0), (0, 0), (0, 0), (1, 1), (1, 1))  # labels of both pictures
 FOR_WHITENING = 250  # composites
 
@@ -97,19 +82,19 @@ def make(job: tuple[Entry, Entry, tuple[int, ...], Geometry]) -> tuple | None:
     return patches.numpy(), grid, truth.astype(np.float32)
 
 
-def make_all(entries: list[Entry], count: int, model: Model, config: dict, seed: int) -> list[Composite]:
+def make_all(entries: list[Entry], count: int, model: Model, config: Locate, seed: int) -> list[Composite]:
     """About `count` composites; those that `make` refuses are left out."""
-    rng = np.random.default_rng([config["seed"], seed])
+    rng = np.random.default_rng([config.seed, seed])
     labels = sorted({entry.label for entry in entries})
-    samplers = {label: Sampler(entries, label, config["cap"], config["tilt"], rng) for label in labels}
+    samplers = {label: Sampler(entries, label, config.cap, config.tilt, rng) for label in labels}
     pairs = [pair for pair in PAIRS if set(pair) <= set(labels)]
     jobs = []
     for index in range(count):
         first, second = (entries[samplers[label].draw(1)[0]] for label in pairs[index % len(pairs)])
-        jobs.append((first, second, (config["seed"], seed, index), model.geometry))
+        jobs.append((first, second, (config.seed, seed, index), model.geometry))
     made = []
-    work = Maker(embed.Embedder(model.backbone, model.geometry, config["seed"]))
-    for found in tqdm(workers.run(work, jobs, config["workers"]), total=len(jobs), desc="composites"):
+    work = Maker(embed.Embedder(model.backbone, model.geometry, config.seed))
+    for found in tqdm(workers.run(work, jobs, config.workers), total=len(jobs), desc="composites"):
         if isinstance(found, tuple):
             embeddings, truth, rows, cols = found
             made.append(Composite(torch.from_numpy(embeddings), torch.from_numpy(truth), rows, cols))
@@ -143,9 +128,8 @@ def whiten(net: Locator, made: list[Composite]) -> None:
     mean, variance = embeddings.mean(0), embeddings.var(0)
     net.norm.running_mean.copy_(mean)
     net.norm.running_var.copy_(variance)
-    width = net.config["width"]
     standard = (embeddings - mean) / (variance + net.norm.eps).sqrt()
-    _, sizes, axes = torch.pca_lowrank(standard, width, center=False)
+    _, sizes, axes = torch.pca_lowrank(standard, net.project.out_features, center=False)
     deviations = (sizes / len(standard) ** 0.5).clamp_min(1e-3)
     net.project.weight.data.copy_((axes / deviations).T)
 
@@ -162,20 +146,22 @@ def auroc(net: Locator, made: list[Composite]) -> float:
     return float(np.mean(found))
 
 
-def learn(net: Locator, made: list[Composite], config: dict, say: Callable[[str], None]) -> Locator:
+def learn(net: Locator, made: list[Composite], config: Locate, say: Callable[[str], None]) -> Locator:
     """Train `net` on composites and return the running average of its weights."""
 
     def losses(step: int) -> dict[str, Tensor]:
         net.norm.eval()
-        rng = np.random.default_rng([config["seed"], 2, step])
-        drawn = [made[row].turned(rng) for row in rng.integers(0, len(made), config["pictures"])]
+        rng = np.random.default_rng([config.seed, 2, step])
+        drawn = [made[row].turned(rng) for row in rng.integers(0, len(made), config.pictures)]
         return {"pairs": torch.stack([loss(net(c.embeddings, c.rows, c.cols), c.truth) for c in drawn]).mean()}
 
-    plan = Plan(config["steps"], config["rate"], config["decay"], config["average"], warm=0.1, every=200)
+    plan = Plan(config.steps, config.rate, config.decay, config.average, warm=0.1, every=200)
     return fit(net, losses, plan, say)
 
 
-def null(net: Locator, entries: list[Entry], model: Model, conditions: list[str], say: Callable[[str], None]) -> Tensor:
+def null(
+    net: Locator, entries: list[Entry], model: Model, conditions: Sequence[str], say: Callable[[str], None]
+) -> Tensor:
     """What patches of untouched real pictures reach, sorted, `locator.NULLS` values.
 
     Raises:
@@ -195,7 +181,7 @@ def null(net: Locator, entries: list[Entry], model: Model, conditions: list[str]
 
 
 def train(
-    model: Model, dealt: Split, conditions: list[str], config: dict, say: Callable[[str], None] = print
+    model: Model, dealt: Split, conditions: Sequence[str], config: Locate, say: Callable[[str], None] = print
 ) -> Locator:
     """A calibrated locator for a checkpoint.
 
@@ -203,21 +189,16 @@ def train(
         model: the checkpoint; it is not changed.
         dealt: composites are made of its `train` pictures, judged on its `validation`, the null is of `calibration`.
         conditions: of calibration pictures, those that `bank` calibrates the score with.
-        config: any of `DEFAULTS`; `checks` composites of validation sources, 0 for none, are judged in the end.
+        config: the section `locate` of a recipe.
         say: takes each line about the training.
 
     Raises:
-        ValueError: an unknown key in `config`.
         DatasetError: too little to train on or to calibrate with.
     """
-    unknown = set(config) - set(DEFAULTS)
-    if unknown:
-        raise ValueError(f"The locate section has unknown keys: {', '.join(sorted(unknown))}.")
-    config = DEFAULTS | config
-    torch.manual_seed(config["seed"])
-    net = Locator(model.backbone.dim, config["width"], config["hidden"], config["dropout"])
-    made = make_all(dealt.train, config["composites"], model, config, 0)
-    checks = make_all(dealt.validation, config["checks"], model, config, 1) if dealt.validation else []
+    torch.manual_seed(config.seed)
+    net = Locator(model.backbone.dim, config.width, config.hidden, config.dropout)
+    made = make_all(dealt.train, config.composites, model, config, 0)
+    checks = make_all(dealt.validation, config.checks, model, config, 1) if dealt.validation else []
     if not made:
         raise DatasetError("No composite could be made of the training pictures; they are too small.")
     say(f"{len(made)} composites to train on, {len(checks)} to check with")
@@ -230,7 +211,12 @@ def train(
 
 
 def run(
-    folder: Path, model: Model, dealt: Split, conditions: list[str], config: dict, say: Callable[[str], None] = print
+    folder: Path,
+    model: Model,
+    dealt: Split,
+    conditions: Sequence[str],
+    config: Locate,
+    say: Callable[[str], None] = print,
 ) -> Path:
     """`train`, and write `locator.safetensors` into the checkpoint `folder`."""
     return locator.save(train(model, dealt, conditions, config, say), folder / "locator.safetensors")

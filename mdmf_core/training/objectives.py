@@ -12,8 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mdmf_core.method import mmd
-
-OBJECTIVES = ("pairwise", "ratio", "power")
+from mdmf_core.training.recipe import Objective
 
 
 def picture_scores(points: mmd.Points, kernel: mmd.Kernel, labels: Tensor, statistic: str) -> Tensor:
@@ -52,24 +51,17 @@ def ratio(scores: Tensor, labels: Tensor) -> Tensor:
 
 
 def loss(
-    points: mmd.Points, kernel: mmd.Kernel, labels: Tensor, statistic: str, mix: dict[str, float], sharpness: Tensor
+    points: mmd.Points, kernel: mmd.Kernel, labels: Tensor, statistic: str, mix: Objective, sharpness: Tensor
 ) -> Tensor:
-    """Weighted sum of the objectives that `mix` names, as a loss to minimise.
-
-    Raises:
-        ValueError: `mix` names an objective that there is not.
-    """
-    unknown = set(mix) - set(OBJECTIVES)
-    if unknown:
-        raise ValueError(f"Unknown objectives: {', '.join(sorted(unknown))}; known are {', '.join(OBJECTIVES)}.")
+    """Sum of the objectives with the weights of `mix`, as a loss to minimise."""
     total = torch.zeros(())
-    if mix.get("pairwise") or mix.get("ratio"):
+    if mix.pairwise or mix.ratio:
         scores = picture_scores(points, kernel, labels, statistic)
-        if mix.get("pairwise"):
-            total = total + mix["pairwise"] * pairwise(scores, labels, sharpness)
-        if mix.get("ratio"):
-            total = total + mix["ratio"] * ratio(scores, labels)
-    if mix.get("power"):
+        if mix.pairwise:
+            total = total + mix.pairwise * pairwise(scores, labels, sharpness)
+        if mix.ratio:
+            total = total + mix.ratio * ratio(scores, labels)
+    if mix.power:
         kinds = labels.repeat_interleave(points.count // labels.shape[0])
-        total = total - mix["power"] * mmd.power_objective(points[kinds == 0], points[kinds == 1], kernel)
+        total = total - mix.power * mmd.power_objective(points[kinds == 0], points[kinds == 1], kernel)
     return total

@@ -20,6 +20,7 @@ from sklearn.metrics import roc_auc_score
 from torch import nn
 
 from mdmf_core.checkpoint import store
+from mdmf_core.checkpoint.config import Encoder
 from mdmf_core.errors import DatasetError
 from mdmf_core.method import mmd
 from mdmf_core.method.calibration import evidence_of
@@ -29,26 +30,7 @@ from mdmf_core.training import objectives
 from mdmf_core.training.dataset import Sampler
 from mdmf_core.training.embed import Embedded
 from mdmf_core.training.loop import Plan, fit
-
-DEFAULTS = {
-    "name": "mdmf",
-    "statistic": "relative",
-    "objective": {"pairwise": 1.0},
-    "hidden": 96,
-    "signature": 16,
-    "deep": False,
-    "dropout": 0.2,
-    "steps": 1500,
-    "pictures": 32,
-    "patches": 16,
-    "rate": 1e-3,
-    "decay": 0.01,
-    "check": 150,
-    "bank_pictures": 300,
-    "cap": 120,
-    "tilt": 0.7,
-    "seed": 0,
-}
+from mdmf_core.training.recipe import Train
 
 
 def batch(pictures: list[Embedded], rows: list[int], count: int, rng: np.random.Generator) -> torch.Tensor:
@@ -65,11 +47,11 @@ def batch(pictures: list[Embedded], rows: list[int], count: int, rng: np.random.
 class Validator:
     """Scores held-out pictures against banks of training pictures, and says how well generators separate."""
 
-    def __init__(self, train: list[Embedded], held_out: list[Embedded], config: dict) -> None:
-        rng = np.random.default_rng([config["seed"], 1])
-        self.statistic, self.held_out = config["statistic"], held_out
-        samplers = [Sampler(train, label, config["cap"], config["tilt"], rng) for label in (0, 1)]
-        self.banks = [batch(train, sampler.draw(config["bank_pictures"]), 8, rng) for sampler in samplers]
+    def __init__(self, train: list[Embedded], held_out: list[Embedded], config: Train) -> None:
+        rng = np.random.default_rng([config.seed, 1])
+        self.statistic, self.held_out = config.statistic, held_out
+        samplers = [Sampler(train, label, config.cap, config.tilt, rng) for label in (0, 1)]
+        self.banks = [batch(train, sampler.draw(config.bank_pictures), 8, rng) for sampler in samplers]
 
     def __call__(self, pfs: PFS) -> dict[str, float]:
         """AUROC of each held-out generator against the held-out real pictures, a mean over conditions."""
@@ -96,9 +78,9 @@ class Validator:
 def train(
     train_pictures: list[Embedded],
     validation: list[Embedded],
-    config: dict,
+    config: Train,
     encoder: nn.Module,
-    source: dict,
+    source: Encoder,
     geometry: Geometry,
     out: Path,
     say: Callable[[str], None] = print,
@@ -109,27 +91,25 @@ def train(
 
     Args:
         train_pictures, validation: of both classes, the latter of held-out sources: they decide what is kept.
-        config: any of `DEFAULTS`.
+        config: the section `train` of a recipe.
         encoder, source, geometry: the frozen backbone, its settings and the grid, for the checkpoint.
         out, say: the checkpoint folder, and what takes each line of the log.
 
     Raises:
         DatasetError: a class is missing in training or validation.
-        ValueError: an unknown key in `config`.
     """
-    config = _complete(config)
     _both_classes(training=train_pictures, validation=validation)
-    torch.manual_seed(config["seed"])
-    pfs = PFS(encoder.dim, config["hidden"], config["signature"], config["deep"], config["dropout"])
+    torch.manual_seed(config.seed)
+    pfs = PFS(encoder.dim, config.hidden, config.signature, config.deep, config.dropout)
     keeper = Keeper(Validator(train_pictures, validation, config), say)
 
     def check(step: int, means: dict[str, float]) -> None:
         if keeper(pfs, step, means["loss"]):
             for name in ("reference.safetensors", "config.json") if keeper.first else ():  # of an earlier signature
                 (out / name).unlink(missing_ok=True)
-            store.save(store.Model(config["name"], source, encoder, geometry, pfs, config["statistic"]), out)
+            store.save(store.Model(config.name, source, encoder, geometry, pfs, config.statistic), out)
 
-    plan = Plan(config["steps"], config["rate"], config["decay"], every=config["check"])
+    plan = Plan(config.steps, config.rate, config.decay, every=config.check)
     objective = Objective(pfs, train_pictures, config)
     fit(objective.net, objective, plan, say, checked=check)
     return keeper.best
@@ -141,34 +121,22 @@ def _both_classes(**given: list[Embedded]) -> None:
             raise DatasetError(f"Both real and generated pictures are needed for {what}.")
 
 
-def _complete(config: dict) -> dict:
-    """The train section with what it leaves out from `DEFAULTS`.
-
-    Raises:
-        ValueError: an unknown key.
-    """
-    unknown = set(config) - set(DEFAULTS)
-    if unknown:
-        raise ValueError(f"The train section has unknown keys: {', '.join(sorted(unknown))}.")
-    return DEFAULTS | config
-
-
 class Objective:
     """The loss of a signature on pictures drawn for a step; `net` is what is trained."""
 
-    def __init__(self, pfs: PFS, pictures: list[Embedded], config: dict) -> None:
+    def __init__(self, pfs: PFS, pictures: list[Embedded], config: Train) -> None:
         self.pfs, self.pictures, self.config = pfs, pictures, config
         self.net = nn.ModuleDict({"pfs": pfs})
         self.net.log_sharpness = nn.Parameter(torch.tensor(math.log(10.0)))
-        self.labels = torch.arange(2).repeat_interleave(config["pictures"]).float()
+        self.labels = torch.arange(2).repeat_interleave(config.pictures).float()
 
     def __call__(self, step: int) -> dict[str, torch.Tensor]:
-        config, rng = self.config, np.random.default_rng([self.config["seed"], 2, step])
-        samplers = [Sampler(self.pictures, label, config["cap"], config["tilt"], rng) for label in (0, 1)]
-        rows = [row for sampler in samplers for row in sampler.draw(config["pictures"])]
-        points = mmd.Points(*self.pfs(batch(self.pictures, rows, config["patches"], rng)))
+        config, rng = self.config, np.random.default_rng([self.config.seed, 2, step])
+        samplers = [Sampler(self.pictures, label, config.cap, config.tilt, rng) for label in (0, 1)]
+        rows = [row for sampler in samplers for row in sampler.draw(config.pictures)]
+        points = mmd.Points(*self.pfs(batch(self.pictures, rows, config.patches, rng)))
         kernel, sharpness = mmd.Kernel(*self.pfs.kernel_values()), self.net.log_sharpness.exp()
-        kind = config["statistic"], config["objective"]
+        kind = config.statistic, config.objective
         return {"loss": objectives.loss(points, kernel, self.labels, *kind, sharpness)}
 
 

@@ -40,6 +40,7 @@ from mdmf_core.run import workers
 from mdmf_core.run.engine import run as run_on_ray
 from mdmf_core.training import bank, embed
 from mdmf_core.training.dataset import source_shares
+from mdmf_core.training.recipe import Bank
 
 CHUNK = 2**16  # points that are compressed at once
 PROBES = 20  # calibration pictures that the error of the compression is measured on
@@ -178,14 +179,14 @@ class Plan:
     calibration: Group
 
 
-def plan(folder: Path, weights: str, roles: dict[str, str], config: dict, chunk: int) -> Plan:
+def plan(folder: Path, weights: str, roles: dict[str, str], config: Bank, chunk: int) -> Plan:
     """Which pictures make the bank and which calibrate it.
 
     Args:
         folder: of embeddings.
         weights: digest of their encoder.
         roles: key -> "train", "calibration" or another role.
-        config: the bank section, complete.
+        config: the section `bank` of a recipe.
         chunk: points of a group, at least, where there are as many.
 
     Raises:
@@ -198,9 +199,9 @@ def plan(folder: Path, weights: str, roles: dict[str, str], config: dict, chunk:
         used, null = [], []
         for index, row in enumerate(rows):
             role = roles.get(row["key"])
-            if role == "train" and row["life"] in config["lives"]:
+            if role == "train" and row["life"] in config.lives:
                 used.append(index)
-                gathered += min(config["per_picture"], row["rows"] * row["cols"])
+                gathered += min(config.per_picture, row["rows"] * row["cols"])
                 counted.add(row)
             elif role == "calibration" and bank.calibrates(row["key"], row["life"], row.get("detail", USUAL), config):
                 null.append(index)
@@ -213,7 +214,7 @@ def plan(folder: Path, weights: str, roles: dict[str, str], config: dict, chunk:
     if gathered:
         groups.append(waiting)
     real, generated = map(dict, counted.pictures)
-    return Plan(groups, counted.shares(config["cap"], config["tilt"]), real, generated, calibration)
+    return Plan(groups, counted.shares(config.cap, config.tilt), real, generated, calibration)
 
 
 class Counted:
@@ -292,7 +293,7 @@ def build(
     folder: Path,
     roles: dict[str, str],
     model: Model,
-    config: dict,
+    config: Bank,
     say: Callable[[str], None] = print,
     processes: int = 1,
     engine: str = "local",
@@ -303,23 +304,23 @@ def build(
     Args:
         folder, roles: as `plan` takes them.
         model, say: as `bank.build` takes them.
-        config: any of `bank.DEFAULTS`; `size` must not be 0.
+        config: the section `bank` of a recipe; `size` must not be 0.
         processes, engine: that compress at the same time, and where; 0 is as many as there are cores.
         chunk: points that are compressed at once.
 
     Raises:
         DatasetError: no real bank picture, none generated where one is needed, or none for calibration.
-        ValueError: an unknown key in `config`, or no size.
+        ValueError: no size.
         EngineError: Ray isn't there, or can't go on.
     """
-    config = _sized(bank.complete(config))
+    if not config.size:
+        raise ValueError("A bank that keeps all its points can't be built in one pass; give it a size above 0.")
     found = plan(folder, embed.backbone_digest(model.backbone), roles, config, chunk)
     calibration = list(found.calibration.pictures())
     bank.check(found.real, found.generated, calibration, model)
     signed = [Signed(model.points(p.embeddings), p.rows, p.cols) for p in calibration]
     probes = signed[:: -(-len(signed) // PROBES)]
-    sizes = config["size"], config["per_picture"], config["seed"]
-    compressor = Compressor(model, *sizes, found.shares, _together(probes))
+    compressor = Compressor(model, config.size, config.per_picture, config.seed, found.shares, _together(probes))
     made, pulls = compress(compressor, found.groups, chunk, processes, engine)
     small = [part and mmd.bank(part.points, model.kernel, part.mass / part.mass.sum()) for part in made]
     named = zip(("real", "generated"), made, strict=True)
@@ -328,12 +329,6 @@ def build(
     facts = {"real": found.real, "generated": found.generated, "points_uncompressed": seen}
     facts["compression_error"] = error(probes, small, pulls, model)
     return bank.finish(small, origins, calibration, signed, facts, model, say)
-
-
-def _sized(config: dict) -> dict:
-    if not config["size"]:
-        raise ValueError("A bank that keeps all its points can't be built in one pass; give it a size above 0.")
-    return config
 
 
 def _together(probes: list[Signed]) -> mmd.Points:

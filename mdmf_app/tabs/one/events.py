@@ -45,7 +45,7 @@ def tab(context: Context, chosen: gr.State) -> None:
             given = sources()
         with gr.Column(scale=5, min_width=300):
             verdict = gr.HTML(style.notice(WAITING), elem_id="verdict")
-            panels = panels_below()
+            panels = panels_below(context.default.model.statistic)
     drawn = wire_map(context, state, given.alpha, panels.parts)
     wire_picture(context, state, given, verdict, panels, chosen, drawn)
     wire_on_demand(context, state, given.alpha, panels)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import gradio as gr
 from PIL import Image
 
-from mdmf_app import panels, style, views
+from mdmf_app import panels, style
 from mdmf_app.context import EXAMPLES, rate_slider
 from mdmf_core.show import maps as heatmaps
 
@@ -133,9 +133,10 @@ def sources() -> Sources:
     return Sources(drop, camera, alpha, gallery, examples)
 
 
-def map_panel() -> MapPanel:
+def map_panel(statistic: str) -> MapPanel:
     """Controls, then map and patch side by side where there is room, then the table."""
-    maps = [(name, key) for key, name in views.MAPS.items()]
+    alike = heatmaps.LIKE_EVIDENCE[statistic]
+    maps = [(words.label, name) for name, words in heatmaps.SHOWN.items() if name != alike]
     colour = gr.Radio(maps, value="evidence", label="Colour shows", elem_id="colour")
     with gr.Row():
         opacity = gr.Slider(0, 1, heatmaps.OPACITY, step=0.05, label="Opacity", elem_id="opacity", min_width=260)
@@ -208,11 +209,11 @@ def region_fields() -> tuple[gr.Accordion, list[gr.Number], gr.Button, gr.Button
     return closer, box, look, back, found
 
 
-def panels_below() -> Panels:
-    """The tabs below the card; hidden until there is a result."""
+def panels_below(statistic: str) -> Panels:
+    """The tabs below the card, hidden until there is a result; `statistic` is what decides."""
     with gr.Column(visible=False) as column, gr.Tabs():
         with gr.Tab("Map"):
-            parts = map_panel()
+            parts = map_panel(statistic)
         with gr.Tab("Before / after") as before_after:
             pair = gr.ImageSlider(
                 label="Drag the line: the picture left, its map right",

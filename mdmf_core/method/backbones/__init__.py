@@ -1,10 +1,13 @@
 """Frozen encoders. All of them keep one protocol: `embed(patches: (N, 3, W, W) uint8) -> (N, D) float32`.
 
 One that sees windows around its patches gets (B, 3, V, V) instead and gives (B * C, D): C patches of each window.
+A module here holds one encoder, under the encoder's name.
 """
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from typing import Protocol
 
 from torch import Tensor, nn
@@ -29,14 +32,10 @@ def build(name: str, **config) -> nn.Module:
     Raises:
         ValueError: no encoder has that name, or it doesn't take these arguments.
     """
-    if name == "compact":
-        from mdmf_core.method.backbones.compact import Compact as kind
-    elif name == "lite":
-        from mdmf_core.method.backbones.lite import Lite as kind
-    elif name == "dinov2":
-        from mdmf_core.method.backbones.dinov2 import DINOv2 as kind
-    else:
-        raise ValueError(f"There is no backbone {name!r}; known are 'lite', 'compact' and 'dinov2'.")
+    if name not in (known := [module.name for module in pkgutil.iter_modules(__path__)]):
+        raise ValueError(f"There is no backbone {name!r}; known are {', '.join(map(repr, known))}.")
+    module = importlib.import_module(f"{__name__}.{name}")
+    kind = next(found for found in vars(module).values() if getattr(found, "name", None) == name)
     try:
         return kind(**config).eval().requires_grad_(False)
     except TypeError as error:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from mdmf_core.method.backbones.weights import load_strictly
+from mdmf_core.method.weights import load_strictly
 
 CLIP = 10.0
 WHOLE = 12  # times the filters, which are multiples of 1/12

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mdmf_core.method.backbones.weights import load_strictly
+from mdmf_core.method.weights import load_strictly
 
 SIZES = {"small": 384, "base": 768, "large": 1024, "giant": 1536}
 PATCH, GRID = 14, 37
@@ -110,7 +110,8 @@ class DINOv2(nn.Module):
             "positions": positions,
             "registers": registers,
         }
-        self.dim = SIZES[size]
+        self.dim, self.crop_size, self.pooling, self.registers = SIZES[size], crop_size, pooling, registers
+        self.as_timm = positions == "timm" or registers > 0
         self.model = timm.create_model(
             _timm_name(size, registers), pretrained=False, num_classes=0, dynamic_img_size=True
         )
@@ -123,12 +124,12 @@ class DINOv2(nn.Module):
 
     def positions(self) -> Tensor:
         """Position embeddings of the crop's cells, (1, cells, D) float32, row by row."""
-        cells = self.config["crop_size"] // PATCH
+        cells = self.crop_size // PATCH
         learned = self.model.pos_embed[:, -(GRID**2) :].float()
         if cells == GRID:
             return learned
         square = learned.reshape(1, GRID, GRID, self.dim).permute(0, 3, 1, 2)  # (1, D, 37, 37)
-        if self.config["positions"] == "timm" or self.config["registers"]:
+        if self.as_timm:
             resized = F.interpolate(square, (cells, cells), mode="bicubic", antialias=True)
         else:
             resized = F.interpolate(square, scale_factor=(cells + OFFSET) / GRID, mode="bicubic")
@@ -138,25 +139,25 @@ class DINOv2(nn.Module):
         """Normalised output (N, prefix + cells, D) for crops (N, 3, crop, crop) float32, already standardised."""
         model, count = self.model, len(crops)
         cells = model.patch_embed(crops).flatten(1, 2)  # (N, cells, D)
-        first = model.cls_token if self.config["registers"] else model.cls_token + model.pos_embed[:, :1]
-        prefix = [first] + ([model.reg_token] if self.config["registers"] else [])
+        first = model.cls_token if self.registers else model.cls_token + model.pos_embed[:, :1]
+        prefix = [first] + ([model.reg_token] if self.registers else [])
         parts = [token.expand(count, -1, -1) for token in prefix] + [cells + self.positions()]
         return model.norm(model.blocks(model.norm_pre(torch.cat(parts, 1))))
 
     def forward(self, patches: Tensor) -> Tensor:
         """Embeddings (N, D) of patches (N, 3, W, W) uint8 on the model's device."""
-        side = self.config["crop_size"]
+        side = self.crop_size
         crops = F.interpolate(patches.float(), (side, side), mode="bicubic", antialias=True).clamp(0, 255)
         tokens = self.tokens((crops / 255 - self.mean) / self.std)
-        if self.config["pooling"] == "class":
+        if self.pooling == "class":
             return tokens[:, 0]
-        return tokens[:, 1 + self.config["registers"] :].mean(1)
+        return tokens[:, 1 + self.registers :].mean(1)
 
     @torch.inference_mode()
     def embed(self, patches: Tensor) -> Tensor:
         """Embeddings (N, D) float32, on the CPU, of patches (N, 3, W, W) uint8."""
         device = self.mean.device
-        batch = max(1, TOKENS_AT_ONCE // ((self.config["crop_size"] // PATCH) ** 2 + 1 + self.config["registers"]))
+        batch = max(1, TOKENS_AT_ONCE // ((self.crop_size // PATCH) ** 2 + 1 + self.registers))
         half = torch.bfloat16 if device.type != "cuda" or torch.cuda.is_bf16_supported() else torch.float16
         parts = []
         for chunk in patches.split(batch):

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from mdmf_core.method.backbones.weights import load_strictly
+from mdmf_core.method.weights import load_strictly
 
 ARCHITECTURE = "tf_efficientnet_lite0"
 CELL = 16  # pixels between cells of the last map
@@ -55,7 +55,7 @@ class Lite(nn.Module):
         if type(dim) is not int or dim <= 0:
             raise ValueError(f"The size of an embedding is a positive whole number, not {dim!r}.")
         self.config = {"dim": dim, "patch_size": patch_size}
-        self.dim = dim
+        self.dim, self.patch_size = dim, patch_size
         base = self.base()
         base.conv_stem.stride = (1, 1)
         self.conv_stem, self.bn1, self.blocks = base.conv_stem, base.bn1, base.blocks
@@ -98,7 +98,7 @@ class Lite(nn.Module):
 
     def patches(self, cells: Tensor) -> Tensor:
         """Means over patches, (B * C, D) float32 on the CPU, of `cells`."""
-        pooled = F.avg_pool2d(cells.float(), self.config["patch_size"] // CELL)  # (B, D, V / W, V / W)
+        pooled = F.avg_pool2d(cells.float(), self.patch_size // CELL)  # (B, D, V / W, V / W)
         return pooled.permute(0, 2, 3, 1).reshape(-1, self.dim).cpu()
 
     def _folded(self) -> nn.Module:

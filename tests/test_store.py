@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from tiny import make_checkpoint
 
 from mdmf_core.checkpoint import hub, store
+from mdmf_core.checkpoint.config import DINOv2
 from mdmf_core.detector import Detector
 from mdmf_core.errors import CheckpointError
 
@@ -118,17 +119,17 @@ def test_a_corrupted_file_is_named(copy, name, spoil):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda c: c.pop("statistic"), "missing: statistic"),
-        (lambda c: c.update(extra=1), "unknown: extra"),
+        (lambda c: c.pop("statistic"), "lacks the key `statistic`"),
+        (lambda c: c.update(extra=1), "no key `extra`"),
         (lambda c: c.update(format=2), "has format 2; this version reads format 1"),
-        (lambda c: c.update(statistic="median"), "'median'"),
+        (lambda c: c.update(statistic="median"), '"median"'),
         (lambda c: c["pfs"].update(depth=3), "depth"),
         (lambda c: c["pfs"].pop("dim"), "dim"),
         (lambda c: c["pfs"].update(dim=99), "expects embeddings of 99 values"),
         (lambda c: c["pfs"].update(signature=5), "wrong shape: pfs.mlp.2.bias"),
         (lambda c: c["geometry"].update(overlap=3), "overlap"),
         (lambda c: c["geometry"].pop("patch_size"), "patch_size"),
-        (lambda c: c["backbone"].update(name="resnet"), "'resnet'"),
+        (lambda c: c["backbone"].update(name="resnet"), '"resnet"'),
         (lambda c: c["backbone"].pop("name"), "backbone"),
         (lambda c: c["backbone"].update(depth=3), "depth"),
         (lambda c: c["pfs"].update(deep=True), "missing: pfs.log"),
@@ -312,13 +313,13 @@ def test_hub_weights_are_pinned_to_a_commit_and_local_ones_left_alone(tmp_path, 
         return hub.Located(tmp_path, repo, "c0ffee")
 
     monkeypatch.setattr(hub, "download", download)
-    settings = {"name": "dinov2", "size": "small", "weights": "timm/some-model", "revision": "main"}
-    assert store.pinned(settings) == settings | {"revision": "c0ffee"}
+    settings = DINOv2(size="small", weights="timm/some-model", revision="main")
+    assert store.pinned(settings) == settings.model_copy(update={"revision": "c0ffee"})
     assert asked == [("timm/some-model", "main")]
-    local = settings | {"weights": str(tmp_path)}
+    local = settings.model_copy(update={"weights": str(tmp_path)})
     assert store.pinned(local) == local
     published = "timm/vit_small_patch14_dinov2.lvd142m"
-    assert store.pinned({"name": "dinov2", "size": "small"})["weights"] == published
+    assert store.pinned(DINOv2(size="small")).weights == published
 
 
 def test_dinov2_never_runs_on_random_weights_unasked(monkeypatch):
@@ -327,4 +328,4 @@ def test_dinov2_never_runs_on_random_weights_unasked(monkeypatch):
 
     monkeypatch.setattr(hub, "download", unreachable)
     with pytest.raises(CheckpointError, match="vit_small_patch14_dinov2"):
-        store.build_backbone({"name": "dinov2", "size": "small"})
+        store.build_backbone(DINOv2(size="small"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +11,8 @@ import pytest
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from tiny import picture
+from typed import run
 
-from mdmf_core import cli
 from mdmf_core.detector import Detector
 from mdmf_core.method import backbones
 
@@ -39,18 +38,6 @@ CONFIGS = {
         "geometry": {"patch_size": 32, "max_patches": 4, "crop_size": 28},
     },
 }
-
-
-def run(*arguments: object) -> int:
-    """One command as a user would type it; its exit status."""
-    before, sys.argv = sys.argv, ["mdmf_core", *map(str, arguments)]
-    try:
-        cli.main()
-    except SystemExit as end:
-        return int(end.code or 0)
-    finally:
-        sys.argv = before
-    return 0
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +122,7 @@ def test_bank_from_a_folder_needs_no_earlier_step(checkpoint: Path, data: Path, 
     "text, words",
     [
         ("{", "not JSON"),
-        ("{}", "needs `data`"),
+        ("{}", "lacks the key `data`"),
         ('{"data": "x", "odd": 1}', "odd"),
         ('{"data": "x", "split": {"odd": []}}', "odd"),
         ('{"data": "nowhere"}', "not trained yet"),

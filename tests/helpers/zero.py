@@ -1,6 +1,6 @@
 """A stand-in for ZeroGPU: the page through the real `spaces` package, which asks a server here for its GPU.
 
-    python tests/zero.py CHECKPOINT OTHER_CHECKPOINT PICTURE        # prints what happened, as JSON
+    python tests/helpers/zero.py CHECKPOINT OTHER_CHECKPOINT PICTURE        # prints what happened, as JSON
 
 Everything is as on ZeroGPU (PyTorch shows a GPU that isn't there, the decorated function runs in a forked process,
 arguments and results are pickled, a GPU is asked for and given back) but for the GPU itself: what would move weights
@@ -19,7 +19,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 ALPHA = 0.2
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from mdmf_core.checkpoint import hub, store
+from mdmf_core.checkpoint.config import Compact
 from mdmf_core.method import backbones, calibration, locator, reference
 from mdmf_core.method import mmd as maths
 from mdmf_core.method.patches import Geometry, cut
@@ -41,7 +42,7 @@ def make_checkpoint(
     torch.manual_seed(0)
     encoder = backbones.build("compact", channels=[4, 8])
     pfs = PFS(encoder.dim, hidden=8, signature=4, deep=deep).eval()
-    settings = {"name": "compact", "channels": [4, 8]}
+    settings = Compact(channels=[4, 8])
     made = store.Model("tiny", settings, encoder, Geometry(32, 24), pfs, statistic)
     signed = []
     for seed in range(images):

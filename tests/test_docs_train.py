@@ -17,13 +17,14 @@ import torch
 from dino import WIDTH, hub_folder, publish
 from gradio_client import Client, handle_file
 from PIL import Image
-from test_pipeline import run
-from test_research import LIU, network
+from published import LIU, network
 from tiny import picture
+from typed import run
 
 from benchmarks.served import free_port
 from benchmarks.speed import gpu
 from mdmf_core.checkpoint import hub
+from mdmf_core.training.recipe import read_recipe
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "train.md"
@@ -139,12 +140,12 @@ def test_every_command_of_the_page_does_what_it_says(clone: Path, tmp_path: Path
 def test_the_page_quotes_what_the_command_prints() -> None:
     """The figures are a machine's, but not the counts: those are computed again."""
     page = PAGE.read_text(encoding="utf-8")
-    recipe = json.loads(RECIPE.read_text())
+    recipe = read_recipe(RECIPE)
     for size, letter in (("small", "S"), ("large", "L")):
-        millions, tflop = gpu.work({**recipe["backbone"], "size": size}, recipe["geometry"]["max_patches"])
+        millions, tflop = gpu.work(recipe.backbone.model_copy(update={"size": size}), recipe.geometry.max_patches)
         assert f"ViT-{letter}: {millions:.1f} M weights, {tflop:.3f} TFLOP a picture" in page
     for count in (10_000, 100_000):
-        assert gpu.plan(count, len(recipe["embed"]["lives"]), 49, 1024, 1.0, 1.0).split(" GB")[0] in page
+        assert gpu.plan(count, len(recipe.embed.lives), 49, 1024, 1.0, 1.0).split(" GB")[0] in page
 
 
 def test_the_page_has_the_six_commands_in_their_order() -> None:

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from test_pipeline import run
 from tiny import picture
+from typed import run
 
 from mdmf_core.run import workers
 from mdmf_core.training import embed as step

@@ -143,7 +143,6 @@ def test_opacity_and_colours_redraw_the_map_alone(page, evidence):
     page.keyboard.press("End")
     page.wait_for_function("(old) => document.querySelector('#map img').src !== old", arg=before)
     for name, title in (
-        ("Witness value", "Witness function"),
         ("p-value", "p-value of each patch"),
         ("Distance to real pictures", layer(evidence, "mmd").title),
         ("Unlike the rest of the picture", "How unlike the rest of the picture"),
@@ -152,6 +151,7 @@ def test_opacity_and_colours_redraw_the_map_alone(page, evidence):
         page.locator("#colour label", has_text=name).click()
         page.locator("#legend strong", has_text=title).first.wait_for()
     assert verdict.evaluate("(card) => card.isConnected"), "the card was not even drawn again"
+    assert not page.locator("#colour label", has_text="Witness value").count(), "it is drawn as the evidence is"
 
 
 def test_two_clicks_analyse_a_region_alone(page):

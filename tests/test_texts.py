@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 from PIL import Image, PngImagePlugin
-from test_pipeline import run
 from test_provenance import packet, scene, signed, signer  # noqa: F401 (a fixture)
 from tiny import make_checkpoint
+from typed import run
 
 import app
 from benchmarks import served as serving

@@ -276,7 +276,7 @@ def test_the_model_is_named(detector):
 
 def test_nothing_but_a_picture_a_region_and_the_stability_test_runs_the_detector(result, monkeypatch):
     monkeypatch.setattr(Detector, "detect", None)
-    for colour in views.MAPS:
+    for colour in maps.SHOWN:
         image, legend, _ = handlers.show_map(result, None, colour, 0.3, 2, None, *BOX)
         assert image.width >= views.SMALLEST_SHOWN and "gradient" in legend
     assert "Patch 2 " in handlers.show_patch(result, None, 2)

@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import re
 import struct
 import threading
 import warnings
 
 import numpy as np
 import pytest
+from asserted import assert_one_sentence, worst
 from bad_files import encoded, png, scene, write_bad_files
 from PIL import Image, ImageCms, ImageFile, PngImagePlugin
 from PIL.TiffImagePlugin import IFDRational
+from profiles import P3_LIKE, WHITE, gamma, profile
 
 from mdmf_core.errors import ImageError
 from mdmf_core.images import bounds
@@ -22,45 +23,8 @@ from mdmf_core.images.kinds import is_image_name
 from mdmf_core.images.reader import read
 
 
-def worst(found: np.ndarray, wanted: np.ndarray) -> int:
-    assert found.shape == wanted.shape
-    return int(np.abs(found.astype(int) - wanted.astype(int)).max())
-
-
 def grey(pixels: np.ndarray) -> np.ndarray:
     return np.repeat(pixels[..., None], 3, axis=2)
-
-
-def profile(space: bytes, tags: dict[bytes, bytes]) -> bytes:
-    """A minimal ICC display profile."""
-    head = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()[:128]
-    at, table, body = 132 + 12 * len(tags), struct.pack(">I", len(tags)), b""
-    for name, data in tags.items():
-        table += struct.pack(">4sII", name, at + len(body), len(data))
-        body += data + bytes(-len(data) % 4)
-    size = struct.pack(">I", at + len(body))
-    return size + head[4:16] + space + head[20:] + table + body
-
-
-def xyz(*values: float) -> bytes:
-    return b"XYZ \0\0\0\0" + struct.pack(">3i", *(round(65536 * value) for value in values))
-
-
-def gamma(value: float) -> bytes:
-    return b"curv\0\0\0\0" + struct.pack(">IH", 1, round(256 * value))
-
-
-WHITE = xyz(0.9642, 1.0, 0.8249)
-P3_LIKE = profile(
-    b"RGB ",
-    {
-        b"wtpt": WHITE,
-        b"rXYZ": xyz(0.5151, 0.2412, -0.0011),
-        b"gXYZ": xyz(0.2920, 0.6922, 0.0419),
-        b"bXYZ": xyz(0.1571, 0.0666, 0.7841),
-        **dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), gamma(2.2)),
-    },
-)
 
 
 def test_lossless_pictures_come_out_as_they_went_in():
@@ -421,11 +385,6 @@ def test_what_decoders_throw_becomes_a_sentence_but_an_interrupt_goes_through(mo
         assert_one_sentence(str(caught.value))
     with pytest.raises(KeyboardInterrupt):
         read_while_the_decoder_throws(KeyboardInterrupt())
-
-
-def assert_one_sentence(text: str, folder: str = "/") -> None:
-    assert re.fullmatch(r"[A-Z\"][^\n]{8,250}\.", text), text
-    assert ". " not in text and folder not in text and "0x" not in text and "Error" not in text, text
 
 
 def test_bad_files_give_a_picture_or_a_sentence(tmp_path, capfd):
