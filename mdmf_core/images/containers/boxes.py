@@ -229,11 +229,22 @@ class File:
                 return code[0], code[1], code[2], body[10] >> 7
         return None
 
+    def _describing(self) -> list[Item]:
+        """The items that describe the picture. Source: ISO/IEC 23008-12, 6.4.1 (cdsc)."""
+        here = [here for name, here, to in self.references if name == b"cdsc" and to == self.primary]
+        return [self._item(number) for number in here]
+
     def xmp(self) -> list[bytes]:
-        """XMP that describes the picture. Source: ISO/IEC 23008-12, A.3 (cdsc)."""
-        found = [here for name, here, to in self.references if name == b"cdsc" and to == self.primary]
-        packets = (self.content(self._item(number)) for number in found if self._item(number).content == _XMP)
+        """XMP of the picture. Source: ISO/IEC 23008-12, A.3."""
+        packets = [self.content(item) for item in self._describing() if item.content == _XMP]
         return [packet for packet in packets if packet][:1]
+
+    def exif(self) -> bytes:
+        """EXIF of the picture, from its TIFF header on. Source: ISO/IEC 23008-12, A.2.1."""
+        for item in self._describing():
+            if item.kind == b"Exif" and (content := self.content(item)):
+                return content[4 + int.from_bytes(content[:4], "big") :]
+        return b""
 
     def codec(self) -> bytes:
         """The type of the coded items."""
@@ -251,9 +262,3 @@ def _is_chain(data: bytes, size: int) -> bool:
         if length < 3 or at > len(data) or header >> 15 or header & 7 == 0:
             return False
     return bool(data)
-
-
-def xmp(data: bytes) -> list[bytes]:
-    return File(data).xmp()
-
-

@@ -136,6 +136,11 @@ def xmp(data: bytes) -> list[bytes]:
     return packets[:1] + [b"".join(parts[at] for at in sorted(parts)) for parts in pieces]
 
 
+def exif(data: bytes) -> bytes:
+    found = (data[part.body : part.end] for part in segments(data) if part.marker == 0xE1)
+    return next((body[6:] for body in found if body.startswith(b"Exif\0\0")), b"")
+
+
 def photoshop(data: bytes) -> bytes:
     """Photoshop's image resources (APP13), put together."""
     head = b"Photoshop 3.0\0"
