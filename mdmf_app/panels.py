@@ -19,6 +19,7 @@ from mdmf_app.views import MAPS, Result, View, at_rate, extent, is_known
 from mdmf_core.detector import Detector
 from mdmf_core.evidence import Evidence, decide
 from mdmf_core.files import write_whole
+from mdmf_core.images.origin import Origin, contradiction
 from mdmf_core.images.origin.said import C2PA, Provenance
 from mdmf_core.show import charts, maps, stability
 from mdmf_core.show import words as wording
@@ -41,8 +42,8 @@ NOT_COMPARED = (
 )
 
 
-def card(evidence: Evidence, example: dict | None, warnings: Sequence[str] = ()) -> str:
-    """The verdict in words, its figures and its limits."""
+def card(evidence: Evidence, example: dict | None, warnings: Sequence[str] = (), origin: Origin | None = None) -> str:
+    """What the file declares, then the verdict in words, its figures and its limits."""
     one_in = round(1 / evidence.alpha)
     figures = {
         "p-value": f"{evidence.p_value:.3g}, from {evidence.n_calibration:,} real pictures",
@@ -52,10 +53,19 @@ def card(evidence: Evidence, example: dict | None, warnings: Sequence[str] = ())
     }
     notes = "".join(f"<p>Note: {escape(note)}</p>" for note in (*evidence.notes, *warnings))
     return (
-        f'<div class="card {evidence.decision}" role="status">{headline(evidence)}'
+        f'<div class="card {evidence.decision}" role="status">{first_line(origin, evidence)}{headline(evidence)}'
         f"<p>{escape(wording.explain(evidence))}</p>{style.pairs(figures)}{notes}{about(example)}"
         f"<details><summary>What this can't tell</summary>{style.bullets(LIMITATIONS)}</details></div>"
     )
+
+
+def first_line(origin: Origin | None, evidence: Evidence) -> str:
+    """What the file declares of its origin, and where the score disagrees."""
+    if origin is None:
+        return ""
+    said = f"{origin.sentence} {contradiction(origin, evidence.decision)}".strip()
+    said = f"<strong>{escape(said)}</strong>" if origin.generated == "yes" else escape(said)
+    return f'<p class="origin">{said}</p>'
 
 
 def headline(evidence: Evidence) -> str:
@@ -246,11 +256,16 @@ def origin_panel(found: Provenance) -> str:
         f"<p>{escape(claim.tool)}, in the field {escape(claim.field)}:</p><pre tabindex='0'>{escape(claim.text)}</pre>"
         for claim in found.generator
     )
+    marks = "".join(
+        f"<p>{escape(mark.tool)}: {mark.agreeing} of {mark.bits} bits agree, by luck {mark.chance:.0e}.</p>"
+        for mark in found.marks
+    )
     made = dict(found.camera) | ({"Software": found.software} if found.software else {})
     sections = {
         "Content Credentials (C2PA)": credentials(found.c2pa) if found.c2pa else "<p>None in this file.</p>",
         "Declared source (IPTC)": f"<p>{escape(found.digital_source_type or 'None in this file.')}</p>",
         "Records of a generator": traces or "<p>None in this file.</p>",
+        "Invisible marks in the pixels": marks or "<p>None that is known here.</p>",
         "Camera and software": style.pairs(made) if made else "<p>Nothing in this file.</p>",
     }
     return (

@@ -304,6 +304,8 @@ def detect(
 def _line(detector: Any, alpha: float, as_json: bool, heatmap: Path | None, path: Path) -> tuple[str, bool]:
     """What `detect` prints about one picture, and whether it could be used."""
     from mdmf_core.errors import ImageError
+    from mdmf_core.images.origin import as_json as origin_json
+    from mdmf_core.images.origin import origin_of
     from mdmf_core.images.reader import read
 
     try:
@@ -313,7 +315,10 @@ def _line(detector: Any, alpha: float, as_json: bool, heatmap: Path | None, path
         return _failed(path, error, as_json), False
     if heatmap is not None:
         _write_heatmap(heatmap, path, picture, evidence)
-    return json.dumps(evidence.to_dict(str(path))) if as_json else _sentence(path, evidence), True
+    origin = origin_of(path, picture)
+    if not as_json:
+        return f"{_sentence(path, evidence)}; origin: {origin.sentence}", True
+    return json.dumps({**evidence.to_dict(str(path)), "origin": origin_json(origin, evidence.decision)}), True
 
 
 def _failed(path: Path, error: Exception, as_json: bool) -> str:

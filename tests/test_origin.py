@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import io
 import json
 import struct
+from datetime import datetime, timezone
 
 import numpy as np
 import pytest
 from bad_files import encoded, png_chunk
 from PIL import Image, PngImagePlugin
+from test_pipeline import run
 from test_provenance import A1111, IPTC, NODES, jpeg, lasting, looked_at, png, scene, signed, tools
 
-from mdmf_core.images import containers
+from mdmf_app import api
+from mdmf_app.tabs import many
+from mdmf_app.tabs.one import handlers
+from mdmf_core.images import archive, containers
 from mdmf_core.images.origin import contradiction, manifest, origin_of, read_provenance, summary
 from mdmf_core.images.origin.first import CLEAN, NOTHING, UNUSUAL
 from mdmf_core.images.origin.said import C2PA, Claim, Mark, Provenance
 from mdmf_core.images.origin.xmp import AI_SOURCE_TYPES, Xmp
 from mdmf_core.images.reader import read
+from mdmf_core.run import batch
+from mdmf_core.show import report
+from mdmf_core.show.page import html_report
+from mdmf_core.texts import escape
 
+NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
 LABEL = '{"Label":"1","ContentProducer":"00119144030070","ProduceID":"a1"}'
 UUID = "01234567-89ab-cdef-0123-456789abcdef"
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
@@ -381,7 +392,7 @@ def finding(code: str, explanation: str = "", part: str = "") -> dict:
     return {"code": code, "explanation": explanation, "url": f"self#jumbf=/c2pa/urn:1/c2pa.assertions/{part}"}
 
 
-def report(failures: list[dict], passed: tuple[str, ...] = (), **more) -> dict:
+def checked(failures: list[dict], passed: tuple[str, ...] = (), **more) -> dict:
     success = [{"code": code} for code in ("claimSignature.validated", *passed)]
     active = {"signature_info": {"issuer": "Maker"}, "assertions": [], **more.pop("active", {})}
     results = {"activeManifest": {"success": success, "failure": failures}}
@@ -392,27 +403,27 @@ MATCH = ("assertion.dataHash.match",)
 
 
 def test_an_identity_that_is_not_confirmed_is_a_sentence_of_its_own():
-    found = manifest._judge(report([finding("cawg.x509.credential.untrusted", "", "cawg.identity")], MATCH), True)
+    found = manifest._judge(checked([finding("cawg.x509.credential.untrusted", "", "cawg.identity")], MATCH), True)
     assert found.state == "valid" and found.unchanged and len(found.problems) == 1
     assert "creator can't be confirmed" in found.problems[0]
 
 
 def test_a_wrong_exclusion_range_is_not_an_altered_picture():
     words = "data hash exclusion does not match the manifest location in the asset"
-    found = manifest._judge(report([finding("assertion.dataHash.mismatch", words, "c2pa.hash.data")]), True)
+    found = manifest._judge(checked([finding("assertion.dataHash.mismatch", words, "c2pa.hash.data")]), True)
     assert found.unchanged is None and found.state != "altered" and "can't be told" in found.problems[0]
     altered = manifest._judge(
-        report([finding("assertion.dataHash.mismatch", "hash does not match", "c2pa.hash.data")]), True
+        checked([finding("assertion.dataHash.mismatch", "hash does not match", "c2pa.hash.data")]), True
     )
     assert altered.unchanged is False and altered.state == "altered"
 
 
 def test_a_rule_that_one_assertion_breaks_is_that_assertions():
     failures = [finding("assertion.action.malformed", "first action must be created or opened", "c2pa.actions.v2")]
-    found = manifest._judge(report(failures, MATCH), True)
+    found = manifest._judge(checked(failures, MATCH), True)
     assert found.state == "valid" and "c2pa.actions.v2, breaks a rule" in found.problems[0]
     for code in ("claim.missing", "assertion.missing", "signingCredential.invalid", "assertion.undeclared"):
-        assert manifest._judge(report([finding(code)], MATCH), True).state == "malformed"
+        assert manifest._judge(checked([finding(code)], MATCH), True).state == "malformed"
 
 
 def acted(source: str) -> dict:
@@ -433,14 +444,14 @@ def acted(source: str) -> dict:
 def test_whose_source_type_it_is(active, relations, declares):
     parts = [{"relationship": relation, "active_manifest": "b", "title": "x.png"} for relation in relations]
     others = {"b": acted("trainedAlgorithmicMedia")}
-    found = manifest._judge(report([], MATCH, active={**active, "ingredients": parts}, others=others), True)
+    found = manifest._judge(checked([], MATCH, active={**active, "ingredients": parts}, others=others), True)
     assert found.declares == declares and found.claims_ai == (bool(relations) or declares is not None)
 
 
 def test_what_was_recorded_of_an_earlier_signature():
     def said(**ingredient) -> tuple[str, ...]:
         parts = [{"title": "before.jpg", "relationship": "parentOf", **ingredient}]
-        return manifest._judge(report([], MATCH, active={"ingredients": parts}), True).problems
+        return manifest._judge(checked([], MATCH, active={"ingredients": parts}), True).problems
 
     good = {"activeManifest": {"success": [{"code": "claimSignature.validated"}], "failure": []}}
     assert said() == ()
@@ -525,3 +536,60 @@ def test_origin_of_paths_bytes_and_pictures(tmp_path):
     assert origin_of(path) == origin_of(str(path)) == origin_of(data) == origin_of(read(data))
     assert origin_of(data).generated == "yes" and origin_of(png()).sentence == NOTHING
     assert read_provenance(path, read(path)).generator[0].tool == "A1111"
+
+
+# Where it is shown
+
+
+@pytest.fixture
+def generated(tmp_path):
+    path = tmp_path / "made by <i>.png"
+    path.write_bytes(png(parameters=A1111))
+    return path
+
+
+SAYS = (
+    "The file declares: made by generative AI, in a record of A1111 in the field parameters; nothing of it is signed."
+)
+
+
+def test_the_command_line_says_it_in_text_and_json(detector, checkpoint, generated, capsys):
+    assert run("detect", generated, "--model", checkpoint) == 0
+    assert f"; origin: {SAYS}" in capsys.readouterr().out
+    assert run("detect", generated, "--model", checkpoint, "--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["origin"]["sentence"] == SAYS and said["origin"]["generated"] == "yes"
+    assert said["origin"]["contradiction"] == contradiction(origin_of(generated), said["decision"])
+
+
+def test_a_batch_has_it_in_rows_and_in_two_columns(detector, generated, tmp_path):
+    (tmp_path / "plain.png").write_bytes(png())
+    rows = list(batch.run(detector, archive.gather([generated, tmp_path / "plain.png"], tmp_path / "x"), 0.05))
+    assert [row.to_dict()["origin"]["generated"] for row in rows] == ["yes", "unknown"]
+    table = list(csv.DictReader(io.StringIO(batch.to_csv(rows))))
+    assert [row["origin_generated"] for row in table] == ["yes", "unknown"]
+    assert [row["origin"] for row in table] == [SAYS, NOTHING]
+    assert [many.cells(row)[-1] for row in batch.adjust(rows)] == [
+        "generated: made by generative AI",
+        "nothing declared",
+    ]
+    assert json.loads(batch.to_json(rows, {}))["rows"][0]["origin"]["sentence"] == SAYS
+
+
+def test_the_page_the_report_and_the_endpoints_begin_with_it(context, detector, generated):
+    result, shown, *_ = handlers.analyse_now(context, str(generated), 0.05, None, None)
+    against = contradiction(result.origin, result.whole.evidence.decision)
+    first = f"{SAYS} {against}".strip()
+    assert shown.index(escape(first)) < shown.index("<h2>") and f"<strong>{escape(first)}</strong>" in shown
+    origin = origin_of(generated)
+    assert api.in_words(result.whole.evidence, origin).splitlines()[0] == first
+    assert api.contract(result.whole.evidence, origin)["origin"]["sentence"] == SAYS
+    told = (result.picture, result.whole.evidence, None, None, read_provenance(generated, result.picture), {}, NOW)
+    assert report.json_report(*told)["origin"]["sentence"] == SAYS
+    page = html_report(*told)
+    assert page.index(escape(first)) < page.index("SHA-256") < page.index('class="verdict')
+
+
+def test_the_score_does_not_change(detector, generated):
+    pixels = read(generated).pixels
+    assert detector.detect(generated).score == detector.detect(pixels).score

@@ -164,8 +164,11 @@ def _head(data: dict, title: str) -> str:
         ]
     )
     notes = "".join(f"<p>Note: {escape(note)}</p>" for note in shown["notes"])
+    origin = data["origin"]
+    said = f"{origin['sentence']} {origin['contradiction']}".strip() if origin else ""
+    first = f"<p><strong>{escape(said)}</strong></p>" * bool(said)
     return (
-        f"<header>\n<h1>{title}</h1>\n{file}{notes}\n</header>\n"
+        f"<header>\n<h1>{title}</h1>\n{first}{file}{notes}\n</header>\n"
         f'<div class="verdict {result["decision"]}"><p class="words">{escape(result["verdict"])}</p>'
         f"<p>{escape(result['explanation'])}</p>{figures}</div>"
     )
@@ -324,6 +327,10 @@ def _provenance(found: Provenance | None) -> str:
     lines += [("Software", found.software)] if found.software else []
     lines += [("Digital source type (IPTC)", found.digital_source_type)] if found.digital_source_type else []
     lines += _credentials(found)
+    lines += [
+        ("Invisible mark", f"{mark.tool}: {mark.agreeing} of {mark.bits} bits agree, by luck {mark.chance:.0e}")
+        for mark in found.marks
+    ]
     claims = "".join(
         f"<p><strong>{escape(claim.tool)}</strong>, in the field {escape(claim.field)}:</p>"
         f"<pre>\n{escape(claim.text)}</pre>"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mdmf_core.evidence import Evidence
+from mdmf_core.images.origin import as_json, summary
 from mdmf_core.images.reader import Picture
 from mdmf_core.show import maps, stability, words
 
@@ -117,6 +118,7 @@ def json_report(
         "inconsistency": _inconsistency(evidence),
         "reliability": _reliability(reliability),
         "stability": _stability(variants),
+        "origin": as_json(summary(provenance), evidence.decision) if provenance else None,
         "provenance": provenance.to_dict() if provenance else None,
     }
 

@@ -16,16 +16,17 @@ from pathlib import Path
 
 from mdmf_core.images import containers, reader
 from mdmf_core.images.origin.camera import camera_of
-from mdmf_core.images.origin.first import contradiction, summary
+from mdmf_core.images.origin.first import as_json, contradiction, in_short, summary
 from mdmf_core.images.origin.generators import claims_of
 from mdmf_core.images.origin.manifest import read_manifest
+from mdmf_core.images.origin.marks import find_marks
 from mdmf_core.images.origin.records import records_of
 from mdmf_core.images.origin.said import Origin, Provenance
 from mdmf_core.images.origin.xmp import Xmp, source_code, source_words
 from mdmf_core.images.reader import Picture
 from mdmf_core.texts import plain
 
-__all__ = ["Origin", "Provenance", "contradiction", "origin_of", "read_provenance", "summary"]
+__all__ = ["Origin", "as_json", "contradiction", "in_short", "origin_of", "read_provenance", "summary"]
 
 
 def origin_of(source: Picture | str | Path | bytes, picture: Picture | None = None) -> Origin:
@@ -48,7 +49,7 @@ def read_provenance(source: str | Path | bytes, picture: Picture, trust: str | P
 
     Args:
         source: path or bytes of the file that `picture` was read from.
-        picture: for its metadata and format.
+        picture: for its metadata, format and pixels.
         trust: PEM file of trusted authorities for C2PA; None takes the setting MDMF_C2PA_TRUST.
     """
     notes: list[str] = []
@@ -59,6 +60,7 @@ def read_provenance(source: str | Path | bytes, picture: Picture, trust: str | P
     software = records.get("Software") or xmp.field("CreatorTool")
     generator = claims_of(records, xmp)
     camera = camera_of(picture.metadata)
+    marks = find_marks(picture.pixels)
     manifest = read_manifest(data, picture.format, trust or os.environ.get("MDMF_C2PA_TRUST"), xmp, notes)
     if not (camera or software or generator or code or manifest):
         notes.append("The file says nothing about its origin; most sites remove such records, so this means nothing.")
@@ -72,6 +74,7 @@ def read_provenance(source: str | Path | bytes, picture: Picture, trust: str | P
         digital_source_code=code,
         c2pa=manifest,
         notes=tuple(notes),
+        marks=marks,
     )
 
 

@@ -7,6 +7,7 @@ what is signed, IPTC's source type, a camera's name. An expired certificate, an 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from mdmf_core.images.origin.generators import AIGC, label_of
 from mdmf_core.images.origin.said import C2PA, Mark, Origin, Provenance
@@ -53,6 +54,19 @@ def contradiction(origin: Origin, decision: str) -> str:
     if origin.generated == "no" and origin.signed and origin.unchanged and decision == "generated":
         return UNUSUAL
     return ""
+
+
+def as_json(origin: Origin, decision: str) -> dict[str, Any]:
+    """The line for programs, with what contradicts the decision."""
+    return {**origin.to_dict(), "contradiction": contradiction(origin, decision)}
+
+
+def in_short(origin: Origin | None) -> str:
+    """A few words for a table, which sort generated pictures together."""
+    if origin is None or not origin.declared:
+        return "nothing declared"
+    signed = ", signed" if origin.signed else ""
+    return f"{'generated' if origin.generated == 'yes' else 'declared'}: {origin.declared}{signed}"
 
 
 def _statements(found: Provenance) -> Iterator[tuple[Origin, str]]:
