@@ -16,6 +16,7 @@ from PIL import Image, PngImagePlugin
 from test_pipeline import run
 from test_provenance import A1111, IPTC, NODES, jpeg, lasting, looked_at, png, scene, signed, tools
 
+from benchmarks.quality import origin as origin_benchmark
 from mdmf_app import api
 from mdmf_app.tabs import many
 from mdmf_app.tabs.one import handlers
@@ -593,3 +594,13 @@ def test_the_page_the_report_and_the_endpoints_begin_with_it(context, detector, 
 def test_the_score_does_not_change(detector, generated):
     pixels = read(generated).pixels
     assert detector.detect(generated).score == detector.detect(pixels).score
+
+
+def test_of_a_folder_of_files_every_statement_is_found_and_none_is_invented(tmp_path, capsys):
+    from origin_files import write_origin_files
+
+    assert write_origin_files(tmp_path / "files") >= 150
+    rows = origin_benchmark.main([str(tmp_path / "files"), "--out", str(tmp_path / "rows.json")])
+    assert rows["generated"]["found"] == rows["generated"]["files"] and "missed" not in rows["generated"]
+    assert rows["real"]["rightly not claimed"] == rows["real"]["files"] and "wrongly claimed" not in rows["real"]
+    assert json.loads((tmp_path / "rows.json").read_text()) == rows and "| generated |" in capsys.readouterr().out
