@@ -75,7 +75,7 @@ def files_of(folder: Path, each: int | None) -> Iterable[tuple[str, Path]]:
         groups[path.parent].append(path)
     for parent, paths in groups.items():
         what = parent.relative_to(folder).parts[0] if parent != folder else ""
-        chosen = sorted(random.Random(0).sample(paths, min(each or len(paths), len(paths))))  # noqa: S311
+        chosen = sorted(random.Random(0).sample(paths, min(each or len(paths), len(paths))))  # noqa: S311  # drawn for a benchmark
         yield from ((what, path) for path in chosen)
 
 
@@ -92,7 +92,7 @@ def lasting(folder: Path, most: int) -> dict[str, dict[str, str]]:
     from imwatermark.maxDct import EmbedMaxDct
 
     paths = [path for what, path in files_of(folder, 3) if what in REAL]
-    random.Random(1).shuffle(paths)  # noqa: S311
+    random.Random(1).shuffle(paths)  # noqa: S311  # drawn for a benchmark
     found: dict[str, Counter] = {tool: Counter() for tool, _ in MARKS[:4]}
     used = 0
     for path in paths:

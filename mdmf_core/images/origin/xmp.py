@@ -60,7 +60,11 @@ class Node:
     name: str
     attributes: dict[str, str]
     children: list[Node] = field(default_factory=list)
-    text: str = ""
+    pieces: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        return "".join(self.pieces).strip()
 
     def walk(self) -> Iterator[Node]:
         """This element and all below it, in order."""
@@ -93,7 +97,7 @@ def _tree(packet: bytes) -> Node:
         open_.pop()
 
     def text(data: str) -> None:
-        open_[-1].text += data
+        open_[-1].pieces.append(data)
 
     def refuse(*_) -> None:
         raise _Stop
@@ -143,7 +147,7 @@ class Xmp:
     def below(self, name: str) -> Iterator[dict[str, str]]:
         """Attributes and simple elements of each structure below a property."""
         for node in self.nodes[name].walk() if name in self.nodes else ():
-            yield node.attributes | {child.name: child.text.strip() for child in node.children if not child.children}
+            yield node.attributes | {child.name: child.text for child in node.children if not child.children}
 
 
 def _descriptions(root: Node) -> list[Node]:
@@ -157,10 +161,10 @@ def _value(node: Node) -> str:
     if "resource" in node.attributes:
         return node.attributes["resource"]
     if not node.children:
-        return node.text.strip()
+        return node.text
     array = node.children[0]
     if array.name in ("Alt", "Seq", "Bag") and array.children and not array.children[0].children:
-        return array.children[0].text.strip() or array.children[0].attributes.get("resource", "")
+        return array.children[0].text or array.children[0].attributes.get("resource", "")
     return ""
 
 
