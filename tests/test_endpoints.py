@@ -22,6 +22,7 @@ import app
 from benchmarks.served import free_port
 from mdmf_app import api
 from mdmf_app.context import PLACES
+from mdmf_core.images.origin import as_json, origin_of
 from mdmf_core.images.reader import read
 from mdmf_core.run import batch
 from mdmf_core.show import maps, report
@@ -82,6 +83,7 @@ def test_without_mcp_there_is_no_tool_for_archives(detector):
 def test_analyze_gives_the_map_and_the_contract(client, detector, photo):
     overlay, data = client.predict(handle_file(photo), 0.2, api_name="/analyze")
     evidence = detector.detect(photo, 0.2)
+    assert data.pop("origin") == as_json(origin_of(photo), evidence.decision)
     assert data == {**evidence.to_dict(), "path": None, "name": photo.name}
     assert np.array_equal(pixels(overlay), np.asarray(maps.overlay(read(photo, 32).pixels, evidence)))
 
@@ -90,6 +92,7 @@ def test_describe_says_the_result_in_words(client, detector, photo):
     text = client.predict(file=handle_file(photo), api_name="/describe")
     evidence = detector.detect(photo)
     first = maps.top_patches(evidence, 1)[0]
+    assert text.splitlines()[0] == origin_of(photo).sentence
     for needed in (
         wording.VERDICTS[evidence.decision],
         wording.explain(evidence),
@@ -106,10 +109,11 @@ def test_describe_names_the_places_that_are_unlike_the_rest(detector, photo):
     odd = replace(evidence.inconsistency, flagged=np.arange(evidence.n_patches) == 5)
     x, y, w, h = evidence.boxes[5].tolist()
     needed = f"Patches unlike the rest of the picture (x, y, width, height):\n- {x}, {y}, {w}, {h}\n"
-    assert needed in api.in_words(replace(evidence, inconsistency=odd))
+    origin = origin_of(photo)
+    assert needed in api.in_words(replace(evidence, inconsistency=odd), origin)
     none = replace(evidence.inconsistency, flagged=np.zeros(evidence.n_patches, bool))
     for other in (None, none):
-        assert "unlike the rest" not in api.in_words(replace(evidence, inconsistency=other))
+        assert "unlike the rest" not in api.in_words(replace(evidence, inconsistency=other), origin)
 
 
 def test_batch_gives_rows_and_a_table(client, detector, files):
