@@ -20,7 +20,7 @@ RUN pip install --no-cache-dir --no-deps --index-url https://download.pytorch.or
 COPY app.py LICENSE ./
 COPY mdmf_core mdmf_core/
 COPY mdmf_app mdmf_app/
-COPY assets/compact assets/compact/
+COPY assets/bundled assets/bundled/
 COPY examples examples/
 
 USER 1000

@@ -27,7 +27,6 @@ from mdmf_app.server import limits  # noqa: E402
 from mdmf_app.tabs import compare, many, model, one  # noqa: E402
 from mdmf_core.detector import Detector  # noqa: E402
 from mdmf_core.errors import CheckpointError  # noqa: E402
-from mdmf_core.texts import escape  # noqa: E402
 
 TITLE = "Is this picture generated, and where?"
 INTRO = (
@@ -45,7 +44,7 @@ def build(detector: Detector, warning: str = "", mcp: bool = False) -> gr.Blocks
     ) as demo:
         gr.Markdown(f"# {TITLE}\n{INTRO}")
         if warning:
-            gr.HTML(f'<div class="card error" role="alert"><p>{escape(warning)}</p></div>', padding=False)
+            gr.HTML(style.error_card(warning, title=""), padding=False)
         chosen = gr.State(time_to_live=ONE_HOUR)
         with gr.Tabs():
             for name, module in TABS.items():
@@ -58,11 +57,7 @@ def build(detector: Detector, warning: str = "", mcp: bool = False) -> gr.Blocks
 
 
 def footer(detector: Detector) -> str:
-    where = detector.located
-    return (
-        f'<p class="small">The page\'s own model: {escape(where.model)}, revision {escape(where.revision)}, backbone '
-        f"{escape(detector.model.backbone.name)}, fingerprint <code>{detector.fingerprint[:16]}</code></p>"
-    )
+    return style.render("footer.html", model=detector.facts)
 
 
 def launch(demo: gr.Blocks, **options: Any) -> tuple[Any, str, str]:

@@ -52,8 +52,8 @@ A detector with random weights, to look at the page: its results mean nothing.
 
 def fill(hub: StandIn, folder: Path) -> None:
     """The repositories: the bundled detector, the same with a signature of another length, and one for the page."""
-    hub.publish(GOOD, ROOT / "assets" / "compact")
-    wrong = Path(shutil.copytree(ROOT / "assets" / "compact", folder / "wrong"))
+    hub.publish(GOOD, ROOT / "assets" / "bundled")
+    wrong = Path(shutil.copytree(ROOT / "assets" / "bundled", folder / "wrong"))
     config = json.loads((wrong / "config.json").read_text("utf-8"))
     config["pfs"]["signature"] += 1
     (wrong / "config.json").write_text(json.dumps(config), "utf-8")

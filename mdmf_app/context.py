@@ -153,7 +153,7 @@ def detect(detector: Detector, path: str | None, alpha: float | None) -> tuple[P
     alpha = rate(alpha)
     kept = _of_examples.setdefault(detector, {}) if Path(path).parent == EXAMPLES else {}
     try:
-        if path not in kept or kept[path][1].alpha != alpha:
+        if path not in kept or kept[path][1].verdict.alpha != alpha:
             picture = isolated.read(path, detector.model.geometry.min_side)
             kept[path] = picture, detector.detect(picture, alpha)
         return kept[path]

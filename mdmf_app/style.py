@@ -1,19 +1,18 @@
-"""How the page looks: theme, style sheet, the two small scripts, and pieces of HTML that several tabs use.
+"""How the page looks: theme, style sheet, the two small scripts, and fragments of HTML that several tabs use.
 
-Everything that comes from a file or a user passes `texts.escape` before it is put into HTML.
+All HTML stands in `templates/`, where everything that comes from a file or a user is escaped.
 """
 
 from __future__ import annotations
 
-import base64
-import io
-from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
 
 import gradio as gr
-from matplotlib.figure import Figure
-from PIL import Image
 
-from mdmf_core.texts import escape
+from mdmf_core.show.html import environment
+
+_TEMPLATES = environment(Path(__file__).with_name("templates"))
 
 ICONS = {"generated": "▲", "inconclusive": "◆", "no_evidence": "○"}
 
@@ -109,50 +108,26 @@ def theme() -> gr.Theme:
     return chosen.set(color_accent="*primary_600", **small_print, **button, **hovered)
 
 
+def render(name: str, **values: Any) -> str:
+    """A fragment of the page; what the template is given is escaped."""
+    return _TEMPLATES.get_template(name).render(**values)
+
+
 def notice(text: str) -> str:
     """What to do next, where a result will be."""
-    return f'<div class="card waiting"><p>{escape(text)}</p></div>'
+    return render("notice.html", text=text)
 
 
-def error_card(sentence: str) -> str:
+def error_card(sentence: str, title: str = "No result") -> str:
     """One sentence in place of a result."""
-    return f'<div class="card error" role="alert"><h2>No result</h2><p>{escape(sentence)}</p></div>'
+    return render("error.html", sentence=sentence, title=title)
 
 
-def pairs(rows: dict[str, str] | Iterable[tuple[str, str]]) -> str:
-    """Names and values as a list, both escaped."""
-    items = rows.items() if isinstance(rows, dict) else rows
-    return f"<dl>{''.join(f'<dt>{escape(name)}</dt><dd>{escape(text)}</dd>' for name, text in items)}</dl>"
+def paragraph(text: str, kind: str = "", role: str = "") -> str:
+    """A sentence or two on the page."""
+    return render("paragraph.html", text=text, kind=kind, role=role)
 
 
-def bullets(sentences: Iterable[str]) -> str:
-    """Sentences as a list, escaped; nothing for none."""
-    items = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
-    return f"<ul>{items}</ul>" if items else ""
-
-
-def table(headers: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """A plain table, escaped."""
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in headers)
-    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def picture(image: Image.Image, alt: str, caption: str = "") -> str:
-    """A small picture inside the page's own text."""
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return _figure("png", buffer.getvalue(), alt, caption)
-
-
-def plot(figure: Figure, alt: str, caption: str = "") -> str:
-    """A matplotlib figure as sharp lines at any size."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return f'<div class="plot">{_figure("svg+xml", buffer.getvalue(), alt, caption)}</div>'
-
-
-def _figure(kind: str, data: bytes, alt: str, caption: str) -> str:
-    source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
-    below = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
-    return f'<figure><img src="{source}" alt="{escape(alt)}">{below}</figure>'
+def progress(id: str, words: str, value: str = "", most: int = 1) -> str:
+    """Progress in words and as a bar, which only moves where there is no value."""
+    return render("progress.html", id=id, words=words, value=value or None, most=most)

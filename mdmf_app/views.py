@@ -11,21 +11,20 @@ from PIL import Image, ImageDraw
 from mdmf_app import session
 from mdmf_app.context import Choice
 from mdmf_core.errors import ImageError
-from mdmf_core.evidence import Evidence, decide
+from mdmf_core.evidence import Evidence
 from mdmf_core.images.origin import Origin
 from mdmf_core.images.reader import Picture
-from mdmf_core.method.calibration import threshold
 from mdmf_core.method.patches import ALIGN
 from mdmf_core.show import maps
 from mdmf_core.show.reliability import Reliability, assess
 
 SMALLEST_SHOWN = 640
 MAPS = {
-    "share": ("Share of the score", "share", "deciding"),
-    "witness": ("Witness value", "witness", "deciding"),
-    "p_value": ("p-value", "p_value", "deciding"),
-    "mmd": ("Distance to real pictures (MMD)", "share", "mmd"),
-    "unlike": ("Unlike the rest of the picture", "unlike", "deciding"),
+    "evidence": "Share of the score",
+    "witness": "Witness value",
+    "p_value": "p-value",
+    "mmd": "Distance to real pictures (MMD)",
+    "locator": "Unlike the rest of the picture",
 }
 SELECTED, BOX = (0, 229, 255), (255, 255, 255)
 
@@ -37,16 +36,20 @@ class View:
     evidence: Evidence
     reliability: Reliability
 
+    def of(self) -> tuple[str, str]:
+        """Which picture was judged, and by which model."""
+        return self.evidence.picture.sha256, self.evidence.model.fingerprint
+
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """One picture that was analysed, as a session keeps it: the model that did it, what its file declares."""
+    """One picture that was analysed, as a session keeps it: `choice` is the model, `origin` what the file says."""
 
     path: str
     whole: View
     choice: Choice | None
     example: dict | None
-    origin: Origin | None = None
+    origin: Origin
 
     @property
     def picture(self) -> Picture:
@@ -66,9 +69,7 @@ class Result:
 
     def view(self, region: View | None) -> View:
         """The region, if it belongs to this result, else the whole picture."""
-        whole = self.whole.evidence
-        same = region and (region.evidence.sha256, region.evidence.fingerprint) == (whole.sha256, whole.fingerprint)
-        return region if same else self.whole
+        return region if region and region.of() == self.whole.of() else self.whole
 
 
 @dataclass(frozen=True)
@@ -110,17 +111,10 @@ def judge(picture: Picture, evidence: Evidence) -> View:
     return View(evidence, assess(picture, evidence))
 
 
-def at_rate(evidence: Evidence, alpha: float) -> Evidence:
-    """The same evidence under another false-alarm rate; nothing is analysed again."""
-    return replace(
-        evidence, alpha=alpha, decision=decide(evidence.p_value, alpha), threshold=threshold(evidence.null, alpha)
-    )
-
-
 def frame(view: View, whole: bool) -> Frame:
     """What the map of `view` shows: the whole picture, or just the region that was analysed."""
     evidence = view.evidence
-    x, y, w, h = 0, 0, evidence.width, evidence.height
+    x, y, w, h = 0, 0, evidence.picture.width, evidence.picture.height
     if not whole:
         x, y, w, h = extent(evidence)
     longest = max(w, h)
@@ -130,7 +124,8 @@ def frame(view: View, whole: bool) -> Frame:
 
 def extent(evidence: Evidence) -> tuple[int, int, int, int]:
     """x, y, w, h of all that was analysed, in pixels of the picture."""
-    corners = evidence.boxes[:, :2], evidence.boxes[:, :2] + evidence.boxes[:, 2:]
+    boxes = evidence.grid.boxes
+    corners = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
     (x, y), (right, bottom) = corners[0].min(axis=0).tolist(), corners[1].max(axis=0).tolist()
     return x, y, right - x, bottom - y
 
@@ -144,28 +139,24 @@ def draw(result: Result, region: View | None, colour: str, opacity: float) -> Im
         opacity: of the strongest colour, 0..1.
     """
     view = result.view(region)
-    place = frame(view, view is result.whole)
-    larger, moved = max(1, int(place.factor)), np.array([place.x, place.y, 0, 0])
-    evidence = replace(
-        view.evidence, boxes=larger * (view.evidence.boxes - moved), cells=larger * (view.evidence.cells - moved)
-    )
-    value, statistic = MAPS[colour][1:]
     if not is_known(view.evidence, colour):
         return plain(result, region)
+    place = frame(view, view is result.whole)
+    larger, moved, grid = max(1, int(place.factor)), np.array([place.x, place.y, 0, 0]), view.evidence.grid
+    grid = replace(grid, boxes=larger * (grid.boxes - moved), cells=larger * (grid.cells - moved))
     return maps.overlay(
         _cropped(result.picture, place),
-        evidence,
+        replace(view.evidence, grid=grid),
         opacity,
         colorbar=False,
-        value=value,
-        statistic=statistic,
+        shown=colour,
         doubtful=view.reliability.doubtful,
     )
 
 
 def is_known(evidence: Evidence, colour: str) -> bool:
     """Whether there is such a map of this picture or region."""
-    return MAPS[colour][1] != "unlike" or evidence.inconsistency is not None
+    return colour != "locator" or colour in evidence.maps
 
 
 def plain(result: Result, region: View | None) -> Image.Image:
@@ -190,7 +181,7 @@ def mark(image: Image.Image, result: Result, region: View | None, patch: int | N
     pen = ImageDraw.Draw(image)
     thin = max(2, round(max(image.size) / 300))
     if patch is not None:
-        _ring(pen, place.to_map(view.evidence.cells[patch]), SELECTED, thin)
+        _ring(pen, place.to_map(view.evidence.grid.cells[patch]), SELECTED, thin)
     if len(box) == 4 and not place.lies_in(box):
         _ring(pen, place.to_map(box), BOX, thin)
     elif len(box) == 2:
@@ -209,7 +200,7 @@ def _ring(pen: ImageDraw.ImageDraw, corners: list[float], colour: tuple[int, int
 
 def patch_at(view: View, point: tuple[int, int]) -> int:
     """The patch whose cell holds a pixel of the picture, or else the one whose middle is nearest."""
-    cells = view.evidence.cells
+    cells = view.evidence.grid.cells
     offsets = np.array(point) - cells[:, :2]
     inside = np.flatnonzero(((offsets >= 0) & (offsets < cells[:, 2:])).all(axis=1))
     if len(inside):

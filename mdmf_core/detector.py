@@ -9,7 +9,6 @@ Data flows once through: file -> array -> patches -> embeddings -> signatures ->
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,16 +21,18 @@ from safetensors import SafetensorError
 
 from mdmf_core.checkpoint import hub, store
 from mdmf_core.errors import CheckpointError, ImageError
-from mdmf_core.evidence import Evidence, Inconsistency, check_alpha, decide
+from mdmf_core.evidence import Evidence, ModelFacts, PatchMap, PictureFacts, Verdict, check_alpha, decide
 from mdmf_core.images.reader import Picture, read
-from mdmf_core.method import locator
-from mdmf_core.method.bank import Reference
-from mdmf_core.method.bank import load as load_reference
+from mdmf_core.method import mmd
 from mdmf_core.method.calibration import ends, evidence_of, flag, p_value, threshold
-from mdmf_core.method.patches import cut
+from mdmf_core.method.locator import Locator
+from mdmf_core.method.locator import load as load_locator
+from mdmf_core.method.patches import Geometry, Grid, cut, merged
+from mdmf_core.method.reference import Reference
+from mdmf_core.method.reference import load as load_reference
 from mdmf_core.method.state import detail_of
 
-FALSE_DISCOVERIES = 0.1
+Region = tuple[int, int, int, int]
 NO_MEMORY = "There is not enough memory to analyse this picture now; try a smaller one, or try again later."
 
 
@@ -58,21 +59,19 @@ class Detector:
     def __init__(
         self,
         model: store.Model,
-        bank: Reference,
+        reference: Reference,
         located: hub.Located,
         device: str,
-        finder: locator.Locator | None = None,
+        locator: Locator | None = None,
     ) -> None:
         self.model = model
-        self.reference = bank
-        self.locator = finder
+        self.reference = reference
+        self.locator = locator
         self.located = located
         self.device = device
         self.fingerprint = hub.fingerprint(located.folder)
         self._turn = threading.Lock()
         model.backbone.to(device)
-        if finder is not None:
-            finder.encoder.to(device)
 
     @classmethod
     def from_pretrained(
@@ -96,31 +95,24 @@ class Detector:
     @classmethod
     def _load(cls, located: hub.Located, device: str | None) -> Detector:
         model = store.load(located.folder)
-        settings = model.pfs.config
-        try:
-            bank = load_reference(
-                located.folder / "reference.safetensors",
-                settings["signature"],
-                settings["dim"],
-                settings["deep"],
-                model.statistic,
-            )
-        except (ValueError, SafetensorError, OSError) as error:
-            raise CheckpointError(f"reference.safetensors can't be used: {error}.") from error
-        return cls(
-            model, bank, located, device or ("cuda" if torch.cuda.is_available() else "cpu"), _finder(located, model)
-        )
+        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        return cls(model, _reference_of(located, model), located, device, _locator_of(located, model))
 
     def __reduce__(self) -> tuple:
         """A pickled detector is where it lies; a process that gets it loads it anew."""
         return Detector._load, (replace(self.located, folder=self.located.folder.resolve()), self.device)
+
+    @property
+    def facts(self) -> ModelFacts:
+        """What identifies the model in a result."""
+        return ModelFacts(self.located.model, self.located.revision, self.fingerprint, self.model.backbone.name)
 
     @_enough_memory()
     def detect(
         self,
         image: Any,
         alpha: float = 0.05,
-        region: tuple[int, int, int, int] | None = None,
+        region: Region | None = None,
         locate: bool = True,
     ) -> Evidence:
         """Evidence of one picture.
@@ -129,106 +121,132 @@ class Detector:
             image: a path, bytes, a PIL image, an (H, W, 3) uint8 array or a `Picture`.
             alpha: the false-alarm rate that "generated" allows, at most 0.2.
             region: x, y, w, h in pixels of the upright picture, analysed densely and alone.
-            locate: also find patches unlike the rest of the picture, which takes as long as all else; where False,
-                `Evidence.inconsistency` is None.
+            locate: also ask the locator; without it `Evidence.maps` has no "locator".
 
         Raises:
             ImageError: the picture can't be used, or memory is not enough for it; one sentence.
             ValueError: `alpha` or `region` is out of range.
         """
         alpha = check_alpha(alpha)
-        begun = time.perf_counter()
         picture = image if isinstance(image, Picture) else read(image, self.model.geometry.min_side)
-        decoding = time.perf_counter() - begun
         with self._turn:
-            return self._judge(picture, alpha, region, decoding, locate and region is None)
-
-    def _judge(
-        self,
-        picture: Picture,
-        alpha: float,
-        region: tuple[int, int, int, int] | None,
-        decoding: float,
-        locate: bool,
-    ) -> Evidence:
-        marks = [time.perf_counter()]
-        try:
-            patches, grid = cut(picture.pixels, self.model.geometry, region)
-        except ValueError as error:
-            raise ImageError(str(error)) from error
-        marks.append(time.perf_counter())
-        embeddings = self.model.backbone.embed(patches)
-        marks.append(time.perf_counter())
-        points, kernel, bank = self.model.points(embeddings), self.model.kernel, self.reference
-        marks.append(time.perf_counter())
-        values = {
-            statistic: evidence_of(points, statistic, bank.real, bank.generated, kernel) for statistic in bank.nulls
-        }
-        statistic = self.model.statistic
-        evidence, witness = (tensor.numpy() for tensor in values[statistic])
-        scores = {kind: float(pair[0].numpy().sum()) for kind, pair in values.items()}
-        marks.append(time.perf_counter())
-        detail = bank.nearest(detail_of(_part(picture.pixels, region)))
-        calibration = bank.calibration(detail)
-        null = bank.null(statistic, grid.independent, detail)
-        p = float(p_value(scores[statistic], null))
-        patch_p = p_value(len(evidence) * evidence, calibration.patch_nulls[statistic])
-        flagged = flag(patch_p, FALSE_DISCOVERIES)
-        marks.append(time.perf_counter())
-        unlike = self._compared(patches, grid.rows, grid.cols) if locate else None
-        marks.append(time.perf_counter())
-        stages = ("patches", "backbone", "signature", "mmd", "evidence", "locator")
-        return Evidence(
-            name=picture.name,
-            sha256=picture.sha256,
-            width=picture.width,
-            height=picture.height,
-            notes=picture.notes,
-            score=scores[statistic],
-            statistic=statistic,
-            mmd2=scores["mmd"],
-            relative=scores.get("relative"),
-            p_value=p,
-            decision=decide(p, alpha),
-            alpha=alpha,
-            n_calibration=len(null),
-            detail=detail,
-            rows=grid.rows,
-            cols=grid.cols,
-            boxes=grid.boxes,
-            cells=grid.cells,
-            evidence=evidence,
-            witness=witness,
-            patch_p_values=patch_p,
-            flagged=flagged,
-            fdr=FALSE_DISCOVERIES,
-            scale=bank.scale(statistic),
-            patch_null=calibration.patch_nulls[statistic],
-            mmd_evidence=values["mmd"][0].numpy(),
-            mmd_scale=bank.scale("mmd"),
-            signatures=points.z.numpy(),
-            threshold=threshold(null, alpha),
-            null=null,
-            model=self.located.model,
-            revision=self.located.revision,
-            fingerprint=self.fingerprint,
-            backbone=self.model.backbone.name,
-            timings={"decode": decoding, **dict(zip(stages, np.diff(marks).tolist(), strict=True))},
-            inconsistency=unlike,
-        )
-
-    def _compared(self, patches: torch.Tensor, rows: int, cols: int) -> Inconsistency | None:
-        """What the locator says of a whole picture's patches."""
-        found = None if self.locator is None else self.locator.values(patches, rows, cols)
-        if found is None:
-            return None
-        values, null = found.double().numpy(), self.locator.null.double().numpy()
-        p_values = p_value(values, null)
-        flagged = flag(p_values, FALSE_DISCOVERIES)
-        return Inconsistency(values, p_values, flagged, ends(null), null)
+            patches, grid = _cut(picture, self.model.geometry, region)
+            embeddings = merged(self.model.backbone.embed(patches), grid)
+            points = self.model.points(embeddings)
+            compared = compare(points, self.reference, self.model.kernel)
+            detail = self.reference.nearest(detail_of(_part(picture.pixels, region)))
+            verdict = judge(compared, self.model.statistic, self.reference, grid.independent, detail, alpha)
+            maps = maps_of(compared, self.model.statistic, self.reference, detail)
+            if locate and region is None:
+                maps |= locate_in(embeddings, grid, self.locator)
+        return Evidence(_facts_of(picture), verdict, grid, maps, self.facts, points.z.numpy())
 
 
-def _finder(located: hub.Located, model: store.Model) -> locator.Locator | None:
+Compared = dict[str, tuple[np.ndarray, np.ndarray]]  # statistic -> shares (N,) and witness (N,)
+
+
+def compare(points: mmd.Points, reference: Reference, kernel: mmd.Kernel) -> Compared:
+    """Patches compared with the banks, under each statistic that these allow."""
+    real, generated = reference.real, reference.generated
+    found = {kind: evidence_of(points, kind, real, generated, kernel) for kind in reference.nulls}
+    return {kind: (shares.numpy(), witness.numpy()) for kind, (shares, witness) in found.items()}
+
+
+def judge(
+    compared: Compared, statistic: str, reference: Reference, n_patches: int, detail: str, alpha: float
+) -> Verdict:
+    """The score, and how rare it is among calibration pictures with this `detail` and about `n_patches` patches."""
+    scores = {kind: float(shares.sum()) for kind, (shares, _) in compared.items()}
+    null = reference.null(statistic, n_patches, detail)
+    p = float(p_value(scores[statistic], null))
+    return Verdict(
+        score=scores[statistic],
+        statistic=statistic,
+        mmd2=scores["mmd"],
+        relative=scores.get("relative"),
+        shares=compared[statistic][0],
+        p_value=p,
+        null=null,
+        detail=detail,
+        alpha=alpha,
+        threshold=threshold(null, alpha),
+        decision=decide(p, alpha),
+    )
+
+
+def maps_of(compared: Compared, statistic: str, reference: Reference, detail: str) -> dict[str, PatchMap]:
+    """The maps "evidence", "witness" and "mmd" of `Evidence`; one where it is the same as another."""
+    nulls = reference.calibration(detail).patch_nulls
+    evidence, mmd_map = (
+        patch_map(len(compared[kind][0]) * compared[kind][0], nulls[kind], reference.scale(kind))
+        for kind in (statistic, "mmd")
+    )
+    witness = witness_map(evidence, compared[statistic][1], statistic)
+    return {"evidence": evidence, "witness": witness, "mmd": evidence if statistic == "mmd" else mmd_map}
+
+
+def patch_map(values: np.ndarray, null: np.ndarray, scale: tuple[float, float]) -> PatchMap:
+    """Values (N,) of patches, how rare they are among real patches, and which stand out."""
+    p_values = p_value(values, null)
+    return PatchMap(values, p_values, flag(p_values), scale, null)
+
+
+def witness_map(evidence: PatchMap, witness: np.ndarray, statistic: str) -> PatchMap:
+    """The witness (N,) with the significance of the evidence; it has no calibration of its own.
+
+    Under the relative statistic N * share = 2 * witness + a constant of the model, so the two maps are the same in
+    other units. Under MMD the two are equal, up to 1 / N, for a patch that is as common in the real bank as real
+    patches are on average, so the scale is the same; other patches differ, and that is what this map shows.
+    """
+    if statistic != "relative":
+        return replace(evidence, values=witness)
+    constant = float(np.mean(evidence.values - 2 * witness))
+    low, high = ((end - constant) / 2 for end in evidence.scale)
+    return replace(evidence, values=witness, scale=(low, high), null=(evidence.null - constant) / 2)
+
+
+def locate_in(embeddings: torch.Tensor, grid: Grid, locator: Locator | None) -> dict[str, PatchMap]:
+    """The map "locator" of a whole picture's embeddings (N, D), where there can be one."""
+    found = None if locator is None else locator.values(embeddings, grid.rows, grid.cols)
+    if found is None:
+        return {}
+    null = locator.null.double().numpy()
+    return {"locator": patch_map(found.double().numpy(), null, ends(null))}
+
+
+def _facts_of(picture: Picture) -> PictureFacts:
+    return PictureFacts(picture.name, picture.sha256, picture.width, picture.height, picture.notes)
+
+
+def _cut(picture: Picture, geometry: Geometry, region: Region | None) -> tuple[torch.Tensor, Grid]:
+    try:
+        return cut(picture.pixels, geometry, region)
+    except ValueError as error:
+        raise ImageError(str(error)) from error
+
+
+def _part(pixels: np.ndarray, region: Region | None) -> np.ndarray:
+    """The pixels that are analysed, (H, W, 3)."""
+    if region is None:
+        return pixels
+    x, y, w, h = (int(number) for number in region)
+    return pixels[max(0, y) : y + h, max(0, x) : x + w]
+
+
+def _reference_of(located: hub.Located, model: store.Model) -> Reference:
+    """The checkpoint's reference.
+
+    Raises:
+        CheckpointError: it doesn't fit.
+    """
+    path, settings = located.folder / "reference.safetensors", model.pfs.config
+    try:
+        return load_reference(path, settings["signature"], settings["dim"], settings["deep"], model.statistic)
+    except (ValueError, SafetensorError, OSError) as error:
+        raise CheckpointError(f"reference.safetensors can't be used: {error}.") from error
+
+
+def _locator_of(located: hub.Located, model: store.Model) -> Locator | None:
     """The checkpoint's locator, if it has one.
 
     Raises:
@@ -238,14 +256,6 @@ def _finder(located: hub.Located, model: store.Model) -> locator.Locator | None:
     if not path.is_file():
         return None
     try:
-        return locator.load(path, model.geometry.patch_size)
+        return load_locator(path, model.backbone.dim)
     except ValueError as error:
         raise CheckpointError(f"The checkpoint {located.model} can't be used: {str(error).rstrip('.')}.") from error
-
-
-def _part(pixels: np.ndarray, region: tuple[int, int, int, int] | None) -> np.ndarray:
-    """The pixels that are analysed, (H, W, 3)."""
-    if region is None:
-        return pixels
-    x, y, w, h = (int(number) for number in region)
-    return pixels[max(0, y) : y + h, max(0, x) : x + w]

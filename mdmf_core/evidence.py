@@ -2,26 +2,83 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from mdmf_core.method.calibration import threshold
+
+if TYPE_CHECKING:
+    from mdmf_core.method.patches import Grid
 
 INCONCLUSIVE = 0.2
 
 
 @dataclass(frozen=True)
-class Inconsistency:
-    """How unlike the rest of their picture its N patches are (`locator`); no part of the score.
+class PictureFacts:
+    """Which picture it is: size of the upright original, SHA-256 of the file's bytes, what was done on reading."""
 
-    `values` (N,), without a unit; `p_values` (N,) against `null`, sorted values of patches of untouched real
-    calibration images; `flagged` (N,) by Benjamini-Hochberg at the rate of the evidence; `scale` the ends of the
-    colour scale.
+    name: str
+    sha256: str
+    width: int
+    height: int
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """Where the model came from, and the fingerprint of its weights."""
+
+    name: str
+    revision: str
+    fingerprint: str
+    backbone: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The score and what it means.
+
+    `score` is the statistic that decides ("mmd" or "relative"), and `shares` (N,) of the patches sum to it; `mmd2` is
+    MMD2_u to the real bank and `relative` the relative MMD, None without a bank of generated patches. `p_value` is the
+    share of calibration pictures that score at least as high, `null` their sorted scores, `threshold` what a score
+    must exceed for p <= `alpha`. `detail` says which calibration pictures: those whose fine detail is missing ("soft")
+    or drowned ("noisy") as this picture's is, or "usual" ones, also where the model has no others.
+    """
+
+    score: float
+    statistic: str
+    mmd2: float
+    relative: float | None
+    shares: np.ndarray
+    p_value: float
+    null: np.ndarray
+    detail: str
+    alpha: float
+    threshold: float
+    decision: str
+
+    @property
+    def n_calibration(self) -> int:
+        return len(self.null)
+
+    def at(self, alpha: float) -> Verdict:
+        """The same score under another false-alarm rate."""
+        return replace(self, alpha=alpha, threshold=threshold(self.null, alpha), decision=decide(self.p_value, alpha))
+
+
+@dataclass(frozen=True)
+class PatchMap:
+    """One value for each of N patches, and what patches of real calibration pictures reach.
+
+    `values` (N,); `p_values` (N,) against `null`, sorted values of real patches; `outlined` (N,) by Benjamini-Hochberg
+    at the rate `calibration.FALSE_DISCOVERIES`; `scale` the ends of the colour scale, the same for all pictures.
     """
 
     values: np.ndarray
     p_values: np.ndarray
-    flagged: np.ndarray
+    outlined: np.ndarray
     scale: tuple[float, float]
     null: np.ndarray
 
@@ -30,111 +87,84 @@ class Inconsistency:
 class Evidence:
     """What one picture's patches say, with all that is needed to draw and to quote it.
 
-    Picture: `width` and `height` are those of the upright original, `sha256` that of the file's bytes.
+    `grid` says where the N patches lie, row by row: `boxes` (N, 4) the pixels analysed and `cells` (N, 4) the part of
+    the picture that each stands for (x, y, w, h). `signatures` (N, K) are what was compared.
 
-    Score: `score` is the statistic that decides ("mmd" or "relative"), `mmd2` MMD2_u to the real bank and
-    `relative` the relative MMD (None without a bank of generated patches). `p_value` is the share of
-    calibration images that score at least as high, `null` their sorted scores, `threshold` what a score
-    must exceed for p <= `alpha`. `detail` says which calibration images: those whose fine detail is
-    missing ("soft") or drowned ("noisy") as this picture's is, or "usual" ones, also where the model has no others.
-
-    Patches, N = rows * cols of them, row by row: `boxes` (N, 4) the pixels analysed and `cells` (N, 4) the
-    part of the picture each stands for (x, y, w, h); `evidence` (N,) sums to `score`; `witness` (N,);
-    `patch_p_values` (N,) against patches of real calibration images; `flagged` (N,) by Benjamini-Hochberg
-    at false discovery rate `fdr`; `scale` the ends of the model's one colour scale for N * evidence, and
-    `patch_null` the sorted N * evidence of patches of real calibration images. `mmd_evidence` (N,) and
-    `mmd_scale` are the same for MMD2 to the real bank, whichever statistic decides. `signatures` (N, K).
-
-    `inconsistency` is None for a region, for a picture of fewer than 3 x 3 patches, where it was not asked for, and
-    where the model has no locator.
+    `maps` has
+    - "evidence": N * shares, which don't depend on how many patches a picture has;
+    - "witness": the witness function, with the p-values and outlines of the evidence;
+    - "mmd": the evidence for MMD2 to the real bank, whichever statistic decides;
+    - "locator": how unlike the rest of their picture the patches are, no part of the score. It is absent for a region,
+      for a picture of fewer than 3 x 3 patches, where it was not asked for, and where the model has no locator.
     """
 
-    name: str
-    sha256: str
-    width: int
-    height: int
-    notes: tuple[str, ...]
-    score: float
-    statistic: str
-    mmd2: float
-    relative: float | None
-    p_value: float
-    decision: str
-    alpha: float
-    n_calibration: int
-    detail: str
-    rows: int
-    cols: int
-    boxes: np.ndarray
-    cells: np.ndarray
-    evidence: np.ndarray
-    witness: np.ndarray
-    patch_p_values: np.ndarray
-    flagged: np.ndarray
-    fdr: float
-    scale: tuple[float, float]
-    patch_null: np.ndarray
-    mmd_evidence: np.ndarray
-    mmd_scale: tuple[float, float]
+    picture: PictureFacts
+    verdict: Verdict
+    grid: Grid
+    maps: dict[str, PatchMap]
+    model: ModelFacts
     signatures: np.ndarray
-    threshold: float
-    null: np.ndarray
-    model: str
-    revision: str
-    fingerprint: str
-    backbone: str
-    timings: dict[str, float]
-    inconsistency: Inconsistency | None = None
 
     @property
     def n_patches(self) -> int:
-        return len(self.evidence)
+        return len(self.grid.boxes)
+
+    @property
+    def n_outlined(self) -> int:
+        """How many patches stand out by their evidence."""
+        return int(self.maps["evidence"].outlined.sum())
+
+    def at(self, alpha: float) -> Evidence:
+        """The same evidence under another false-alarm rate; nothing is analysed again."""
+        return replace(self, verdict=self.verdict.at(alpha))
 
     def to_dict(self, path: str | None = None) -> dict[str, Any]:
         """The JSON contract of `detect`; `path` defaults to the file's name."""
-        patches = [
-            {
-                "x": int(x),
-                "y": int(y),
-                "w": int(w),
-                "h": int(h),
-                "evidence": float(c),
-                "witness": float(f),
-                "p_value": float(p),
-                "flagged": bool(flagged),
-            }
-            for (x, y, w, h), c, f, p, flagged in zip(
-                self.boxes, self.evidence, self.witness, self.patch_p_values, self.flagged, strict=True
-            )
-        ]
+        picture, verdict, model = self.picture, self.verdict, self.model
         return {
-            "path": path if path is not None else self.name,
-            "sha256": self.sha256,
-            "width": self.width,
-            "height": self.height,
-            "score": self.score,
-            "statistic": self.statistic,
-            "mmd2": self.mmd2,
-            "p_value": self.p_value,
-            "decision": self.decision,
-            "alpha": self.alpha,
-            "n_calibration": self.n_calibration,
-            "detail": self.detail,
-            "model": self.model,
-            "revision": self.revision,
-            "fingerprint": self.fingerprint,
+            "path": path if path is not None else picture.name,
+            "sha256": picture.sha256,
+            "width": picture.width,
+            "height": picture.height,
+            "score": verdict.score,
+            "statistic": verdict.statistic,
+            "mmd2": verdict.mmd2,
+            "p_value": verdict.p_value,
+            "decision": verdict.decision,
+            "alpha": verdict.alpha,
+            "n_calibration": verdict.n_calibration,
+            "detail": verdict.detail,
+            "model": model.name,
+            "revision": model.revision,
+            "fingerprint": model.fingerprint,
             "n_patches": self.n_patches,
-            "notes": list(self.notes),
-            "patches": patches,
-            "inconsistency": _plain(self.inconsistency),
+            "notes": list(picture.notes),
+            "patches": self._patches(),
+            "inconsistency": self._located(),
         }
 
+    def _patches(self) -> list[dict[str, Any]]:
+        """What the JSON says of each patch."""
+        found = self.maps["evidence"]
+        columns = {
+            **dict(zip("xywh", self.grid.boxes.T.tolist(), strict=True)),
+            "evidence": self.verdict.shares.tolist(),
+            "witness": self.maps["witness"].values.tolist(),
+            "p_value": found.p_values.tolist(),
+            "flagged": found.outlined.tolist(),
+        }
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
-def _plain(found: Inconsistency | None) -> dict[str, list] | None:
-    """What the JSON says of it: lists (N,) in the order of the patches."""
-    if found is None:
-        return None
-    return {"values": found.values.tolist(), "p_values": found.p_values.tolist(), "flagged": found.flagged.tolist()}
+    def _located(self) -> dict[str, list] | None:
+        """What the JSON says of the locator's map: lists (N,) in the order of the patches."""
+        found = self.maps.get("locator")
+        if found is None:
+            return None
+        return {
+            "values": found.values.tolist(),
+            "p_values": found.p_values.tolist(),
+            "flagged": found.outlined.tolist(),
+        }
 
 
 def decide(p_value: float, alpha: float) -> str:

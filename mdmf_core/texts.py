@@ -6,7 +6,6 @@ lone surrogates and what Unicode has not assigned.
 
 from __future__ import annotations
 
-import html
 import unicodedata
 from typing import TypeVar
 
@@ -40,8 +39,3 @@ def cell(value: Cell) -> Cell | str:
 def _no_formula(text: str) -> str:
     shown = (letter for letter in unicodedata.normalize("NFKC", text) if letter.isprintable() and letter not in ' "')
     return f"'{text}" if next(shown, "") in FORMULA else text
-
-
-def escape(value: object) -> str:
-    """Text for HTML; what can't be printed becomes U+FFFD."""
-    return html.escape(printable(value))

@@ -14,6 +14,7 @@ import pytest
 from bad_files import write_bad_files
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from markupsafe import escape
 from PIL import Image, PngImagePlugin
 from tiny import make_checkpoint, picture
 
@@ -21,13 +22,13 @@ import app
 from benchmarks.served import free_port
 from mdmf_app import context as contexts
 from mdmf_app import panels as shown
-from mdmf_app import style, views
+from mdmf_app import views
 from mdmf_app.context import ALPHA, EXAMPLES, ONE_HOUR, PLACES, Context
 from mdmf_app.tabs.one import handlers, layout
 from mdmf_core.checkpoint import hub
 from mdmf_core.detector import Detector
 from mdmf_core.errors import CheckpointError
-from mdmf_core.images.origin import read_provenance
+from mdmf_core.images.origin import origin_of, read_provenance
 from mdmf_core.images.reader import read
 from mdmf_core.show import charts, maps, stability
 from mdmf_core.show import words as wording
@@ -49,7 +50,7 @@ def made(detector, tmp_path_factory):
         seen = read(pixels, detector.model.geometry.min_side)
         path = folder / f"{seen.sha256}.png"
         Image.fromarray(pixels).save(path)
-        return views.Result(str(path), views.judge(seen, detector.detect(seen)), None, None)
+        return views.Result(str(path), views.judge(seen, detector.detect(seen)), None, None, origin_of(path))
 
     return make
 
@@ -229,24 +230,24 @@ def test_the_card_says_what_was_found_and_escapes_names(context, detector, tmp_p
     Image.fromarray(picture(5)).save(path)
     result, card, panels, mask = handlers.analyse(context, str(path), 0.05, None, None)
     evidence = detector.detect(path)
-    assert wording.VERDICTS[evidence.decision] in card and f"{evidence.p_value:.3g}" in card
+    assert wording.VERDICTS[evidence.verdict.decision] in card and f"{evidence.verdict.p_value:.3g}" in card
     assert "1 real picture in 20" in card and "What this can't tell" in card
     assert "<img" not in card and "&lt;img" in card
-    assert panels["visible"] and not mask["visible"] and result.whole.evidence.sha256 == evidence.sha256
+    assert panels["visible"] and not mask["visible"] and result.whole.evidence.picture.sha256 == evidence.picture.sha256
 
 
 @pytest.mark.parametrize("p_value", [1 / 25, 0.15, 1.0])
 def test_no_card_promises_certainty(result, p_value):
-    evidence = views.at_rate(replace(result.whole.evidence, p_value=p_value), 0.05)
-    card = shown.card(evidence, None)
+    evidence = replace(result.whole.evidence, verdict=replace(result.whole.evidence.verdict, p_value=p_value)).at(0.05)
+    card = shown.card(evidence, result.origin, None)
     assert "100%" not in card and " 0%" not in card and "is real" not in card
-    assert card.count("<h2>") == 1 and wording.VERDICTS[evidence.decision] in card
+    assert card.count("<h2>") == 1 and wording.VERDICTS[evidence.verdict.decision] in card
 
 
 def test_another_rate_gives_what_the_detector_would_say_at_that_rate(detector, photo, result):
     for alpha in (0.01, 0.1, 0.2):
-        direct = detector.detect(photo, alpha)
-        asked = views.at_rate(result.whole.evidence, alpha)
+        direct = detector.detect(photo, alpha).verdict
+        asked = result.whole.evidence.at(alpha).verdict
         assert (asked.decision, asked.threshold, asked.alpha) == (direct.decision, direct.threshold, direct.alpha)
 
 
@@ -282,16 +283,16 @@ def test_nothing_but_a_picture_a_region_and_the_stability_test_runs_the_detector
     assert "Patch 2 " in handlers.show_patch(result, None, 2)
     assert "1 real picture in 10" in handlers.change_rate(result, None, None, 0.1)[0]
     assert len(handlers.show_table(result, None)) == result.whole.evidence.n_patches
-    assert len(handlers.pair_of(result, None, "share", 0.5)) == 2
+    assert len(handlers.pair_of(result, None, "evidence", 0.5)) == 2
     assert "svg" in handlers.show_null(result, 0.05)
 
 
 def test_a_map_that_is_not_there_is_said_and_the_picture_stays(context, result, made):
-    odd, panel = result.whole.evidence.inconsistency, handlers.show_patch(result, None, 2)
-    assert "Unlike the rest" in panel and f"p-value {odd.p_values[1]:.2g}" in panel
+    found, panel = result.whole.evidence.maps["locator"], handlers.show_patch(result, None, 2)
+    assert "Unlike the rest" in panel and f"p-value {found.p_values[1]:.2g}" in panel
     small, region = made(picture(5, 64, 128)), handlers.analyse_region(context, result, ALPHA, *BOX)[0]
     for given, view in ((small, None), (result, region)):
-        image, legend, _ = handlers.show_map(given, view, "unlike", 0.5, None, None)
+        image, legend, _ = handlers.show_map(given, view, "locator", 0.5, None, None)
         assert np.array_equal(np.asarray(image), np.asarray(views.plain(given, view)))
         assert "This map is not there" in legend and "gradient" not in legend
         assert "Unlike the rest" not in handlers.show_patch(given, view, 1)
@@ -299,12 +300,12 @@ def test_a_map_that_is_not_there_is_said_and_the_picture_stays(context, result, 
 
 def test_the_map_is_the_detectors_overlay_and_opacity_0_leaves_the_colours_away(result):
     evidence = result.whole.evidence
-    larger = views.SMALLEST_SHOWN // evidence.width
-    scaled = replace(evidence, cells=larger * evidence.cells)
+    larger = views.SMALLEST_SHOWN // evidence.picture.width
+    scaled = replace(evidence, grid=replace(evidence.grid, cells=larger * evidence.grid.cells))
     pixels = result.picture.pixels.repeat(larger, axis=0).repeat(larger, axis=1)
     doubtful = result.whole.reliability.doubtful
     expected = maps.overlay(pixels, scaled, 0.4, colorbar=False, doubtful=doubtful)
-    assert np.array_equal(np.asarray(views.draw(result, None, "share", 0.4)), np.asarray(expected))
+    assert np.array_equal(np.asarray(views.draw(result, None, "evidence", 0.4)), np.asarray(expected))
     assert np.array_equal(np.asarray(views.plain(result, None)), pixels)
 
 
@@ -313,9 +314,9 @@ def test_a_click_finds_the_patch_that_is_shown_there(made, size):
     width, height = size
     result = made(picture(3, height, width))
     place = views.frame(result.whole, True)
-    assert abs(views.draw(result, None, "share", 0.5).width - width * place.factor) <= 1
+    assert abs(views.draw(result, None, "evidence", 0.5).width - width * place.factor) <= 1
     for patch in (0, 5, result.whole.evidence.n_patches - 1):
-        left, top, right, bottom = place.to_map(result.whole.evidence.cells[patch])
+        left, top, right, bottom = place.to_map(result.whole.evidence.grid.cells[patch])
         middle = place.to_picture(((left + right) / 2, (top + bottom) / 2))
         assert views.patch_at(result.whole, middle) == patch
 
@@ -329,7 +330,7 @@ def test_the_selected_patch_is_framed_where_it_lies(result):
     plain = np.asarray(views.plain(result, None)).astype(int)
     marked = np.asarray(views.mark(views.plain(result, None), result, None, 5, ()))
     changed = np.argwhere((marked != plain).any(axis=2))
-    left, top, right, bottom = place.to_map(result.whole.evidence.cells[5])
+    left, top, right, bottom = place.to_map(result.whole.evidence.grid.cells[5])
     assert np.allclose(changed.min(axis=0), (top, left), atol=8)
     assert np.allclose(changed.max(axis=0), (bottom, right), atol=8)
 
@@ -352,7 +353,7 @@ def test_two_clicks_set_a_region_in_any_order(result):
     assert corner == (100, 80)
     assert handlers.click(result, None, layout.CORNERS, corner, at(20, 10))[1:6] == (None, 20, 10, 80, 70)
     number = handlers.click(result, None, layout.INSPECT, None, at(100, 80))[0]
-    x, y, w, h = result.whole.evidence.cells[number - 1]
+    x, y, w, h = result.whole.evidence.grid.cells[number - 1]
     assert x <= 100 < x + w and y <= 80 < y + h
 
 
@@ -371,8 +372,8 @@ def test_a_patch_is_shown_with_its_figures(result):
     panel = handlers.show_patch(result, None, best["index"] + 1)
     assert f"1 of {evidence.n_patches}" in panel and f"{best['evidence_times_n']:.3g}" in panel
     assert panel.count("<img") == 2 + 1 + 4 and panel.count("alt=") == panel.count("<img")
-    below = replace(evidence, score=-1.0)
-    assert "not above 0" in shown.patch_figures(replace(result.whole, evidence=below), 0)["Share of the score"]
+    below = replace(evidence, verdict=replace(evidence.verdict, score=-1.0))
+    assert "not above 0" in dict(shown.patch_figures(replace(result.whole, evidence=below), 0))["Share of the score"]
 
 
 # Region
@@ -384,7 +385,7 @@ def test_a_region_is_analysed_densely_and_shown_alone(context, result):
     assert region.evidence.n_patches > 6 and "in this region alone" in card and "96 x 64 pixels" in card
     place = views.frame(region, False)
     assert (place.x, place.y) == (0, 0) and (place.w, place.h) == (96, 64)
-    assert views.draw(result, region, "share", 0.5).size != views.draw(result, None, "share", 0.5).size
+    assert views.draw(result, region, "evidence", 0.5).size != views.draw(result, None, "evidence", 0.5).size
     corner = gr.SelectData(None, {"index": [0, 0], "value": None})
     number = handlers.click(result, region, layout.INSPECT, None, corner)[0]
     assert number == 1
@@ -401,7 +402,7 @@ def test_a_region_that_cannot_be_used_is_a_sentence(context, result, box, words)
 
 def test_a_region_is_judged_at_the_rate_that_is_set(context, result):
     region = handlers.analyse_region(context, result, 0.05, *BOX)[0]
-    just_above, just_below = region.evidence.p_value + 0.001, region.evidence.p_value - 0.001
+    just_above, just_below = region.evidence.verdict.p_value + 0.001, region.evidence.verdict.p_value - 0.001
     assert wording.VERDICTS["generated"] in shown.region_card(region, just_above)
     assert wording.VERDICTS["generated"] not in shown.region_card(region, just_below)
     assert "in this region alone" in handlers.change_rate(result, region, None, 0.1)[2]
@@ -458,19 +459,20 @@ def test_the_report_has_the_figures_of_the_page(context, result, tmp_path):
     html, figures = Path(page["value"]).read_text("utf-8"), json.loads(Path(data["value"]).read_text("utf-8"))
     evidence = result.whole.evidence
     assert "ready" in said and page["visible"] and data["visible"]
-    assert evidence.sha256 in html and evidence.fingerprint in html and wording.VERDICTS[evidence.decision] in html
-    assert figures["result"]["score"] == evidence.score and figures["settings"]["alpha"] == 0.1
+    for told in (evidence.picture.sha256, evidence.model.fingerprint, wording.VERDICTS[evidence.verdict.decision]):
+        assert told in html
+    assert figures["result"]["score"] == evidence.verdict.score and figures["settings"]["alpha"] == 0.1
     assert held[0] is result and len(held[1]) == len(stability.CHANGES)
     assert all(tmp_path in Path(file["value"]).parents for file in (page, data)), "where Gradio deletes them"
 
 
 def test_a_plot_has_a_text_alternative(result):
-    panel = style.plot(charts.null_plot(result.whole.evidence), 'About "it" & more')
-    assert 'alt="About &quot;it&quot; &amp; more"' in panel
+    evidence = result.whole.evidence
+    assert f'alt="{escape(charts.describe_null(evidence))}"' in shown.null_plot(evidence)
 
 
 def test_it_is_said_when_patches_stand_for_more_than_themselves(made):
     assert shown.coverage(made(picture(2)).whole.evidence) == ""
     large = made(picture(2, 640, 640)).whole.evidence
-    covered = large.boxes[0, 2] * large.boxes[0, 3] * large.n_patches / (640 * 640)
+    covered = large.grid.boxes[0, 2] * large.grid.boxes[0, 3] * large.n_patches / (640 * 640)
     assert f"{covered:.0%} of the picture" in shown.coverage(large)

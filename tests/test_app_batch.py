@@ -67,16 +67,16 @@ def test_a_batch_gives_table_maps_and_files(work, detector, files):
     rows = table["value"]
     assert [row[0] for row in rows] == ["a.png", "b.png", HOSTILE, "letter.jpg"]
     evidence = detector.detect(files[0], 0.1)
-    assert rows[0][1] == wording.VERDICTS[evidence.decision]
-    assert rows[0][2:4] == [float(f"{evidence.score:.3g}"), float(f"{evidence.p_value:.3g}")]
+    assert rows[0][1] == wording.VERDICTS[evidence.verdict.decision]
+    assert rows[0][2:4] == [float(f"{evidence.verdict.score:.3g}"), float(f"{evidence.verdict.p_value:.3g}")]
     assert rows[0][6:8] == [128, 96]
     assert rows[3][1].startswith("Not analysed. The file looks like text")
     assert [len(row) for row in rows] == [len(many.TABLE)] * 3 + [2] and len(many.TYPES) == len(many.TABLE)
     drawn, caption = gallery["value"][0]
-    assert len(gallery["value"]) == 3 and drawn.size == (128, 96) and f"p = {evidence.p_value:.2g}" in caption
+    assert len(gallery["value"]) == 3 and drawn.size == (128, 96) and f"p = {evidence.verdict.p_value:.2g}" in caption
     table = list(csv.DictReader(io.StringIO(Path(csv_file["value"]).read_text("utf-8"))))
     data = json.loads(Path(json_file["value"]).read_text("utf-8"))
-    assert float(table[0]["score"]) == data["rows"][0]["score"] == evidence.score
+    assert float(table[0]["score"]) == data["rows"][0]["score"] == evidence.verdict.score
     assert data["fingerprint"] == detector.fingerprint and data["alpha"] == 0.1
     assert all(update["visible"] for update in (gallery, csv_file, json_file))
 
@@ -151,9 +151,9 @@ def test_a_model_that_is_gone_is_a_sentence(work, files, tmp_path):
 def test_two_pictures_get_cards_and_maps_on_one_scale(context, detector, files):
     words, card, drawn, second_card, second_drawn, legend = compare.compare(context, files[0], files[1], 0.05, None)
     found = [detector.detect(path) for path in files[:2]]
-    assert report.compare(*found)["sentence"] in words
+    assert report.compare(*found)["sentence"] in words and "Neither file declares its origin." in words
     for path, evidence, text, image in zip(files, found, (card, second_card), (drawn, second_drawn), strict=False):
-        assert wording.VERDICTS[evidence.decision] in text and f"{evidence.p_value:.3g}" in text
+        assert wording.VERDICTS[evidence.verdict.decision] in text and f"{evidence.verdict.p_value:.3g}" in text
         assert image["visible"] and image["value"].size == read(path, 32).pixels.shape[1::-1]
     assert f"{detector.reference.scale('relative')[1]:.3g}" in legend
 

@@ -28,7 +28,7 @@ def test_every_package_is_installed():
         for name in ("mdmf_core", "mdmf_app")
         for path in (ROOT / name).rglob("__init__.py")
     }
-    assert listed == found | {"mdmf_core._assets.compact", "mdmf_app._examples"}
+    assert listed == found | {"mdmf_core._assets.bundled", "mdmf_app._examples"}
 
 
 def test_importing_the_core_takes_no_time_and_its_names_are_there():

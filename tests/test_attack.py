@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 from tiny import make_checkpoint, picture
 
-from benchmarks.quality import attack
-from benchmarks.quality import folds as quality
+from benchmarks.quality import attack, roles
+from mdmf_core.detector import Detector
 from mdmf_core.images.reader import read
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -20,22 +20,18 @@ RNG = np.random.default_rng(0)
 
 
 @pytest.fixture(scope="module")
-def fold(tmp_path_factory):
-    """A fold called `tiny` with a detector of random weights; one generator's pictures are too small for a crop."""
+def root(tmp_path_factory):
+    """A detector of random weights, pictures and their roles; one generator's pictures are too small for a crop."""
     root = tmp_path_factory.mktemp("root")
-    make_checkpoint(root / "runs" / "tiny" / "checkpoint")
+    make_checkpoint(root / "checkpoint")
     sources = {"real/one": 96, "real/two": 96, "fake/gan": 96, "fake/small": 80, "real/known": 96}
     for seed, (source, height) in enumerate(sources.items()):
         (root / "data" / source).mkdir(parents=True)
         for index in range(3):
             Image.fromarray(picture(10 * seed + index, height)).save(root / "data" / source / f"{index}.png")
-    recipe = root / "benchmarks" / "configs" / "tiny.json"
-    recipe.parent.mkdir(parents=True)
-    split = {"test": ["one", "two", "gan", "small"]}
-    recipe.write_text(json.dumps({"data": str(root / "data"), "split": split}))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(quality, "ROOT", root)
-        yield quality.Fold("tiny")
+    told = {source: {"kind": "web", "role": "train" if "known" in source else "test"} for source in sources}
+    (root / "folds.json").write_text(json.dumps(told))
+    return root
 
 
 def test_every_attack_changes_the_picture_and_is_the_same_each_time():
@@ -77,21 +73,24 @@ def test_the_figures_by_hand():
     assert found[attack.AS_IS]["generated"] == 0.75 and found[attack.AS_IS]["kept"] == 1
 
 
-def test_the_border_is_real_and_from_another_source(fold):
-    pairs = attack.borders(fold.dealt.test)
+def test_the_border_is_real_and_from_another_source(root):
+    pairs = attack.borders(roles.held_out(root / "data", roles.load(root / "folds.json")))
     assert len(pairs) == 12 and {entry.source for entry, _ in pairs} == {"one", "two", "gan", "small"}
     assert all(other.label == 0 and other.source != entry.source for entry, other in pairs)
 
 
-def test_the_whole_command(fold, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["attack.py", "tiny", "--each", "1", "--out", str(tmp_path)])
+def test_the_whole_command(root, tmp_path, monkeypatch, capsys):
+    folds = ["--folds", str(root / "folds.json")]
+    argv = ["attack.py", str(root / "checkpoint"), str(root / "data"), "--each", "1", *folds, "--out", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", argv)
+    detector = Detector.from_pretrained(root / "checkpoint", device="cpu")
     attack.main()
     result = json.loads((tmp_path / "attack.json").read_text())
     table, printed = result["attacks"], capsys.readouterr().out
-    assert result["fingerprints"] == [fold.detector.fingerprint]
+    assert result["fingerprint"] == detector.fingerprint
     assert {(row["n_generated"] + row["n_real"] + row["too_small"]) for row in table.values()} == {4}
     assert table["cropped to half"]["too_small"] == 1 and table[attack.AS_IS]["n_generated"] == 2
     assert all(f"| {name} |" in printed for name in table)
-    real = [e for e in quality.some(fold.dealt.test, 1) if e.label == 0]
-    alarms = [fold.detector.detect(read(entry.path, 64)).p_value <= attack.ALPHA for entry in real]
+    real = [e for e in roles.held_out(root / "data", roles.load(root / "folds.json"), 1) if e.label == 0]
+    alarms = [detector.detect(read(entry.path, 64)).verdict.p_value <= attack.ALPHA for entry in real]
     assert table[attack.AS_IS]["real"] == pytest.approx(np.mean(alarms))

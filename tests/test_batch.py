@@ -271,10 +271,11 @@ def test_rows_of_good_and_bad_pictures(tmp_path, folder, photo, detector):
     assert [row.error is None for row in rows] == [True, True, False, False, False, False]
     for row, path in ((rows[0], photo), (rows[1], items[1].path)):
         evidence = detector.detect(path, 0.05)
-        assert (row.decision, row.score, row.p_value) == (evidence.decision, evidence.score, evidence.p_value)
-        assert row.flagged_share == evidence.flagged.sum() / evidence.n_patches
+        verdict = evidence.verdict
+        assert (row.decision, row.score, row.p_value) == (verdict.decision, verdict.score, verdict.p_value)
+        assert row.flagged_share == evidence.maps["evidence"].outlined.sum() / evidence.n_patches
         assert (row.width, row.height, row.n_bytes) == (128, 96, path.stat().st_size)
-        assert row.sha256 == evidence.sha256
+        assert row.sha256 == evidence.picture.sha256
         assert row.thumbnail.size == (128, 96)
     for row in rows[2:]:
         assert row.error.endswith(".") and "fault in the program" not in row.error

@@ -66,8 +66,9 @@ def test_upload_gives_the_detectors_verdict_and_no_request_leaves(chromium, addr
     page.locator("#map img").wait_for()
     page.wait_for_timeout(1500)
     evidence = bundled.detect(EXAMPLES / "china.jpg")
-    assert VERDICTS[evidence.decision] in text and f"{evidence.p_value:.3g}" in text and "china.jpg" in text
-    assert evidence.fingerprint[:16] in page.content()
+    for told in (VERDICTS[evidence.verdict.decision], f"{evidence.verdict.p_value:.3g}", "china.jpg"):
+        assert told in text
+    assert evidence.model.fingerprint[:16] in page.content()
     assert page.locator("#map img").get_attribute("alt")
     hosts = {urlparse(url).hostname for url in requests if not url.startswith(("data:", "blob:"))}
     assert hosts == {"127.0.0.1"} and not errors
@@ -134,7 +135,7 @@ def test_an_example_says_what_it_is_and_the_slider_changes_the_rate(page):
 def test_a_patch_is_chosen_by_click_row_and_number(page, evidence):
     served.open_tab(page, "Map")
     view = views.judge(read(COMPOSITE), evidence)
-    clicked = views.patch_at(view, (int(0.45 * evidence.width), int(0.7 * evidence.height)))
+    clicked = views.patch_at(view, (int(0.45 * evidence.picture.width), int(0.7 * evidence.picture.height)))
     served.look_at_patch(page)
     wait_for_patch(page, clicked + 1)
     assert page.locator("#number input").input_value() == str(clicked + 1)
@@ -162,7 +163,7 @@ def test_opacity_and_colours_redraw_the_map_alone(page, evidence):
     for name, title in (
         ("Witness value", "Witness function"),
         ("p-value", "p-value of each patch"),
-        ("Distance to real pictures", layer(evidence, "share", "mmd").title),
+        ("Distance to real pictures", layer(evidence, "mmd").title),
         ("Unlike the rest of the picture", "How unlike the rest of the picture"),
         ("Share of the score", "Evidence of each patch"),
     ):
@@ -193,7 +194,7 @@ def test_every_tab_shows_its_part(page, evidence):
         "[...document.querySelectorAll('#pair img')].filter((img) => img.naturalWidth && img.alt).length >= 2"
     )
     served.open_tab(page, "How unusual")
-    assert f"{evidence.n_calibration:,} real pictures" in page.locator("#null img").get_attribute("alt")
+    assert f"{evidence.verdict.n_calibration:,} real pictures" in page.locator("#null img").get_attribute("alt")
     served.open_tab(page, "Origin")
     assert "None of it enters the score" in page.locator("#origin").inner_text()
     served.hold(page)
@@ -211,15 +212,16 @@ def test_the_report_has_the_detectors_figures_and_opens_without_a_request(page, 
         caught.value.save_as(files[kind])
         assert files[kind].suffix == f".{kind}"
     figures = json.loads(files["json"].read_text(encoding="utf-8"))
-    assert figures["picture"]["sha256"] == evidence.sha256 and figures["settings"]["alpha"] == 0.05
-    assert figures["result"]["score"] == pytest.approx(evidence.score, rel=1e-5)
+    assert figures["picture"]["sha256"] == evidence.picture.sha256 and figures["settings"]["alpha"] == 0.05
+    assert figures["result"]["score"] == pytest.approx(evidence.verdict.score, rel=1e-5)
     assert len(figures["stability"]["variants"]) == len(CHANGES)
     requests = []
     reader = chromium.new_context(offline=True).new_page()
     reader.on("request", lambda request: requests.append(request.url))
     reader.goto(files["html"].as_uri())
     text = reader.locator("body").inner_text()
-    assert evidence.sha256 in text and evidence.fingerprint in text and VERDICTS[evidence.decision] in text
+    for told in (evidence.picture.sha256, evidence.model.fingerprint, VERDICTS[evidence.verdict.decision]):
+        assert told in text
     assert [url for url in requests if not url.startswith("data:")] == [files["html"].as_uri()]
 
 

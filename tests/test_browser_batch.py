@@ -97,8 +97,9 @@ def test_twelve_files_of_which_two_are_bad(page, twelve, bundled, tmp_path):
     data = json.loads(download(page, "#many-json", tmp_path))
     assert [row["name"] for row in rows] == [row["name"] for row in data["rows"]] == [path.name for path in twelve]
     evidence = bundled.detect(twelve[3])
-    assert float(rows[3]["score"]) == data["rows"][3]["score"] == pytest.approx(evidence.score, rel=1e-4, abs=1e-6)
-    assert data["rows"][3]["decision"] == evidence.decision and data["fingerprint"] == bundled.fingerprint
+    score = pytest.approx(evidence.verdict.score, rel=1e-4, abs=1e-6)
+    assert float(rows[3]["score"]) == data["rows"][3]["score"] == score
+    assert data["rows"][3]["decision"] == evidence.verdict.decision and data["fingerprint"] == bundled.fingerprint
     assert all(row["q_value"] >= row["p_value"] for row in data["rows"][:10])
     assert "looks like text" in rows[10]["error"] and rows[11]["error"].endswith(".") and not rows[11]["score"]
 
@@ -165,7 +166,7 @@ def test_two_pictures_side_by_side(page, bundled):
     assert compare(*found)["sentence"] in page.locator("#compare-together").inner_text()
     for name, evidence in zip(("first", "second"), found, strict=True):
         text = page.locator(f"#compare-{name}-card").inner_text()
-        assert VERDICTS[evidence.decision] in text and f"{evidence.p_value:.3g}" in text
+        assert VERDICTS[evidence.verdict.decision] in text and f"{evidence.verdict.p_value:.3g}" in text
 
 
 def test_the_model_is_told_and_a_wrong_one_changes_nothing(page, bundled):

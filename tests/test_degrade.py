@@ -8,7 +8,7 @@ from tiny import picture
 
 from mdmf_core.images import degrade
 
-LIVES = ("as_is", "alike", "history0", "history17", "jpeg:70", "blur:1.5", "noise:0.05", "resize:0.7")
+CONDITIONS = ("as_is", "alike", "history0", "history17", "jpeg:70", "blur:1.5", "noise:0.05", "resize:0.7")
 
 
 def blockiness(pixels: np.ndarray, offset: int) -> float:
@@ -22,11 +22,11 @@ def seam(pixels: np.ndarray) -> int:
     return int(np.argmax([blockiness(pixels, offset) for offset in range(8)]))
 
 
-@pytest.mark.parametrize("life", LIVES)
-def test_a_seed_fixes_a_life_and_the_input_is_left_alone(life):
+@pytest.mark.parametrize("condition", CONDITIONS)
+def test_a_seed_fixes_a_condition_and_the_input_is_left_alone(condition):
     pixels = picture(0, 160, 200)
     before = pixels.copy()
-    made = [degrade.apply(life, pixels, degrade.generator(3, life, "a/b.png"), True, 64) for _ in range(2)]
+    made = [degrade.apply(condition, pixels, degrade.generator(3, condition, "a/b.png"), True, 64) for _ in range(2)]
     assert np.array_equal(*made) and np.array_equal(pixels, before)
     assert made[0].dtype == np.uint8 and made[0].ndim == 3 and made[0].shape[2] == 3
 
@@ -48,13 +48,13 @@ def test_lives_do_what_they_name():
 
 
 @pytest.mark.parametrize(
-    "life",
+    "condition",
     ["", "asis", "As_is", "jpeg", "jpeg:", "jpeg:0", "jpeg:101", "jpeg:x", "jpeg:nan", "blur:-1", "blur:99", "noise:2"]
     + ["resize:0", "resize:9", "resize:inf", "history", "history-1", "history:1", "as_is:1", "crop:2"],
 )
-def test_an_unknown_life_is_one_sentence(life):
+def test_an_unknown_condition_is_one_sentence(condition):
     with pytest.raises(ValueError, match="There is no condition"):
-        degrade.apply(life, picture(1), np.random.default_rng(0), False, 64)
+        degrade.apply(condition, picture(1), np.random.default_rng(0), False, 64)
 
 
 def test_jpeg_really_compresses():
@@ -135,7 +135,7 @@ def test_a_history_keeps_to_its_bounds_and_varies(never_jpeg):
         pixels = picture(seed % 5, height, width)
         made = degrade.history(pixels, np.random.default_rng(seed), never_jpeg, 80)
         assert made.dtype == np.uint8 and made.shape[2] == 3
-        assert made.shape[0] <= round(1.1 * height) and made.shape[1] <= round(1.1 * width)
+        assert made.shape[0] <= round(1.18 * height) and made.shape[1] <= round(1.18 * width)
         assert min(made.shape[:2]) >= 80 - 7 - 1
         sizes.add(made.shape[0] / height)
         unchanged += np.array_equal(made, pixels)
@@ -159,4 +159,4 @@ def test_histories_of_pictures_without_jpeg_get_one_mostly(monkeypatch):
         for seed in range(600):
             degrade.history(pixels, np.random.default_rng(seed), never_jpeg, 1)
         counts.append(len(calls))
-    assert counts[0] - counts[1] == pytest.approx(0.7 * 600, abs=60)
+    assert counts[0] - counts[1] == pytest.approx(0.6 * 600, abs=60)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import shutil
-from dataclasses import FrozenInstanceError, replace
+from dataclasses import FrozenInstanceError, asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +18,8 @@ from mdmf_core.detector import Detector
 from mdmf_core.errors import CheckpointError, ImageError
 from mdmf_core.evidence import Evidence, check_alpha, decide
 from mdmf_core.images import degrade, reader
-from mdmf_core.method import bank as banks
 from mdmf_core.method import calibration, mmd
+from mdmf_core.method import reference as references
 from mdmf_core.method.patches import cut
 from mdmf_core.method.state import detail_of
 
@@ -44,7 +44,7 @@ def others(tmp_path_factory) -> dict[str, Detector]:
 def check_contract(text: str, evidence: Evidence) -> None:
     found = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
     assert CONTRACT <= found.keys()
-    assert found["n_patches"] == len(found["patches"]) == evidence.rows * evidence.cols
+    assert found["n_patches"] == len(found["patches"]) == evidence.grid.rows * evidence.grid.cols
     assert all(patch.keys() == PATCH for patch in found["patches"])
     total = math.fsum(patch["evidence"] for patch in found["patches"])
     assert abs(total - found["score"]) <= 1e-10 * max(1, abs(found["score"]))
@@ -61,23 +61,21 @@ def check_contract(text: str, evidence: Evidence) -> None:
 def test_the_json_contract(detector, others, name, size):
     evidence = others.get(name, detector).detect(picture(7, *size))
     check_contract(json.dumps(evidence.to_dict()), evidence)
-    assert evidence.statistic == ("mmd" if name == "mmd" else "relative")
-    assert evidence.score == (evidence.mmd2 if name == "mmd" else evidence.relative)
-    assert (evidence.width, evidence.height) == size[::-1]
+    assert evidence.verdict.statistic == ("mmd" if name == "mmd" else "relative")
+    assert evidence.verdict.score == (evidence.verdict.mmd2 if name == "mmd" else evidence.verdict.relative)
+    assert (evidence.picture.width, evidence.picture.height) == size[::-1]
 
 
 def test_a_file_s_facts(detector, photo):
     evidence = detector.detect(photo)
-    assert evidence.sha256 == hashlib.sha256(photo.read_bytes()).hexdigest()
-    assert (evidence.name, evidence.to_dict()["path"], evidence.to_dict(path="a/b.png")["path"]) == (
+    assert evidence.picture.sha256 == hashlib.sha256(photo.read_bytes()).hexdigest()
+    assert (evidence.picture.name, evidence.to_dict()["path"], evidence.to_dict(path="a/b.png")["path"]) == (
         ("photo.png", "photo.png", "a/b.png")
     )
-    assert (evidence.model, evidence.revision, evidence.backbone) == ("checkpoint", "local", "compact")
-    assert evidence.fingerprint == detector.fingerprint and set(evidence.timings) == {
-        *("decode", "patches", "backbone", "signature", "mmd", "evidence", "locator")
-    }
+    assert (evidence.model.name, evidence.model.revision, evidence.model.backbone) == ("checkpoint", "local", "compact")
+    assert evidence.model.fingerprint == detector.fingerprint
     with pytest.raises(FrozenInstanceError):
-        evidence.score = 0.0
+        evidence.verdict.score = 0.0
 
 
 @pytest.mark.parametrize("name", ["relative", "mmd", "deep"])
@@ -86,28 +84,30 @@ def test_scores_are_those_of_the_formulas(detector, others, photo, name):
     evidence = made.detect(photo)
     patches, grid = cut(reader.read(photo, 64).pixels, made.model.geometry)
     points = made.model.points(made.model.backbone.embed(patches))
-    bank, kernel = made.reference, made.model.kernel
-    assert evidence.mmd2 == pytest.approx(float(mmd.mmd2_unbiased(points, bank.real, kernel)), abs=1e-12)
-    relative = float(mmd.relative_mmd2(points, bank.real, bank.generated, kernel))
-    assert evidence.relative == pytest.approx(relative, abs=1e-12)
+    reference, kernel = made.reference, made.model.kernel
+    assert evidence.verdict.mmd2 == pytest.approx(float(mmd.mmd2_unbiased(points, reference.real, kernel)), abs=1e-12)
+    relative = float(mmd.relative_mmd2(points, reference.real, reference.generated, kernel))
+    assert evidence.verdict.relative == pytest.approx(relative, abs=1e-12)
     if name == "mmd":
-        assert np.allclose(evidence.witness, mmd.witness(points, bank.real, kernel), atol=1e-12)
+        assert np.allclose(evidence.maps["witness"].values, mmd.witness(points, reference.real, kernel), atol=1e-12)
     else:
-        wanted = mmd.relative_witness(points, bank.real, bank.generated, kernel)
-        assert np.allclose(evidence.witness, wanted, atol=1e-12)
-    assert np.array_equal(evidence.boxes, grid.boxes) and np.array_equal(evidence.cells, grid.cells)
+        wanted = mmd.relative_witness(points, reference.real, reference.generated, kernel)
+        assert np.allclose(evidence.maps["witness"].values, wanted, atol=1e-12)
+    assert np.array_equal(evidence.grid.boxes, grid.boxes) and np.array_equal(evidence.grid.cells, grid.cells)
 
 
 def test_patch_p_values_and_flags(detector):
     evidence = detector.detect(picture(11, 256, 320))
     null = detector.reference.patch_nulls["relative"]
-    scaled = evidence.n_patches * evidence.evidence
-    assert evidence.patch_p_values.tolist() == [(1 + (null >= c).sum()) / (len(null) + 1) for c in scaled]
-    ordered = np.sort(evidence.patch_p_values)
-    passing = ordered <= evidence.fdr * np.arange(1, len(ordered) + 1) / len(ordered)
+    scaled = evidence.n_patches * evidence.verdict.shares
+    found = evidence.maps["evidence"]
+    assert np.array_equal(found.values, scaled) and np.array_equal(found.null, null)
+    assert found.p_values.tolist() == [(1 + (null >= c).sum()) / (len(null) + 1) for c in scaled]
+    ordered = np.sort(found.p_values)
+    passing = ordered <= calibration.FALSE_DISCOVERIES * np.arange(1, len(ordered) + 1) / len(ordered)
     limit = ordered[passing].max() if passing.any() else -1
-    assert np.array_equal(evidence.flagged, evidence.patch_p_values <= limit) and evidence.fdr == 0.1
-    low, high = evidence.scale
+    assert np.array_equal(found.outlined, found.p_values <= limit) and calibration.FALSE_DISCOVERIES == 0.1
+    low, high = found.scale
     assert null[0] <= low < high <= null[-1]
 
 
@@ -125,14 +125,14 @@ def test_the_same_file_gives_the_same_answer_to_the_last_digit(checkpoint, detec
 def test_every_kind_of_source_gives_the_same_score(detector, photo):
     image = Image.open(photo)
     sources = [photo, str(photo), photo.read_bytes(), image, np.asarray(image), reader.read(photo, 64)]
-    assert len({detector.detect(source).score for source in sources}) == 1
+    assert len({detector.detect(source).verdict.score for source in sources}) == 1
 
 
 def test_a_copy_elsewhere_gives_the_same_answer_under_its_own_name(checkpoint, detector, photo, tmp_path):
     copy = Detector.from_pretrained(shutil.copytree(checkpoint, tmp_path / "renamed"))
     assert copy.fingerprint == detector.fingerprint
     first, second = copy.detect(photo), detector.detect(photo)
-    assert first.score == second.score and first.model == "renamed"
+    assert first.verdict.score == second.verdict.score and first.model.name == "renamed"
 
 
 def test_a_region_is_analysed_alone_and_densely(detector):
@@ -141,15 +141,15 @@ def test_a_region_is_analysed_alone_and_densely(detector):
     evidence = detector.detect(pixels, region=region)
     check_contract(json.dumps(evidence.to_dict()), evidence)
     x, y, w, h = region
-    for rects in (evidence.boxes, evidence.cells):
+    for rects in (evidence.grid.boxes, evidence.grid.cells):
         assert (rects[:, 0] >= x).all() and (rects[:, 0] + rects[:, 2] <= x + w).all()
         assert (rects[:, 1] >= y).all() and (rects[:, 1] + rects[:, 3] <= y + h).all()
-    assert (evidence.width, evidence.height) == (500, 400)
+    assert (evidence.picture.width, evidence.picture.height) == (500, 400)
     assert evidence.n_patches > (w // 32) * (h // 32)
     changed = pixels.copy()
     changed[:80], changed[170:], changed[:, :120], changed[:, 220:] = 0, 0, 0, 0
-    assert detector.detect(changed, region=region).score == evidence.score
-    assert detector.detect(pixels).score != evidence.score
+    assert detector.detect(changed, region=region).verdict.score == evidence.verdict.score
+    assert detector.detect(pixels).verdict.score != evidence.verdict.score
 
 
 @pytest.mark.parametrize("region", [(0, 0, 40, 40), (490, 0, 200, 200), (0, 0, -9, 99), (900, 900, 90, 90)])
@@ -162,7 +162,7 @@ def test_overlapping_patches_are_not_compared_with_larger_blocks(detector):
     """A 2 x 2 region holds four patches' worth of pixels, however many overlapping ones are cut from it."""
     evidence = detector.detect(picture(3, 400, 500), region=(0, 0, 80, 80))
     assert evidence.n_patches > 9
-    assert np.array_equal(evidence.null, detector.reference.nulls["relative"][2])
+    assert np.array_equal(evidence.verdict.null, detector.reference.nulls["relative"][2])
 
 
 def test_pictures_are_compared_with_blocks_that_fit(detector):
@@ -170,29 +170,31 @@ def test_pictures_are_compared_with_blocks_that_fit(detector):
     assert sorted(nulls) == [2, 3]
     for size, k in (((64, 64), 2), ((64, 96), 2), ((64, 128), 2), ((96, 96), 3), ((96, 128), 3), ((900, 900), 3)):
         evidence = detector.detect(picture(4, *size))
-        assert np.array_equal(evidence.null, nulls[k]) and evidence.n_calibration == len(nulls[k]), size
-        assert evidence.p_value == (1 + (evidence.null >= evidence.score).sum()) / (evidence.n_calibration + 1)
+        assert np.array_equal(evidence.verdict.null, nulls[k]) and evidence.verdict.n_calibration == len(nulls[k]), size
+        verdict = evidence.verdict
+        assert verdict.p_value == (1 + (verdict.null >= verdict.score).sum()) / (verdict.n_calibration + 1)
 
 
 def test_pictures_are_compared_with_others_of_their_detail(others):
     made = others["mmd"]
     usual = made.reference.calibration()
     soft = calibration.Calibration({"mmd": {2: np.array([-9.0, 9.0])}}, {"mmd": np.array([9.0])})
-    bank = replace(made.reference, details={"soft": soft})
-    graded = Detector(made.model, bank, made.located, "cpu")
+    reference = replace(made.reference, details={"soft": soft})
+    graded = Detector(made.model, reference, made.located, "cpu")
     sharp, noise = picture(4, 96, 160), np.random.default_rng(0).normal(0, 30, (96, 160, 3))
     blurred = degrade.blur(sharp, 2)
     noisy = np.clip(sharp + noise, 0, 255).astype(np.uint8)
     assert [detail_of(pixels) for pixels in (sharp, blurred, noisy)] == ["usual", "soft", "noisy"]
     found = graded.detect(blurred)
-    assert found.detail == found.to_dict()["detail"] == "soft" and found.n_calibration == 2
-    assert found.null.tolist() == [-9, 9] and found.p_value == pytest.approx(2 / 3)
-    assert found.patch_null.tolist() == [9] and (found.patch_p_values == 1).all()
-    assert found.scale == made.reference.scale("mmd"), "one scale of colours for all"
-    assert graded.detect(np.hstack([sharp, blurred]), region=(160, 0, 160, 96)).detail == "soft"
-    assert graded.detect(np.hstack([sharp, blurred]), region=(0, 0, 160, 96)).detail == "usual"
+    verdict, shown = found.verdict, found.maps["evidence"]
+    assert verdict.detail == found.to_dict()["detail"] == "soft" and verdict.n_calibration == 2
+    assert verdict.null.tolist() == [-9, 9] and verdict.p_value == pytest.approx(2 / 3)
+    assert shown.null.tolist() == [9] and (shown.p_values == 1).all()
+    assert shown.scale == made.reference.scale("mmd"), "one scale of colours for all"
+    assert graded.detect(np.hstack([sharp, blurred]), region=(160, 0, 160, 96)).verdict.detail == "soft"
+    assert graded.detect(np.hstack([sharp, blurred]), region=(0, 0, 160, 96)).verdict.detail == "usual"
     for pixels, detector in ((sharp, graded), (noisy, graded), (blurred, made)):
-        found = detector.detect(pixels)
+        found = detector.detect(pixels).verdict
         assert found.detail == "usual" and found.n_calibration == len(usual.nulls["mmd"][3])
 
 
@@ -206,17 +208,17 @@ def test_a_checkpoint_that_is_overwritten_changes_nothing(others, tmp_path, kind
         with path.open("r+b") as file:
             file.write(b"\x7f" * path.stat().st_size)
     after = loaded.detect(picture(5))
-    assert after.score == before.score and after.p_value == before.p_value
-    assert np.array_equal(after.evidence, before.evidence) and np.array_equal(after.null, before.null)
+    np.testing.assert_equal(asdict(after.verdict), asdict(before.verdict))
 
 
 def test_threshold_and_decision_agree(detector):
     for seed in range(12):
         for alpha in (0.12, 0.2):
-            evidence = detector.detect(picture(200 + seed), alpha)
-            assert (evidence.score > evidence.threshold) == (evidence.decision == "generated")
-            assert evidence.threshold == calibration.threshold(evidence.null, alpha) and evidence.alpha == alpha
-    assert detector.detect(picture(1), 0.05).threshold == math.inf, "eight calibration pictures never reach 0.05"
+            verdict = detector.detect(picture(200 + seed), alpha).verdict
+            assert (verdict.score > verdict.threshold) == (verdict.decision == "generated")
+            assert verdict.threshold == calibration.threshold(verdict.null, alpha) and verdict.alpha == alpha
+    verdict = detector.detect(picture(1), 0.05).verdict
+    assert verdict.threshold == math.inf, "eight calibration pictures never reach 0.05"
 
 
 @pytest.mark.parametrize(
@@ -263,16 +265,16 @@ def test_a_picture_that_was_read_for_smaller_patches_is_too_small(detector):
 def test_a_checkpoint_without_generated_patches_has_no_relative_mmd(others, tmp_path, photo):
     made = others["mmd"]
     folder = Path(shutil.copytree(made.located.folder, tmp_path / "real-only"))
-    only = banks.Reference(
+    only = references.Reference(
         made.reference.real,
         None,
         {"mmd": made.reference.nulls["mmd"]},
         {"mmd": made.reference.patch_nulls["mmd"]},
         {},
     )
-    banks.save(only, folder / "reference.safetensors")
-    evidence = Detector.from_pretrained(folder).detect(photo)
-    assert evidence.relative is None and evidence.score == evidence.mmd2 == made.detect(photo).mmd2
+    references.save(only, folder / "reference.safetensors")
+    verdict = Detector.from_pretrained(folder).detect(photo).verdict
+    assert verdict.relative is None and verdict.score == verdict.mmd2 == made.detect(photo).verdict.mmd2
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"statistic": "relative"}))
     with pytest.raises(CheckpointError, match="generated.z is missing"):
@@ -281,4 +283,4 @@ def test_a_checkpoint_without_generated_patches_has_no_relative_mmd(others, tmp_
 
 def test_the_setting_names_the_model(checkpoint, monkeypatch, photo):
     monkeypatch.setenv("MDMF_MODEL", str(checkpoint))
-    assert Detector.from_pretrained().detect(photo).model == "checkpoint"
+    assert Detector.from_pretrained().detect(photo).model.name == "checkpoint"

@@ -274,7 +274,7 @@ def test_a_user_names_the_checkpoint_by_option_or_by_setting(whole: Path, photos
     assert [row["n_patches"] for row in found] == [4, 4] and found[0]["score"] != found[1]["score"]
     page, warning = first_detector()
     assert warning == "" and page.model.backbone.name == "dinov2"
-    assert page.detect(photos / "0.jpg").score == found[0]["score"]
+    assert page.detect(photos / "0.jpg").verdict.score == found[0]["score"]
 
 
 def test_the_weights_come_from_the_hub_at_the_commit_that_the_checkpoint_names(whole, tmp_path, monkeypatch) -> None:
@@ -290,7 +290,7 @@ def test_the_weights_come_from_the_hub_at_the_commit_that_the_checkpoint_names(w
         connect(monkeypatch, server.url, tmp_path / "home")
         found = Detector.from_pretrained(mine).detect(gpu.pictures(1)[0])
         assert server.bodies == ["model.safetensors"]
-    assert found.score == Detector.from_pretrained(whole).detect(gpu.pictures(1)[0]).score
+    assert found.verdict.score == Detector.from_pretrained(whole).detect(gpu.pictures(1)[0]).verdict.score
 
 
 def test_training_and_inference_resize_positions_in_one_way(whole: Path, photos: Path, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ import app
 from benchmarks.served import free_port
 from mdmf_app import api
 from mdmf_app.context import PLACES
-from mdmf_core.images.origin import as_json, origin_of
+from mdmf_core.images.origin import as_json, origin_of, together
 from mdmf_core.images.reader import read
 from mdmf_core.run import batch
 from mdmf_core.show import maps, report
@@ -83,7 +83,7 @@ def test_without_mcp_there_is_no_tool_for_archives(detector):
 def test_analyze_gives_the_map_and_the_contract(client, detector, photo):
     overlay, data = client.predict(handle_file(photo), 0.2, api_name="/analyze")
     evidence = detector.detect(photo, 0.2)
-    assert data.pop("origin") == as_json(origin_of(photo), evidence.decision)
+    assert data.pop("origin") == as_json(origin_of(photo), evidence.verdict.decision)
     assert data == {**evidence.to_dict(), "path": None, "name": photo.name}
     assert np.array_equal(pixels(overlay), np.asarray(maps.overlay(read(photo, 32).pixels, evidence)))
 
@@ -94,11 +94,11 @@ def test_describe_says_the_result_in_words(client, detector, photo):
     first = maps.top_patches(evidence, 1)[0]
     assert text.splitlines()[0] == origin_of(photo).sentence
     for needed in (
-        wording.VERDICTS[evidence.decision],
+        wording.VERDICTS[evidence.verdict.decision],
         wording.explain(evidence),
-        f"p-value {evidence.p_value:.3g}",
+        f"p-value {evidence.verdict.p_value:.3g}",
         f"- {first['x']}, {first['y']}, {first['w']}, {first['h']}; p {first['p_value']:.2g}",
-        evidence.fingerprint[:16],
+        evidence.model.fingerprint[:16],
         *report.LIMITATIONS[:3],
     ):
         assert needed in text
@@ -106,20 +106,22 @@ def test_describe_says_the_result_in_words(client, detector, photo):
 
 def test_describe_names_the_places_that_are_unlike_the_rest(detector, photo):
     evidence = detector.detect(photo)
-    odd = replace(evidence.inconsistency, flagged=np.arange(evidence.n_patches) == 5)
-    x, y, w, h = evidence.boxes[5].tolist()
+    found = evidence.maps["locator"]
+    one = replace(found, outlined=np.arange(evidence.n_patches) == 5)
+    x, y, w, h = evidence.grid.boxes[5].tolist()
     needed = f"Patches unlike the rest of the picture (x, y, width, height):\n- {x}, {y}, {w}, {h}\n"
     origin = origin_of(photo)
-    assert needed in api.in_words(replace(evidence, inconsistency=odd), origin)
-    none = replace(evidence.inconsistency, flagged=np.zeros(evidence.n_patches, bool))
-    for other in (None, none):
-        assert "unlike the rest" not in api.in_words(replace(evidence, inconsistency=other), origin)
+    assert needed in api.in_words(replace(evidence, maps=evidence.maps | {"locator": one}), origin)
+    none = replace(found, outlined=np.zeros(evidence.n_patches, bool))
+    without = {name: shown for name, shown in evidence.maps.items() if name != "locator"}
+    for maps_of_it in (without, without | {"locator": none}):
+        assert "unlike the rest" not in api.in_words(replace(evidence, maps=maps_of_it), origin)
 
 
 def test_batch_gives_rows_and_a_table(client, detector, files):
     data, table = client.predict([handle_file(path) for path in files], 0.1, api_name="/batch")
     assert [row["name"] for row in data["rows"]] == [path.name for path in files]
-    scores = [detector.detect(path).score for path in files[:3]]
+    scores = [detector.detect(path).verdict.score for path in files[:3]]
     assert [row["score"] for row in data["rows"][:3]] == scores
     assert all(row["q_value"] >= row["p_value"] for row in data["rows"][:3])
     assert data["rows"][3]["score"] is None and data["rows"][3]["error"].endswith(".")
@@ -134,8 +136,10 @@ def test_compare_gives_both_maps_and_a_sentence(client, detector, files):
     first, second, data = client.predict(*map(handle_file, files[:2]), api_name="/compare")
     found = [detector.detect(path) for path in files[:2]]
     assert data["sentence"] == report.compare(*found)["sentence"]
-    assert data["score_difference"] == found[0].score - found[1].score and data["same_file"] is False
+    assert data["score_difference"] == found[0].verdict.score - found[1].verdict.score and data["same_file"] is False
+    assert data["origins"] == together(*map(origin_of, files[:2]))
     for name, path, evidence, drawn in zip(("first", "second"), files, found, (first, second), strict=False):
+        assert data[name].pop("origin") == as_json(origin_of(path), evidence.verdict.decision)
         assert data[name] == {**evidence.to_dict(), "path": None, "name": path.name}
         assert np.array_equal(pixels(drawn), np.asarray(maps.overlay(read(path, 32).pixels, evidence)))
 
@@ -218,7 +222,7 @@ def test_an_assistant_gets_answers(address, detector, files, photo, tmp_path):
     evidence = detector.detect(photo)
     assert not words.isError and wording.explain(detector.detect(photo, 0.2)) in words.content[0].text
     assert [part.type for part in figures.content] == ["image", "text", "text"]
-    assert ast.literal_eval(figures.content[2].text)["score"] == evidence.score
+    assert ast.literal_eval(figures.content[2].text)["score"] == evidence.verdict.score
     rows = table.content[0].text.split("\n\n", 1)[1].splitlines()
     assert len(rows) == 5 and "picture_0.png" in rows[1] and "looks like text" in rows[4]
     assert refused.isError and "The file looks like text" in refused.content[0].text

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from tiny import picture
 
 from mdmf_core import errors
-from mdmf_core.method import bank
+from mdmf_core.method import reference
 from mdmf_core.run import engine
 from mdmf_core.training import embed as step
 from mdmf_core.training import evaluate, stream
@@ -102,7 +102,7 @@ def test_a_bank_in_one_pass_is_the_same(detector, two_actors, data, tmp_path, mo
     config, paths = {"size": 20}, []
     for processes, engine_name in ((1, "local"), (two_actors, "ray")):
         made = stream.build(tmp_path, roles, model, config, lambda line: None, processes, engine_name, 50)
-        paths.append(bank.save(made, tmp_path / f"{engine_name}.safetensors"))
+        paths.append(reference.save(made, tmp_path / f"{engine_name}.safetensors"))
     assert sum(made.facts["points_uncompressed"]) > 2 * 50 and max(made.facts["points"]) <= 20
     one, two = map(load_file, paths)
     assert one.keys() == two.keys() and all(one[name].equal(two[name]) for name in one)

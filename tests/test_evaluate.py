@@ -245,10 +245,10 @@ def test_every_picture_is_a_row_in_every_condition(folder, detector):
     assert all(r.score is None and r.p_value is None for r in rows if r.error is not None)
     by_key = {(r.key, r.condition): r for r in rows}
     for _, entry in pictures[:3]:
-        assert by_key[entry.key, "as_is"].score == detector.detect(entry.path).score
+        assert by_key[entry.key, "as_is"].score == detector.detect(entry.path).verdict.score
         pixels = np.asarray(Image.open(entry.path))
         changed = degrade.alike(pixels, degrade.generator(3, "alike", entry.key))
-        assert by_key[entry.key, "alike"].score == detector.detect(changed).score
+        assert by_key[entry.key, "alike"].score == detector.detect(changed).verdict.score
     backwards = evaluate.score(detector, pictures[::-1], ["alike"], seed=3)
     assert {r.key: r.score for r in backwards} == {r.key: r.score for r in rows if r.condition == "alike"}
 

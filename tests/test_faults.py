@@ -18,6 +18,7 @@ from benchmarks.stress import faults
 from mdmf_core import cli
 from mdmf_core.detector import NO_MEMORY
 from mdmf_core.errors import ImageError
+from mdmf_core.training import commands
 
 
 def test_every_fault_is_survived(tmp_path):
@@ -108,7 +109,7 @@ def test_what_the_machine_lacks_is_one_sentence(monkeypatch, capsys, tmp_path, e
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(cli, "_read_recipe", fail)
+    monkeypatch.setattr(commands, "read_recipe", fail)
     monkeypatch.setattr(sys, "argv", ["mdmf_core", "embed", "recipe.json", str(tmp_path)])
     with pytest.raises(SystemExit):
         cli.main()
@@ -120,7 +121,7 @@ def test_a_fault_of_the_program_keeps_its_trace(monkeypatch, tmp_path):
     def fail(*_: object) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(cli, "_read_recipe", fail)
+    monkeypatch.setattr(commands, "read_recipe", fail)
     monkeypatch.setattr(sys, "argv", ["mdmf_core", "embed", "recipe.json", str(tmp_path)])
     with pytest.raises(RuntimeError, match="a bug"):
         cli.main()

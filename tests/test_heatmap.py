@@ -12,9 +12,10 @@ import torch
 from PIL import Image
 from tiny import make_checkpoint, picture
 
-from mdmf_core.detector import Detector
-from mdmf_core.evidence import Evidence, Inconsistency, decide
+from mdmf_core.detector import Detector, witness_map
+from mdmf_core.evidence import Evidence, ModelFacts, PatchMap, PictureFacts, Verdict, decide
 from mdmf_core.method import calibration, mmd
+from mdmf_core.method.patches import Grid
 from mdmf_core.show import charts, maps
 from mdmf_core.show import words as wording
 from mdmf_core.show.maps import LONGEST_SIDE, colours, layer, overlay, ticks
@@ -25,50 +26,53 @@ SCALE = (0.1, 0.4)
 ROWS, COLS, SIDE = 3, 4, 32
 
 
-def made(values: np.ndarray, flagged: tuple[int, ...] = (), scale=SCALE, size=(128, 96), **changes) -> Evidence:
-    """Evidence with N * c_i = `values` on a grid of 3 x 4 cells of 32 pixels."""
+def made(
+    values: np.ndarray,
+    outlined: tuple[int, ...] = (),
+    scale=SCALE,
+    size=(128, 96),
+    witness: np.ndarray | None = None,
+    p_values: np.ndarray | None = None,
+    **changes,
+) -> Evidence:
+    """Evidence with N * share = `values` on a grid of 3 x 4 cells of 32 pixels; `changes` are of the verdict."""
     corners = [(SIDE * col, SIDE * row, SIDE, SIDE) for row in range(ROWS) for col in range(COLS)]
     boxes, n = np.array(corners), ROWS * COLS
-    null = np.linspace(-0.1, 0.1, 99)
-    marks = np.isin(np.arange(n), flagged)
-    evidence = Evidence(
-        name="a.png",
-        sha256="0" * 64,
-        width=size[0],
-        height=size[1],
-        notes=(),
+    verdict = Verdict(
         score=float(np.mean(values)),
         statistic="relative",
         mmd2=0.0,
         relative=float(np.mean(values)),
+        shares=np.broadcast_to(np.asarray(values, float), n) / n,
         p_value=0.04,
-        decision="generated",
-        alpha=0.05,
-        n_calibration=len(null),
+        null=np.linspace(-0.1, 0.1, 99),
         detail="usual",
-        rows=ROWS,
-        cols=COLS,
-        boxes=boxes,
-        cells=boxes,
-        evidence=np.broadcast_to(np.asarray(values, float), n) / n,
-        witness=np.zeros(n),
-        patch_p_values=np.ones(n),
-        flagged=marks,
-        fdr=0.1,
-        scale=scale,
-        patch_null=np.linspace(-0.2, 0.45, 999),
-        mmd_evidence=np.linspace(0, 1, n) / n,
-        mmd_scale=(0.2, 0.9),
-        signatures=np.arange(n, dtype=float)[:, None] ** 2,
+        alpha=0.05,
         threshold=0.08,
-        null=null,
-        model="tiny",
-        revision="local",
-        fingerprint="f" * 64,
-        backbone="compact",
-        timings={},
+        decision="generated",
     )
-    return replace(evidence, **changes)
+    verdict = replace(verdict, **changes)
+    p_values = np.ones(n) if p_values is None else p_values
+    null = np.linspace(-0.2, 0.45, 999)
+    shown = PatchMap(n * verdict.shares, p_values, np.isin(np.arange(n), outlined), scale, null)
+    other = PatchMap(np.linspace(0, 1, n), np.ones(n), np.isin(np.arange(n), [n - 1]), (0.2, 0.9), null)
+    return Evidence(
+        picture=PictureFacts("a.png", "0" * 64, *size, ()),
+        verdict=verdict,
+        grid=Grid(ROWS, COLS, boxes, boxes, n),
+        maps={
+            "evidence": shown,
+            "witness": witness_map(shown, np.zeros(n) if witness is None else witness, verdict.statistic),
+            "mmd": shown if verdict.statistic == "mmd" else other,
+        },
+        model=ModelFacts("tiny", "local", "f" * 64, "compact"),
+        signatures=np.arange(n, dtype=float)[:, None] ** 2,
+    )
+
+
+def of_verdict(evidence: Evidence, **changes) -> Evidence:
+    """The same evidence with another verdict."""
+    return replace(evidence, verdict=replace(evidence.verdict, **changes))
 
 
 def test_a_picture_without_evidence_is_left_as_it_is():
@@ -82,7 +86,7 @@ def test_a_picture_without_evidence_is_left_as_it_is():
 def test_the_input_is_not_written_to():
     pixels = picture(1)
     before = pixels.copy()
-    overlay(pixels, made(np.full(12, 0.4), flagged=(0, 5)))
+    overlay(pixels, made(np.full(12, 0.4), outlined=(0, 5)))
     assert np.array_equal(pixels, before)
 
 
@@ -108,9 +112,9 @@ def test_colour_begins_at_the_lower_end_grows_and_stops_at_the_upper():
 
 
 def test_four_of_five_real_patches_are_left_as_they_are(checkpoint):
-    bank = Detector.from_pretrained(checkpoint).reference
-    for statistic, null in bank.patch_nulls.items():
-        strength = colours(null, bank.scale(statistic))[:, 3]
+    reference = Detector.from_pretrained(checkpoint).reference
+    for statistic, null in reference.patch_nulls.items():
+        strength = colours(null, reference.scale(statistic))[:, 3]
         assert (strength == 0).mean() == pytest.approx(0.8, abs=0.01) and (strength == 1).sum() <= max(
             1, 0.001 * len(null)
         )
@@ -119,7 +123,7 @@ def test_four_of_five_real_patches_are_left_as_they_are(checkpoint):
 
 def test_flagged_cells_are_outlined_inside_their_area_only():
     pixels = np.full((96, 128, 3), 90, np.uint8)
-    drawn = np.asarray(overlay(pixels, made(np.zeros(12), flagged=(5, 6)), colorbar=False))
+    drawn = np.asarray(overlay(pixels, made(np.zeros(12), outlined=(5, 6)), colorbar=False))
     assert (drawn[32, 32:96] == 0).all() and (drawn[33, 33:95] == 255).all() and (drawn[34, 34:94] == 0).all()
     assert (drawn[40:56, 60:68] == 90).all(), "no line between two flagged neighbours"
     outside = drawn.copy()
@@ -137,7 +141,8 @@ def test_the_uncovered_border_stays_uncoloured():
 def test_a_large_picture_is_shrunk_and_its_cells_with_it():
     pixels = np.full((2400, 3200, 3), 90, np.uint8)
     evidence = made(np.arange(12) * 0.05, size=(3200, 2400))
-    large = replace(evidence, boxes=evidence.boxes * 25, cells=evidence.cells * 25)
+    grid = replace(evidence.grid, boxes=evidence.grid.boxes * 25, cells=evidence.grid.cells * 25)
+    large = replace(evidence, grid=grid)
     drawn = np.asarray(overlay(pixels, large, colorbar=False))
     assert drawn.shape == (1200, LONGEST_SIDE, 3)
     small = np.asarray(overlay(np.full((96, 128, 3), 90, np.uint8), evidence, colorbar=False))
@@ -161,57 +166,56 @@ def test_the_witness_map_of_the_relative_statistic_is_the_share_in_other_units()
     values = np.linspace(-1, 1, 12)
     evidence = made(values, witness=(values - 0.3) / 2)
     shown = layer(evidence, "witness")
-    assert shown.scale == pytest.approx((-0.1, 0.05)) and np.array_equal(shown.values, evidence.witness)
+    assert shown.scale == pytest.approx((-0.1, 0.05)) and np.array_equal(shown.values, evidence.maps["witness"].values)
     assert np.allclose(colours(shown.values, shown.scale), colours(values, SCALE))
 
 
 def test_the_witness_of_mmd_has_the_ends_of_its_evidence(tmp_path):
     """N c_i = witness - (r_i - C_R) + (a_i - 1) / n: equal, up to 1 / n, where r_i is the bank's own average."""
     evidence = made(np.zeros(12), statistic="mmd")
-    assert layer(evidence, "witness").scale == SCALE == layer(evidence, "witness", "mmd").scale
+    assert layer(evidence, "witness").scale == SCALE
     detector = Detector.from_pretrained(make_checkpoint(tmp_path / "mmd", "mmd"))
     found = detector.detect(picture(3))
     points, bank = mmd.Points(torch.from_numpy(found.signatures)), detector.reference.real
     similarity = mmd.mean_kernel(points, bank.points, bank.weights, detector.model.kernel).numpy()
-    gap = found.n_patches * found.evidence - found.witness + (similarity - float(bank.self_term))
+    gap = found.maps["evidence"].values - found.maps["witness"].values + (similarity - float(bank.self_term))
     assert np.abs(gap).max() <= 1 / found.n_patches
 
 
 def test_the_p_value_map_has_fixed_ends():
     p = np.array([1.0, 0.2, 0.05, 0.001, 0.0001] + [1.0] * 7)
-    evidence = made(np.zeros(12), patch_p_values=p)
+    evidence = made(np.zeros(12), p_values=p)
     shown = layer(evidence, "p_value")
     strength = colours(shown.values, shown.scale)[:, 3]
     assert strength[:2] == pytest.approx([0, 0]) and 0 < strength[2] < 1 and strength[3:5] == pytest.approx([1, 1])
     assert [number for _, number, _ in shown.ticks] == ["p = 0.2", "p = 0.001"]
-    assert layer(made(np.ones(12), patch_p_values=p, scale=(0, 9)), "p_value").scale == shown.scale
+    assert layer(made(np.ones(12), p_values=p, scale=(0, 9)), "p_value").scale == shown.scale
 
 
 def test_mmd_can_be_drawn_where_it_does_not_decide():
-    evidence = made(np.zeros(12), flagged=(0,))
-    shown = layer(evidence, statistic="mmd")
+    evidence = made(np.zeros(12), outlined=(0,))
+    shown = layer(evidence, "mmd")
     assert np.allclose(shown.values, np.linspace(0, 1, 12)) and shown.scale == (0.2, 0.9) and "MMD" in shown.title
-    drawn = np.asarray(overlay(picture(1), evidence, colorbar=False, statistic="mmd"))
+    drawn = np.asarray(overlay(picture(1), evidence, colorbar=False, shown="mmd"))
     assert np.array_equal(drawn[:32, :32], picture(1)[:32, :32]), "outlines belong to the deciding statistic"
-    for value in ("witness", "p_value"):
-        with pytest.raises(ValueError, match="only its share"):
-            layer(evidence, value, "mmd")
-        decides = made(np.zeros(12), statistic="mmd")
-        assert layer(decides, value, "mmd").title == layer(decides, value).title
+    assert not shown.outlined.any() and evidence.maps["mmd"].outlined.any()
+    decides = made(np.zeros(12), outlined=(3,), statistic="mmd")
+    assert layer(decides, "mmd").title == layer(decides).title and layer(decides, "mmd").outlined[3]
 
 
-def unlike(values: np.ndarray, flagged: tuple[int, ...] = (), null: np.ndarray | None = None) -> Inconsistency:
-    null = np.linspace(-1, 1, 1001) if null is None else null
-    return Inconsistency(values, np.ones(12), np.isin(np.arange(12), flagged), (0.6, 0.998), null)
+def located(evidence: Evidence, values: np.ndarray, outlined: tuple[int, ...] = ()) -> Evidence:
+    """The same evidence with a map of the locator."""
+    found = PatchMap(values, np.ones(12), np.isin(np.arange(12), outlined), (0.6, 0.998), np.linspace(-1, 1, 1001))
+    return replace(evidence, maps=evidence.maps | {"locator": found})
 
 
-def test_the_map_of_odd_patches_has_its_own_values_scale_and_outlines():
-    evidence = replace(made(np.zeros(12), flagged=(0,)), inconsistency=unlike(np.linspace(-1, 1, 12), (11,)))
-    shown = layer(evidence, "unlike")
+def test_the_locator_s_map_has_its_own_values_scale_and_outlines():
+    evidence = located(made(np.zeros(12), outlined=(0,)), np.linspace(-1, 1, 12), (11,))
+    shown = layer(evidence, "locator")
     assert np.array_equal(shown.values, np.linspace(-1, 1, 12)) and shown.scale == (0.6, 0.998)
     assert [number for _, number, _ in shown.ticks] == ["0.6", "0.998"] and "unlike the rest" in shown.title.lower()
     pixels = picture(1)
-    drawn = np.asarray(overlay(pixels, evidence, colorbar=False, value="unlike"))
+    drawn = np.asarray(overlay(pixels, evidence, colorbar=False, shown="locator"))
     assert np.array_equal(drawn[:32, :32], pixels[:32, :32]), "outlined by the evidence alone"
     assert (drawn[64, 96:] == 0).all() and (drawn[64:, 96] == 0).all()
     default = np.asarray(overlay(pixels, evidence, colorbar=False))
@@ -220,25 +224,25 @@ def test_the_map_of_odd_patches_has_its_own_values_scale_and_outlines():
 
 def test_a_map_that_is_not_known_is_refused_in_one_sentence():
     with pytest.raises(ValueError, match="is not known here"):
-        overlay(picture(1), made(np.zeros(12)), value="unlike")
+        overlay(picture(1), made(np.zeros(12)), shown="locator")
 
 
 @pytest.mark.parametrize(
-    ("flagged", "said"), [((), None), ((3,), "1 patch is unlike"), ((3, 4), "2 patches are unlike")]
+    ("outlined", "said"), [((), None), ((3,), "1 patch is unlike"), ((3, 4), "2 patches are unlike")]
 )
-def test_odd_patches_are_told_apart_from_the_score(flagged, said):
+def test_what_the_locator_finds_is_told_apart_from_the_score(outlined, said):
     evidence = made(np.zeros(12))
-    told = wording.explain(replace(evidence, inconsistency=unlike(np.zeros(12), flagged)))
+    told = wording.explain(located(evidence, np.zeros(12), outlined))
     if said is None:
         assert told == wording.explain(evidence)
     else:
         assert told.startswith(wording.explain(evidence)) and said in told and "Apart from the score" in told
 
 
-@pytest.mark.parametrize("asked", [("score", "deciding"), ("share", "relative"), ("", "")])
+@pytest.mark.parametrize("asked", ["score", "relative", ""])
 def test_an_unknown_map_is_one_sentence(asked):
     with pytest.raises(ValueError, match="A map shows one of"):
-        overlay(picture(1), made(np.zeros(12)), value=asked[0], statistic=asked[1])
+        overlay(picture(1), made(np.zeros(12)), shown=asked)
 
 
 @pytest.mark.parametrize("level", [0, 120, 255])
@@ -285,7 +289,7 @@ def test_nearest_patches_by_signature():
 
 def test_top_patches_carry_the_score():
     values = np.array([0.1, -0.5, 0.9, 0.4, 0.0, 0.2, 0.3, -0.1, 0.05, 0.15, 0.25, 0.35])
-    evidence = made(values, flagged=(2,))
+    evidence = made(values, outlined=(2,))
     rows = maps.top_patches(evidence, 12)
     assert [row["index"] for row in rows][:3] == [2, 3, 11] and [row["rank"] for row in rows] == list(range(1, 13))
     assert (rows[0]["x"], rows[0]["y"], rows[0]["w"], rows[0]["h"], rows[0]["flagged"]) == (64, 0, 32, 32, True)
@@ -354,23 +358,23 @@ def test_the_null_in_words():
 
 def test_the_map_adds_up_to_the_score(checkpoint):
     evidence = Detector.from_pretrained(checkpoint).detect(picture(3))
-    assert abs(evidence.evidence.sum() - evidence.score) <= 1e-5 * max(1, abs(evidence.score))
+    assert abs(evidence.verdict.shares.sum() - evidence.verdict.score) <= 1e-5 * max(1, abs(evidence.verdict.score))
     overlay(picture(3), evidence)
 
 
 @pytest.mark.parametrize("p_value", [0.01, 0.03, 0.05, 0.051, 0.1, 0.2, 0.21, 0.5, 0.9, 1.0])
-@pytest.mark.parametrize("flagged", [(), (3,), (1, 2, 3)])
-def test_the_sentences_never_promise(p_value, flagged):
+@pytest.mark.parametrize("outlined", [(), (3,), (1, 2, 3)])
+def test_the_sentences_never_promise(p_value, outlined):
     score = 9.0 if p_value == 0.01 else 0.0
-    evidence = made(np.zeros(12), flagged, p_value=p_value, decision=decide(p_value, 0.05), score=score)
+    evidence = made(np.zeros(12), outlined, p_value=p_value, decision=decide(p_value, 0.05), score=score)
     text = explain(evidence)
     assert text.endswith(".") and "%" not in text and not re.search(r"\bis real\b|\bauthentic\b|1 in 1\b", text)
-    assert f"{evidence.n_calibration}" in text and "real and of generated" in text
+    assert f"{evidence.verdict.n_calibration}" in text and "real and of generated" in text
     assert text.endswith("99 other real pictures.")
-    assert wording.explain(replace(evidence, detail="soft")).endswith("pictures that have as little fine detail.")
-    assert wording.explain(replace(evidence, detail="noisy")).endswith("pictures that have as much noise.")
-    assert ("outlined" in text) == bool(flagged)
-    assert VERDICTS[evidence.decision]
+    assert wording.explain(of_verdict(evidence, detail="soft")).endswith("pictures that have as little fine detail.")
+    assert wording.explain(of_verdict(evidence, detail="noisy")).endswith("pictures that have as much noise.")
+    assert ("outlined" in text) == bool(outlined)
+    assert VERDICTS[evidence.verdict.decision]
 
 
 def test_rarity_counts_real_pictures():

@@ -11,7 +11,6 @@ import io
 import json
 import zipfile
 from dataclasses import replace
-from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
@@ -27,9 +26,11 @@ from mdmf_app.tabs.model import bar, check_revision, failed, safe_markdown
 from mdmf_core.detector import Detector
 from mdmf_core.errors import CheckpointError
 from mdmf_core.images.reader import read
-from mdmf_core.method import bank
+from mdmf_core.method import reference
 from mdmf_core.run.batch import Row, to_csv
+from mdmf_core.show import html
 from mdmf_core.show.page import html_report
+from mdmf_core.show.report import Findings
 from mdmf_core.texts import cell, printable
 from mdmf_core.training import tables
 
@@ -44,13 +45,16 @@ license: {MARKUP}
 <a href="http://elsewhere.test" data-evil>d</a> {UNSEEN}
 """
 LONG = "w" * 1500
+PLOT = {"chart": html.Inline("data:,", 1, 1)}
 PIECES = [
     style.notice,
     style.error_card,
-    lambda text: style.pairs({text: text}),
-    lambda text: style.bullets([text]),
-    lambda text: style.table([text], [[text]]),
-    lambda text: style.picture(scene(), text, text),
+    lambda text: style.paragraph(text, text, text),
+    lambda text: style.progress(text, text, text),
+    lambda text: style.render("model.html", rows=[(text, text)]),
+    lambda text: style.render("stability.html", **PLOT, sentence=text, told=text, headers=[text], rows=[[text]]),
+    lambda text: style.render("status.html", summary=text, cancelled=text),
+    lambda text: style.render("null.html", **PLOT, told=text, sentences=[text]),
     bar,
     failed,
 ]
@@ -82,7 +86,7 @@ def served(tmp_path_factory):
     (folder / "README.md").write_text(CARD, "utf-8")
     model = Detector.from_pretrained(folder)
     facts = {"real": {MARKUP: 3}, "calibration": MARKUP, MARKUP: [1, MARKUP + LONG]}
-    bank.save(replace(model.reference, facts=facts), folder / "reference.safetensors")
+    reference.save(replace(model.reference, facts=facts), folder / "reference.safetensors")
     demo = app.build(Detector.from_pretrained(folder), MARKUP)
     yield app.launch(demo, server_port=serving.free_port(), prevent_thread_lock=True, quiet=True)[1]
     demo.close()
@@ -157,10 +161,10 @@ def test_one_picture_and_its_report(page, picture, chromium, tmp_path):
 
 def test_the_policy_of_the_report_holds_where_escaping_would_not(chromium, detector, tmp_path):
     picture = read(png())
-    told = detector.detect(picture), None, None, None, {}, datetime.now(timezone.utc)
     injected = f"{TAG}<script>window.hit=1</script><style>main{{display:none}}</style><base href=http://127.0.0.1:9/>"
     path = tmp_path / "report.html"
-    path.write_text(html_report(picture, *told).replace("<main>", f"{injected}<main>"), "utf-8")
+    written = html_report(Findings(picture, detector.detect(picture)))
+    path.write_text(written.replace("<main>", f"{injected}<main>"), "utf-8")
     page = chromium.new_context().new_page()
     wrong, stopped = watched(page, path.as_uri()), []
     page.on("requestfailed", lambda request: stopped.append(request.url) if request.failure == "csp" else None)

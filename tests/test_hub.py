@@ -16,7 +16,7 @@ from tiny import make_checkpoint
 
 from mdmf_app.context import Context, first_detector
 from mdmf_app.tabs import model
-from mdmf_core.checkpoint import hub
+from mdmf_core.checkpoint import client, hub
 from mdmf_core.detector import Detector
 from mdmf_core.errors import CheckpointError
 
@@ -53,8 +53,8 @@ def home(standin, tmp_path, monkeypatch) -> Path:
 
     connect(monkeypatch, standin.url, tmp_path / "home")
     monkeypatch.setattr(time, "sleep", nap)
-    monkeypatch.setattr(hub, "TIMEOUT", hub.TIMEOUT / 10)
-    monkeypatch.setattr(hub, "UPLOAD_TIMEOUT", hub.UPLOAD_TIMEOUT / 10)
+    monkeypatch.setattr(client, "TIMEOUT", client.TIMEOUT / 10)
+    monkeypatch.setattr(client, "UPLOAD_TIMEOUT", client.UPLOAD_TIMEOUT / 10)
     return tmp_path / "home"
 
 
@@ -156,7 +156,7 @@ def test_a_cut_off_file_is_resumed_where_it_broke(standin, home, monkeypatch):
     found = hub.download(REPO, ("model.safetensors",))
     assert (found.folder / "model.safetensors").read_bytes() == data
     ranges = [request.headers.get("range") for request in standin.seen if "/storage/" in request.path]
-    assert ranges == [None, f"bytes={300_000 // hub.PIECE * hub.PIECE}-"]
+    assert ranges == [None, f"bytes={300_000 // client.PIECE * client.PIECE}-"]
 
 
 def test_a_stalled_file_is_resumed(standin, home):
@@ -167,17 +167,17 @@ def test_a_stalled_file_is_resumed(standin, home):
 
 
 def test_a_slow_file_arrives_and_progress_is_told(standin, home):
-    standin.publish(REPO, {"config.json": b"{}", "model.safetensors": bytes(4 * hub.PIECE)})
+    standin.publish(REPO, {"config.json": b"{}", "model.safetensors": bytes(4 * client.PIECE)})
     standin.fail("model.safetensors", pause=0.02)
     told = []
-    with hub.progress_to(lambda *what: told.append(what)):
+    with client.progress_to(lambda *what: told.append(what)):
         hub.download(REPO, ("config.json", "model.safetensors"))
-    total = 4 * hub.PIECE + 2
+    total = 4 * client.PIECE + 2
     assert told[0] == (REPO, 0, total) and told[-1] == (REPO, total, total) and len(told) >= 6
     arrived = [done for _, done, _ in told]
     assert arrived == sorted(arrived)
     told.clear()
-    with hub.progress_to(lambda *what: told.append(what)):
+    with client.progress_to(lambda *what: told.append(what)):
         hub.download(REPO, ("config.json", "model.safetensors"))
     assert told == [(REPO, 0, 0)], "nothing to fetch"
 
@@ -188,7 +188,7 @@ def test_a_listener_can_end_a_download(standin, home, folder):
     def listener(repo: str, arrived: int, wanted: int) -> None:
         raise CheckpointError("Too large for here.")
 
-    with hub.progress_to(listener):
+    with client.progress_to(listener):
         assert refused() == "Too large for here."
     assert not standin.bodies
 
@@ -348,7 +348,7 @@ def test_a_hub_that_stops_is_given_up_on(standin, home, folder, part, fault, wor
 
 def test_the_longest_silence_is_below_twenty_seconds():
     """Each attempt has its time, and after each the client sleeps: for 1 second, then for at most 2."""
-    assert hub.TRIES == 2 and hub.TRIES * max(hub.TIMEOUT, hub.UPLOAD_TIMEOUT) + 1 + 2 < 20
+    assert client.TRIES == 2 and client.TRIES * max(client.TIMEOUT, client.UPLOAD_TIMEOUT) + 1 + 2 < 20
 
 
 def test_other_requests_of_the_process_keep_the_clients_own_habits(standin, home):

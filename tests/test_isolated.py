@@ -281,7 +281,7 @@ def test_the_page_decodes_no_file_in_its_own_process(detector, photo, monkeypatc
     monkeypatch.setattr(origin, "_load", refuse)
     called, path = {fn.api_name: fn.fn for fn in demo.fns.values()}, str(photo)
     result = handlers.analyse(context, path, 0.05, None, None)[0]
-    assert result.whole.evidence.score == called["analyze"](path)[1]["score"]
+    assert result.whole.evidence.verdict.score == called["analyze"](path)[1]["score"]
     assert "Nothing in this file" in handlers.show_origin(result)
     *_, page, data = handlers.make_report(context, tmp_path, result, None, 0.05)
     assert Path(page["value"]).exists() and Path(data["value"]).exists()

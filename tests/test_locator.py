@@ -18,7 +18,6 @@ from mdmf_core.detector import Detector
 from mdmf_core.errors import CheckpointError, DatasetError
 from mdmf_core.method import calibration, locator
 from mdmf_core.method.locator import Locator
-from mdmf_core.method.patches import Geometry, cut
 from mdmf_core.training import composites
 from mdmf_core.training import locator as locators
 from mdmf_core.training.dataset import scan, split
@@ -73,19 +72,18 @@ def test_turning_the_grid_with_its_kernel_turns_the_values():
 
 
 def test_too_few_patches_have_no_rest_to_compare_with():
-    patches = torch.zeros(8, 3, 32, 32, dtype=torch.uint8)
-    assert make_locator().values(patches, 2, 4) is None
-    assert make_locator().values(torch.cat([patches, patches[:1]]), 3, 3).shape == (9,)
+    assert make_locator().values(torch.zeros(8, 16), 2, 4) is None
+    assert make_locator().values(torch.zeros(9, 16), 3, 3).shape == (9,)
 
 
 def test_it_is_saved_whole_and_loaded_strictly(tmp_path):
     net, path = make_locator(), tmp_path / "locator.safetensors"
     locator.save(net, path)
-    again = locator.load(path, 32)
-    patches = cut(picture(2), Geometry(32, 24))[0]
-    assert torch.equal(again.null, net.null)
-    assert torch.equal(again.values(patches, 3, 4), net.comparing_in_double().values(patches, 3, 4))
-    with pytest.raises(ValueError, match="patches of 32 pixels, not of 64"):
+    again = locator.load(path, 16)
+    embeddings = torch.randn(12, 16, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(again.null.float(), net.null)
+    assert torch.equal(again.values(embeddings, 3, 4), net.double().values(embeddings, 3, 4))
+    with pytest.raises(ValueError, match="embeddings of 16 values, not of 64"):
         locator.load(path, 64)
 
 
@@ -105,7 +103,7 @@ def test_a_file_that_does_not_fit_is_refused_by_name(tmp_path, change, said):
     change(tensors)
     save_file(tensors, path, metadata={"config": json.dumps(make_locator().config)})
     with pytest.raises(ValueError, match=said):
-        locator.load(path, 32)
+        locator.load(path, 16)
 
 
 @pytest.mark.parametrize(
@@ -114,16 +112,16 @@ def test_a_file_that_does_not_fit_is_refused_by_name(tmp_path, change, said):
         None,
         {"config": "{"},
         {"config": "[]"},
-        {"config": '{"patch_size": 32, "more": 1}'},
-        {"config": '{"patch_size": 32, "channels": [-1]}'},
-        {"config": '{"patch_size": 32, "channels": []}'},
+        {"config": '{"dim": 16, "more": 1}'},
+        {"config": '{"dim": -1}'},
+        {"config": '{"dim": "many"}'},
     ],
 )
 def test_settings_that_are_not_known_are_refused(tmp_path, metadata):
     path = tmp_path / "locator.safetensors"
     save_file(make_locator().state_dict(), path, metadata=metadata)
     with pytest.raises(ValueError, match="can't be read or has settings"):
-        locator.load(path, 32)
+        locator.load(path, 16)
 
 
 # In a checkpoint
@@ -138,8 +136,8 @@ def test_a_checkpoint_with_a_locator_scores_as_without_it(checkpoint, tmp_path):
     bare = make_checkpoint(tmp_path / "bare", located=False)
     with_it, without = (Detector.from_pretrained(folder, device="cpu") for folder in (checkpoint, bare))
     one, other = with_it.detect(picture(3)), without.detect(picture(3))
-    assert other.inconsistency is None and other.to_dict()["inconsistency"] is None
-    assert one.score == other.score and np.array_equal(one.evidence, other.evidence)
+    assert "locator" not in other.maps and other.to_dict()["inconsistency"] is None
+    assert one.verdict.score == other.verdict.score and np.array_equal(one.verdict.shares, other.verdict.shares)
     assert hub.score_fingerprint(checkpoint) == hub.score_fingerprint(bare) == without.fingerprint
     assert with_it.fingerprint != without.fingerprint
 
@@ -147,20 +145,20 @@ def test_a_checkpoint_with_a_locator_scores_as_without_it(checkpoint, tmp_path):
 def test_what_the_evidence_says_of_it(checkpoint):
     detector = Detector.from_pretrained(checkpoint, device="cpu")
     evidence = detector.detect(picture(3))
-    found, null = evidence.inconsistency, detector.locator.null.double().numpy()
+    found, null = evidence.maps["locator"], detector.locator.null.double().numpy()
     assert found.values.shape == (evidence.n_patches,) == (12,)
     expected = [(1 + (null >= value).sum()) / (len(null) + 1) for value in found.values]
     np.testing.assert_allclose(found.p_values, expected)
     assert found.scale == tuple(np.quantile(null, calibration.SCALE_QUANTILES))
     assert evidence.to_dict()["inconsistency"]["values"] == found.values.tolist()
-    assert json.loads(json.dumps(evidence.to_dict()["inconsistency"]))["flagged"] == found.flagged.tolist()
+    assert json.loads(json.dumps(evidence.to_dict()["inconsistency"]))["flagged"] == found.outlined.tolist()
 
 
 def test_no_comparison_within_a_region_or_a_small_picture(checkpoint):
     detector = Detector.from_pretrained(checkpoint, device="cpu")
-    assert detector.detect(picture(3), region=(0, 0, 96, 96)).inconsistency is None
-    assert detector.detect(picture(3), locate=False).inconsistency is None
-    assert detector.detect(picture(3, 64, 128)).inconsistency is None
+    assert "locator" not in detector.detect(picture(3), region=(0, 0, 96, 96)).maps
+    assert "locator" not in detector.detect(picture(3), locate=False).maps
+    assert "locator" not in detector.detect(picture(3, 64, 128)).maps
 
 
 def test_a_damaged_locator_is_one_sentence(checkpoint):
@@ -204,7 +202,7 @@ def test_altered_patches_are_those_that_are_mostly_covered():
 def test_the_mask_goes_through_later_lives_with_its_picture():
     rng = np.random.default_rng(2)
     first, second = np.full((200, 240, 3), 20, np.uint8), np.full((200, 240, 3), 220, np.uint8)
-    for life in (composites.alike, lambda p, m, r: locators.aged(p, m, r, 64)):
+    for life in (composites.alike, lambda p, m, r: composites.aged(p, m, r, 64)):
         for _ in range(12):
             pixels, mask = life(*composites.paste(first, second, rng, (60, 100), (0.0,)), rng)
             assert pixels.shape[:2] == mask.shape
@@ -230,7 +228,7 @@ def data(tmp_path_factory):
     return root
 
 
-CONFIG = {"composites": 60, "checks": 30, "steps": 80, "encoder_rate": 1e-3, "width": 8, "hidden": 8, "workers": 1}
+CONFIG = {"composites": 90, "checks": 30, "steps": 120, "rate": 1e-2, "width": 8, "hidden": 8, "workers": 1}
 
 
 def test_training_finds_what_was_put_in_and_calibrates(data, tmp_path):
@@ -241,44 +239,38 @@ def test_training_finds_what_was_put_in_and_calibrates(data, tmp_path):
     (folder / hub.LOCATOR).unlink()
     path = locators.run(folder, before, dealt, ["as_is"], CONFIG, said.append)
     assert path == folder / hub.LOCATOR
-    net = locator.load(path, 32)
-    made = locators.make_all(dealt.train, 40, before.geometry, locators.DEFAULTS | CONFIG, 7)
+    net = locator.load(path, 16)
+    made = locators.make_all(dealt.train, 40, before, locators.DEFAULTS | CONFIG, 7)
     assert locators.auroc(net, made) > 0.65
     assert any(line.startswith("AUROC within a composite") for line in said)
     assert torch.equal(net.null, torch.sort(net.null).values) and net.null[0] < net.null[-1]
     assert torch.equal(before.backbone.layers[0].weight, store.load(folder).backbone.layers[0].weight)
     evidence = Detector.from_pretrained(folder, device="cpu").detect(data / "real" / "held" / "3.png")
-    assert evidence.inconsistency.values.max() <= net.null[-1] + 1e-4
+    assert evidence.maps["locator"].values.max() <= net.null[-1] + 1e-4
 
 
-def test_a_composite_is_turned_with_its_truth(data):
-    dealt = split(scan(data))
-    made = locators.make_all(dealt.train, 6, Geometry(32, 24), locators.DEFAULTS | CONFIG, 0)
+def test_a_composite_is_turned_with_its_truth():
+    """Each patch keeps its truth and its neighbours."""
     rng = np.random.default_rng(0)
-    for composite in made:
-        turned = composite.turned(rng)
-        assert (turned.rows, turned.cols) in {(composite.rows, composite.cols), (composite.cols, composite.rows)}
-        before, after = together(composite), together(turned)
-        ways = [np.rot90(way, quarters) for way in (before, before[:, ::-1]) for quarters in range(4)]
+    numbers = torch.arange(12.0)
+    made = locators.Composite(numbers[:, None], numbers % 2, 3, 4)
+    before = numbers.reshape(3, 4).numpy()
+    ways = [np.rot90(way, quarters) for way in (before, before[:, ::-1]) for quarters in range(4)]
+    for _ in range(12):
+        turned = made.turned(rng)
+        after = turned.embeddings.reshape(turned.rows, turned.cols).numpy()
+        assert torch.equal(turned.truth, turned.embeddings[:, 0] % 2)
         assert any(way.shape == after.shape and np.array_equal(way, after) for way in ways)
 
 
-def together(composite: locators.Composite) -> np.ndarray:
-    """The patches as the picture that they make, with the truth of each pixel's patch as a fourth channel."""
-    rows, cols, size = composite.rows, composite.cols, composite.patches.shape[-1]
-    pixels = composite.patches.reshape(rows, cols, 3, size, size).permute(0, 3, 1, 4, 2).reshape(rows * size, -1, 3)
-    truth = composite.truth.nan_to_num(-1).reshape(rows, cols).numpy().repeat(size, 0).repeat(size, 1)
-    return np.concatenate([pixels.numpy().astype(float), truth[..., None]], axis=2)
-
-
-def test_pictures_that_are_cut_too_small_are_left_out(tmp_path):
+def test_pictures_that_are_cut_too_small_are_left_out(checkpoint, tmp_path):
     """As large as two patches, so that a cut off the grid leaves less than that."""
     root = tmp_path / "data"
     for index in range(6):
         path = root / ("real", "fake")[index % 2] / "a" / f"{index}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(picture(index, 64, 128)).save(path)
-    assert locators.make_all(scan(root), 30, Geometry(32, 24), locators.DEFAULTS | CONFIG, 0) == []
+    assert locators.make_all(scan(root), 30, store.load(checkpoint), locators.DEFAULTS | CONFIG, 0) == []
 
 
 def test_a_recipe_that_can_not_be_followed_says_why(data, tmp_path):
@@ -290,7 +282,4 @@ def test_a_recipe_that_can_not_be_followed_says_why(data, tmp_path):
     with pytest.raises(DatasetError, match="No composite could be made"):
         locators.train(made, replace(dealt, train=small), ["as_is"], CONFIG)
     with pytest.raises(DatasetError, match="has 3 x 3 patches"):
-        locators.null(make_locator(), [], made.geometry, ["as_is"], print)
-    resized = store.Model(made.name, made.source, made.backbone, Geometry(32, 24, resize=128), made.pfs, made.statistic)
-    with pytest.raises(ValueError, match="native resolution only"):
-        locators.train(resized, dealt, ["as_is"], CONFIG)
+        locators.null(make_locator(), [], made, ["as_is"], print)

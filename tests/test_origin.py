@@ -12,6 +12,7 @@ from datetime import datetime, timezone
 import numpy as np
 import pytest
 from bad_files import encoded, png_chunk
+from markupsafe import escape
 from PIL import Image, PngImagePlugin
 from test_pipeline import run
 from test_provenance import A1111, IPTC, NODES, jpeg, lasting, looked_at, png, scene, signed, tools
@@ -29,7 +30,6 @@ from mdmf_core.images.reader import read
 from mdmf_core.run import batch
 from mdmf_core.show import report
 from mdmf_core.show.page import html_report
-from mdmf_core.texts import escape
 
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
 LABEL = '{"Label":"1","ContentProducer":"00119144030070","ProduceID":"a1"}'
@@ -569,7 +569,8 @@ def test_a_batch_has_it_in_rows_and_in_two_columns(detector, generated, tmp_path
     assert [row.to_dict()["origin"]["generated"] for row in rows] == ["yes", "unknown"]
     table = list(csv.DictReader(io.StringIO(batch.to_csv(rows))))
     assert [row["origin_generated"] for row in table] == ["yes", "unknown"]
-    assert [row["origin"] for row in table] == [SAYS, NOTHING]
+    said = f"{SAYS} {contradiction(rows[0].origin, rows[0].decision)}".strip()
+    assert [row["origin"] for row in table] == [said, NOTHING]
     assert [many.cells(row)[-1] for row in batch.adjust(rows)] == [
         "generated: made by generative AI",
         "nothing declared",
@@ -579,21 +580,22 @@ def test_a_batch_has_it_in_rows_and_in_two_columns(detector, generated, tmp_path
 
 def test_the_page_the_report_and_the_endpoints_begin_with_it(context, detector, generated):
     result, shown, *_ = handlers.analyse_now(context, str(generated), 0.05, None, None)
-    against = contradiction(result.origin, result.whole.evidence.decision)
+    against = contradiction(result.origin, result.whole.evidence.verdict.decision)
     first = f"{SAYS} {against}".strip()
     assert shown.index(escape(first)) < shown.index("<h2>") and f"<strong>{escape(first)}</strong>" in shown
     origin = origin_of(generated)
     assert api.in_words(result.whole.evidence, origin).splitlines()[0] == first
     assert api.contract(result.whole.evidence, origin)["origin"]["sentence"] == SAYS
-    told = (result.picture, result.whole.evidence, None, None, read_provenance(generated, result.picture), {}, NOW)
-    assert report.json_report(*told)["origin"]["sentence"] == SAYS
-    page = html_report(*told)
+    found = read_provenance(generated, result.picture)
+    told = report.Findings(result.picture, result.whole.evidence, provenance=found, when=NOW)
+    assert report.json_report(told)["origin"]["sentence"] == SAYS
+    page = html_report(told)
     assert page.index(escape(first)) < page.index("SHA-256") < page.index('class="verdict')
 
 
 def test_the_score_does_not_change(detector, generated):
     pixels = read(generated).pixels
-    assert detector.detect(generated).score == detector.detect(pixels).score
+    assert detector.detect(generated).verdict.score == detector.detect(pixels).verdict.score
 
 
 def test_of_a_folder_of_files_every_statement_is_found_and_none_is_invented(tmp_path, capsys):

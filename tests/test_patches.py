@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mdmf_core.method.patches import ALIGN, Geometry, Grid, cut
+from mdmf_core.method.patches import ALIGN, Geometry, Grid, cut, merged
 
 
 def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -202,3 +202,47 @@ def test_too_small_is_one_sentence():
     for region in ((0, 0, 40, 200), (0, 0, -5, 100), *outside):
         with pytest.raises(ValueError, match=r"The region is \d+ x \d+ pixels; at least 64 x 64"):
             cut(noise(200, 200), Geometry(32, 9), region)
+
+
+WINDOWED = Geometry(patch_size=32, max_patches=400, window=128)
+
+
+@pytest.mark.parametrize("size", [(128, 128), (224, 160), (301, 255), (512, 384), (2000, 999), (900, 4000)])
+def test_what_windows_say_of_a_patch_is_put_together(size):
+    """An encoder that gives each patch of a window its mean colour gives each patch of the picture its own."""
+    pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    windows, grid = cut(pixels, WINDOWED)
+    assert windows.shape[1:] == (3, 128, 128) and grid.rows * grid.cols == len(grid.boxes) <= WINDOWED.max_patches
+    colours = windows.double().reshape(-1, 3, 4, 32, 4, 32).mean((3, 5)).permute(0, 2, 3, 1).reshape(-1, 3)
+    wanted = [pixels[y : y + h, x : x + w].mean((0, 1)) for x, y, w, h in grid.boxes]
+    np.testing.assert_allclose(merged(colours, grid), wanted)
+    assert set(grid.boxes[:, 2:].ravel()) == {32}
+    counts = np.bincount(grid.members, minlength=len(grid.boxes))
+    assert counts.min() >= 1 and counts.sum() == 16 * len(windows)
+
+
+@pytest.mark.parametrize("size", [(301, 255), (2000, 1000)])
+def test_cells_of_windows_cover_the_picture_without_overlap(size):
+    _, grid = cut(np.zeros((*size, 3), np.uint8), WINDOWED)
+    covered = np.zeros(size, int)
+    for x, y, w, h in grid.cells:
+        covered[y : y + h, x : x + w] += 1
+    assert covered.max() == 1 and covered.mean() > 0.75
+
+
+def test_large_pictures_cost_no_more_windows_than_allowed():
+    for size in ((3000, 4000), (700, 9000)):
+        windows, grid = cut(np.zeros((*size, 3), np.uint8), WINDOWED)
+        assert 16 <= len(windows) <= WINDOWED.max_patches // 16 and grid.independent == 16 * len(windows)
+
+
+@pytest.mark.parametrize("settings", [{"window": 100}, {"window": 32}, {"window": 1024}, {"window": 64, "resize": 224}])
+def test_a_window_that_holds_no_whole_patches_is_refused(settings):
+    with pytest.raises(ValueError, match="window"):
+        Geometry(patch_size=32, max_patches=400, **settings)
+
+
+def test_without_windows_embeddings_stay_as_they_are():
+    _, grid = cut(np.zeros((96, 128, 3), np.uint8), Geometry(32, 24))
+    embeddings = torch.randn(12, 5)
+    assert merged(embeddings, grid) is embeddings

@@ -19,9 +19,20 @@ from mdmf_core.method import backbones
 
 CONFIGS = {
     "compact": {
-        "backbone": {"name": "compact"},
+        "backbone": {"name": "compact", "channels": [6, 12]},
         "geometry": {"patch_size": 32, "max_patches": 24},
-        "pretrain": {"channels": [6, 12], "patch_size": 32, "steps": 60, "versions": 2, "pictures": 6, "side": 96},
+        "pretrain": {
+            "window": 64,
+            "steps": 60,
+            "versions": 2,
+            "pictures": 6,
+            "side": 96,
+            "composites": 8,
+            "mixed": 1,
+            "traceless": 0,
+            "clusters": 0,
+            "rate": 3e-3,
+        },
     },
     "dinov2": {
         "backbone": {"name": "dinov2", "size": "small", "crop_size": 28, "pooling": "mean"},
@@ -105,8 +116,8 @@ def test_chain(kind: str, data: Path, tmp_path: Path, capsys) -> None:
     assert not list(made.rglob("*.part"))
     detector = Detector.from_pretrained(made / "checkpoint")
     evidence = detector.detect(data / "gan5" / "1_fake" / "5.png")
-    assert evidence.backbone == kind
-    assert abs(evidence.evidence.sum() - evidence.score) <= 1e-12
+    assert evidence.model.backbone == kind
+    assert abs(evidence.verdict.shares.sum() - evidence.verdict.score) <= 1e-12
 
 
 def test_bank_from_a_folder_needs_no_earlier_step(checkpoint: Path, data: Path, tmp_path: Path) -> None:
@@ -117,7 +128,7 @@ def test_bank_from_a_folder_needs_no_earlier_step(checkpoint: Path, data: Path, 
     for name in ("config.json", "model.safetensors"):
         (mine / name).write_bytes((checkpoint / name).read_bytes())
     assert run("bank", recipe, tmp_path / "run", "--checkpoint", mine) == 0
-    assert Detector.from_pretrained(mine).detect(data / "gan1" / "1_fake" / "1.png").n_calibration == 8
+    assert Detector.from_pretrained(mine).detect(data / "gan1" / "1_fake" / "1.png").verdict.n_calibration == 8
 
 
 @pytest.mark.parametrize(

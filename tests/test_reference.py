@@ -9,8 +9,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from mdmf_core.method import bank as banks
 from mdmf_core.method import calibration, mmd
+from mdmf_core.method import reference as references
+from mdmf_core.method.compress import compress
 
 PLAIN = mmd.Kernel(1.5)
 DEEP = mmd.Kernel(1.5, 3.0, 0.05)
@@ -91,7 +92,7 @@ def test_flagging_by_hand():
 def test_compression_beats_a_random_subset_and_keeps_valid_weights(kernel, part):
     deep = kernel.s_e is not None
     full = mmd.bank(points(0, 600, deep), kernel, torch.full((600,), 1 / 600, dtype=torch.float64))
-    small, kept = banks.compress(full, 40, kernel)
+    small, kept = compress(full, 40, kernel)
     assert torch.equal(small.points.z, full.points.z[torch.from_numpy(kept)])
     assert small.points.count <= 40 and small.points.z.dtype == torch.float64
     assert float(small.weights.sum()) == pytest.approx(1, abs=1e-12) and (small.weights >= 0).all()
@@ -116,21 +117,21 @@ def test_compression_beats_a_random_subset_and_keeps_valid_weights(kernel, part)
 def test_compression_of_a_weighted_bank_follows_its_weights():
     both = mmd.Points(torch.cat([points(0, 200).z, points(1, 200, shift=6.0).z]))
     weights = torch.cat([torch.full((200,), 0.9 / 200), torch.full((200,), 0.1 / 200)]).double()
-    small = banks.compress(mmd.bank(both, PLAIN, weights), 30, PLAIN)[0]
+    small = compress(mmd.bank(both, PLAIN, weights), 30, PLAIN)[0]
     near = small.points.z.mean(1) < 3
     assert float(small.weights[near].sum()) == pytest.approx(0.9, abs=0.07)
 
 
 def test_compression_is_deterministic_and_leaves_a_small_bank_alone():
     full = mmd.bank(points(0, 300), PLAIN)
-    first, second = (banks.compress(full, 25, PLAIN, candidates=100)[0] for _ in range(2))
+    first, second = (compress(full, 25, PLAIN, candidates=100)[0] for _ in range(2))
     assert torch.equal(first.points.z, second.points.z) and torch.equal(first.weights, second.weights)
-    assert banks.compress(full, 300, PLAIN)[0] is full
+    assert compress(full, 300, PLAIN)[0] is full
 
 
 def test_compression_copes_with_repeated_points():
     full = mmd.bank(mmd.Points(points(0, 10).z.repeat(20, 1)), PLAIN)
-    small = banks.compress(full, 50, PLAIN)[0]
+    small = compress(full, 50, PLAIN)[0]
     assert torch.isfinite(small.weights).all() and float(small.weights.sum()) == pytest.approx(1)
     x = points(3, 20)
     gap = mmd.mmd2_unbiased(x, small, PLAIN) - mmd.mmd2_unbiased(x, full, PLAIN)
@@ -193,7 +194,7 @@ def test_the_relative_statistic_needs_its_second_bank():
         calibration.evidence_of(points(0, 4), "relative", mmd.bank(points(1, 4), PLAIN), None, PLAIN)
 
 
-def make(deep: bool = False, relative: bool = True) -> banks.Reference:
+def make(deep: bool = False, relative: bool = True) -> references.Reference:
     kernel = DEEP if deep else PLAIN
 
     def single(p: mmd.Points) -> mmd.Points:
@@ -205,13 +206,13 @@ def make(deep: bool = False, relative: bool = True) -> banks.Reference:
     pictures = [signed(10 + seed, 3, 4, deep) for seed in range(6)]
     usual, soft = (calibration.calibrate(part, real, generated, kernel) for part in (pictures, pictures[:4]))
     facts = {"sources": {"a": 3}, "error": 0.25}
-    return banks.Reference(real, generated, *usual, facts, details={"soft": soft})
+    return references.Reference(real, generated, *usual, facts, details={"soft": soft})
 
 
 def test_blocks_fit_the_picture():
     null = {2: np.array([1.0]), 3: np.array([2.0]), 5: np.array([3.0])}
     bank = mmd.bank(points(1, 4), PLAIN)
-    made = banks.Reference(bank, None, {"mmd": null}, {"mmd": np.arange(1001.0)}, {})
+    made = references.Reference(bank, None, {"mmd": null}, {"mmd": np.arange(1001.0)}, {})
     for n_patches, wanted in ((1, 1.0), (4, 1.0), (8, 1.0), (9, 2.0), (24, 2.0), (25, 3.0), (900, 3.0)):
         assert made.null("mmd", n_patches).tolist() == [wanted]
     low, high = calibration.SCALE_QUANTILES
@@ -221,8 +222,8 @@ def test_blocks_fit_the_picture():
 @pytest.mark.parametrize(("deep", "relative"), [(False, True), (True, True), (False, False)])
 def test_a_reference_survives_storage_bit_for_bit(tmp_path: Path, deep, relative):
     made = make(deep, relative)
-    path = banks.save(made, tmp_path / "deeper" / "reference.safetensors")
-    found = banks.load(path, 3, 5, deep, "relative" if relative else "mmd")
+    path = references.save(made, tmp_path / "deeper" / "reference.safetensors")
+    found = references.load(path, 3, 5, deep, "relative" if relative else "mmd")
     pairs = [(made.real, found.real)] + [(made.generated, found.generated)] * relative
     for before, after in pairs:
         assert torch.equal(before.points.z, after.points.z) and torch.equal(before.weights, after.weights)
@@ -237,7 +238,7 @@ def test_a_reference_survives_storage_bit_for_bit(tmp_path: Path, deep, relative
             assert blocks.keys() == after.nulls[statistic].keys()
             assert all(np.array_equal(scores, after.nulls[statistic][k]) for k, scores in blocks.items())
             assert np.array_equal(before.patch_nulls[statistic], after.patch_nulls[statistic])
-    again = banks.save(found, tmp_path / "again.safetensors")
+    again = references.save(found, tmp_path / "again.safetensors")
     assert again.read_bytes() == path.read_bytes() and sorted(tmp_path.glob("**/.*")) == []
 
 
@@ -249,7 +250,7 @@ def test_pictures_meet_their_own_kind():
 
 
 def faulty(tmp_path: Path, change) -> Path:
-    path = banks.save(make(), tmp_path / "reference.safetensors")
+    path = references.save(make(), tmp_path / "reference.safetensors")
     tensors = load_file(path)
     change(tensors)
     save_file({name: value.contiguous() for name, value in tensors.items()}, path)
@@ -260,16 +261,16 @@ def faulty(tmp_path: Path, change) -> Path:
 def test_a_missing_tensor_is_named(tmp_path, name):
     path = faulty(tmp_path, lambda tensors: tensors.pop(name))
     with pytest.raises(ValueError, match=f"{name} is missing"):
-        banks.load(path, 3, 5, False, "relative")
+        references.load(path, 3, 5, False, "relative")
 
 
 def test_missing_calibration_is_named(tmp_path):
     path = faulty(tmp_path, lambda tensors: [tensors.pop(f"null.mmd.{k}") for k in (2, 3)])
     with pytest.raises(ValueError, match=r"null\.mmd"):
-        banks.load(path, 3, 5, False, "relative")
+        references.load(path, 3, 5, False, "relative")
     path = faulty(tmp_path, lambda tensors: tensors.pop("patch_null.relative"))
     with pytest.raises(ValueError, match="patch_null.relative is missing"):
-        banks.load(path, 3, 5, False, "relative")
+        references.load(path, 3, 5, False, "relative")
 
 
 @pytest.mark.parametrize(
@@ -293,7 +294,7 @@ def test_missing_calibration_is_named(tmp_path):
 def test_a_tensor_that_does_not_fit_is_named(tmp_path, name, value, words):
     path = faulty(tmp_path, lambda tensors: tensors.update({name: value}))
     with pytest.raises(ValueError, match=words):
-        banks.load(path, 3, 5, False, "relative")
+        references.load(path, 3, 5, False, "relative")
 
 
 @pytest.mark.parametrize(
@@ -308,20 +309,20 @@ def test_a_tensor_that_does_not_fit_is_named(tmp_path, name, value, words):
 def test_a_value_that_makes_no_sense_is_named(tmp_path, name, value):
     path = faulty(tmp_path, lambda tensors: tensors.update({name: value}))
     with pytest.raises(ValueError, match=name):
-        banks.load(path, 3, 5, False, "relative")
+        references.load(path, 3, 5, False, "relative")
 
 
 def test_a_deep_kernel_needs_embeddings(tmp_path):
-    path = banks.save(make(), tmp_path / "reference.safetensors")
+    path = references.save(make(), tmp_path / "reference.safetensors")
     with pytest.raises(ValueError, match="real.e is missing"):
-        banks.load(path, 3, 5, True, "relative")
+        references.load(path, 3, 5, True, "relative")
 
 
 def test_the_picture_of_each_point_is_kept(tmp_path):
     made = make()
     origins = {"real": [f"camera/{i // 3}.jpg" for i in range(12)], "generated": ["gan/0.png"] * 9}
-    with_origins = banks.Reference(made.real, made.generated, made.nulls, made.patch_nulls, made.facts, origins)
-    path = banks.save(with_origins, tmp_path / "reference.safetensors")
-    assert banks.load(path, 3, 5, False, "relative").origins == origins
+    with_origins = references.Reference(made.real, made.generated, made.nulls, made.patch_nulls, made.facts, origins)
+    path = references.save(with_origins, tmp_path / "reference.safetensors")
+    assert references.load(path, 3, 5, False, "relative").origins == origins
     content = path.read_bytes()
-    assert banks.save(with_origins, path).read_bytes() == content
+    assert references.save(with_origins, path).read_bytes() == content

@@ -36,8 +36,8 @@ LOADS = set("src srcset href poster action formaction background cite manifest p
 
 
 @pytest.fixture(scope="module")
-def parts(detector, tmp_path_factory) -> tuple:
-    """The arguments of a report with everything in it, all of the file's text hostile."""
+def parts(detector, tmp_path_factory) -> report.Findings:
+    """The input of a report with everything in it, all of the file's text hostile."""
     path = tmp_path_factory.mktemp("report") / "photo <b>&.png"
     Image.fromarray(scene(5)).save(path)
     read_in = read(path, 32)
@@ -48,7 +48,7 @@ def parts(detector, tmp_path_factory) -> tuple:
         doubtful=doubtful, reasons=tuple("flat" if d else "" for d in doubtful), warnings=(HOSTILE,)
     )
     variants = [
-        Variant("as it is", evidence.score, evidence.p_value, evidence.decision),
+        Variant("as it is", evidence.verdict.score, evidence.verdict.p_value, evidence.verdict.decision),
         Variant("JPEG 50", 1 / 3, 1 / 7, "inconclusive"),
         Variant("resized to 50%", error=HOSTILE),
     ]
@@ -72,19 +72,18 @@ def parts(detector, tmp_path_factory) -> tuple:
         notes=(HOSTILE,),
     )
     facts = {"real": {HOSTILE: 3, "b": 4}, "compression_error": {"mean": 0.25}, HOSTILE: [1, HOSTILE]}
-    return hostile, evidence, reliability, variants, provenance, facts, WHEN
+    return report.Findings(hostile, evidence, reliability, variants, provenance, facts, WHEN)
 
 
 @pytest.fixture(scope="module")
 def page(parts) -> str:
-    return report_page.html_report(*parts)
+    return report_page.html_report(parts)
 
 
 @pytest.fixture(scope="module")
 def bare(parts) -> str:
     """A report where nothing beyond the detector was run."""
-    picture, evidence = parts[:2]
-    return report_page.html_report(picture, evidence, None, None, None, {}, WHEN)
+    return report_page.html_report(report.Findings(parts.picture, parts.evidence, when=WHEN))
 
 
 def elements(page: str) -> list:
@@ -129,7 +128,7 @@ def test_no_attribute_causes_a_request(page):
 
 
 def test_each_figure_is_the_one_in_the_json(parts, page):
-    data = json.loads(json.dumps(report.json_report(*parts), allow_nan=False))
+    data = json.loads(json.dumps(report.json_report(parts), allow_nan=False))
     shown = [element for element in elements(page) if element.tag == "data"]
     fields = {element.attrib["data-field"] for element in shown}
     for element in shown:
@@ -149,47 +148,50 @@ def test_each_figure_is_the_one_in_the_json(parts, page):
 
 
 def test_the_json_has_the_figures_of_the_evidence_to_full_precision(parts):
-    _, evidence, reliability, variants, provenance, facts, _ = parts
-    data = report.json_report(*parts)
-    assert data["result"]["score"] == evidence.score and data["result"]["p_value"] == evidence.p_value
-    assert data["calibration_scores"] == evidence.null.tolist()
-    assert math.isclose(sum(patch["evidence"] for patch in data["patches"]), evidence.score, rel_tol=1e-9)
+    evidence, reliability, variants, provenance, facts = (
+        getattr(parts, name) for name in ("evidence", "reliability", "variants", "provenance", "facts")
+    )
+    data = report.json_report(parts)
+    assert data["result"]["score"] == evidence.verdict.score and data["result"]["p_value"] == evidence.verdict.p_value
+    assert data["calibration_scores"] == evidence.verdict.null.tolist()
+    assert math.isclose(sum(patch["evidence"] for patch in data["patches"]), evidence.verdict.score, rel_tol=1e-9)
     assert [patch["doubtful"] for patch in data["patches"]] == reliability.doubtful.tolist()
     assert data["stability"]["variants"][1]["score"] == variants[1].score
     assert data["provenance"] == provenance.to_dict() and data["model"]["facts"] == facts
     assert data["report"]["created"] == "2026-11-24T10:30:00+00:00"
     x, y, width, height = data["settings"]["area"]
-    assert 0 <= x and 0 <= y and x + width <= evidence.width and y + height <= evidence.height
+    assert 0 <= x and 0 <= y and x + width <= evidence.picture.width and y + height <= evidence.picture.height
 
 
 def test_patches_unlike_the_rest_have_a_map_of_their_own(parts, page):
-    evidence = parts[1]
-    data = report.json_report(*parts)["inconsistency"]
-    assert data["values"] == evidence.inconsistency.values.tolist() and data["n_flagged"] == sum(data["flagged"])
-    assert "What is unlike the rest of the picture" in page and wording.UNLIKE in html_module.unescape(page)
-    without = (parts[0], replace(evidence, inconsistency=None), *parts[2:])
-    assert report.json_report(*without)["inconsistency"] is None
-    assert "What is unlike the rest of the picture" not in report_page.html_report(*without)
+    evidence = parts.evidence
+    data = report.json_report(parts)["inconsistency"]
+    assert data["values"] == evidence.maps["locator"].values.tolist() and data["n_flagged"] == sum(data["flagged"])
+    assert "What is unlike the rest of the picture" in page and wording.LOCATOR in html_module.unescape(page)
+    maps_left = {name: shown for name, shown in evidence.maps.items() if name != "locator"}
+    without = replace(parts, evidence=replace(evidence, maps=maps_left))
+    assert report.json_report(without)["inconsistency"] is None
+    assert "What is unlike the rest of the picture" not in report_page.html_report(without)
 
 
 def test_a_threshold_out_of_reach_is_null(parts):
-    picture, evidence = parts[:2]
-    never = type(evidence)(**{**vars(evidence), "threshold": float("inf")})
-    data = report.json_report(picture, never, None, None, None, {}, WHEN)
+    verdict = replace(parts.evidence.verdict, threshold=float("inf"))
+    never = report.Findings(parts.picture, replace(parts.evidence, verdict=verdict), when=WHEN)
+    data = report.json_report(never)
     assert data["result"]["threshold"] is None
     json.dumps(data, allow_nan=False)
-    assert "too few calibration pictures" in words(report_page.html_report(picture, never, None, None, None, {}, WHEN))
+    assert "too few calibration pictures" in words(report_page.html_report(never))
 
 
 def test_the_page_says_what_a_reader_needs(parts, page):
-    picture, evidence, reliability = parts[:3]
+    picture, evidence, reliability = parts.picture, parts.evidence, parts.reliability
     text = words(page)
     for needed in (
         picture.sha256,
-        evidence.fingerprint,
-        evidence.model,
-        evidence.revision,
-        wording.VERDICTS[evidence.decision],
+        evidence.model.fingerprint,
+        evidence.model.name,
+        evidence.model.revision,
+        wording.VERDICTS[evidence.verdict.decision],
         wording.rarity(evidence),
         "24 November 2026, 10:30:00 UTC",
         "JPEG 50",
@@ -211,7 +213,7 @@ def test_what_was_not_run_is_said(bare):
 
 
 def test_crops_are_the_pixels_of_the_picture(parts, page):
-    picture, evidence = parts[:2]
+    picture, evidence = parts.picture, parts.evidence
     first = maps.top_patches(evidence, 1)[0]
     source = next(e.attrib["src"] for e in elements(page) if e.attrib.get("alt", "").startswith("Magnified patch 1 "))
     crop = np.asarray(Image.open(io.BytesIO(base64.b64decode(source.split(",")[1]))))
@@ -220,13 +222,13 @@ def test_crops_are_the_pixels_of_the_picture(parts, page):
 
 
 def test_two_pictures_are_compared_on_one_scale(detector, parts):
-    evidence = parts[1]
+    evidence = parts.evidence
     other = detector.detect(scene(8))
     both = report.compare(evidence, other)
-    assert both["score_difference"] == evidence.score - other.score and not both["same_file"]
+    assert both["score_difference"] == evidence.verdict.score - other.verdict.score and not both["same_file"]
     assert both["first"] == evidence.to_dict() and both["second"] == other.to_dict()
     assert report.compare(evidence, evidence)["sentence"] == "Both are the same file."
-    stranger = type(other)(**{**vars(other), "fingerprint": "0" * 64})
+    stranger = replace(other, model=replace(other.model, fingerprint="0" * 64))
     with pytest.raises(ValueError, match=r"different models"):
         report.compare(evidence, stranger)
 
@@ -240,9 +242,13 @@ def test_two_pictures_are_compared_on_one_scale(detector, parts):
     ],
 )
 def test_the_comparison_in_words(parts, first, second, expected):
-    evidence = parts[1]
+    evidence = parts.evidence
     made = [
-        type(evidence)(**{**vars(evidence), "sha256": name, "decision": decision, "p_value": p})
+        replace(
+            evidence,
+            picture=replace(evidence.picture, sha256=name),
+            verdict=replace(evidence.verdict, decision=decision, p_value=p),
+        )
         for name, (decision, p) in (("a", first), ("b", second))
     ]
     assert report.compare(*made)["sentence"].startswith(expected)

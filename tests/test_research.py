@@ -282,7 +282,8 @@ def test_bank_and_detector_take_over_from_there(weights: Path, tmp_path: Path, c
     assert run("bank", tmp_path / "recipe.json", tmp_path / "run", "--checkpoint", tmp_path / "out") == 0
     detector = Detector.from_pretrained(tmp_path / "out")
     evidence = detector.detect(picture(50, 64, 64))
-    assert evidence.statistic == "mmd" and evidence.n_calibration == 6 and np.isfinite(evidence.score)
+    verdict = evidence.verdict
+    assert verdict.statistic == "mmd" and verdict.n_calibration == 6 and np.isfinite(verdict.score)
     loaded = store.load(tmp_path / "out")
     assert loaded.backbone.config["positions"] == "original" and loaded.pfs.config["norm"] is False
     points = embeddings(5)

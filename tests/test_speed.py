@@ -21,26 +21,26 @@ from mdmf_app.context import PLACES
 from mdmf_core.checkpoint import hub
 from mdmf_core.detector import Detector
 from mdmf_core.images.reader import read
-from mdmf_core.method import bank as banks
 from mdmf_core.method import calibration, mmd
 from mdmf_core.method.backbones.compact import CLIP, Compact, high_pass_filters
-from mdmf_core.method.patches import cut
+from mdmf_core.method.patches import cut, merged
+from mdmf_core.method.reference import Reference
 
 LARGEST_CHANGE = 1e-4  # of the null's standard deviation
 
 
-def plain_score(points: mmd.Points, statistic: str, bank: banks.Reference, kernel: mmd.Kernel) -> float:
+def plain_score(points: mmd.Points, statistic: str, reference: Reference, kernel: mmd.Kernel) -> float:
     """The statistic from whole kernel matrices, by its formula."""
 
     def mean(other: mmd.Bank) -> float:
         return float((mmd.gram(points, other.points, kernel) @ other.weights).mean())
 
     if statistic == "relative":
-        gap = mean(bank.generated) - mean(bank.real)
-        return 2 * gap + float(bank.real.self_term - bank.generated.self_term)
+        gap = mean(reference.generated) - mean(reference.real)
+        return 2 * gap + float(reference.real.self_term - reference.generated.self_term)
     inner, n = mmd.gram(points, points, kernel), points.count
     own = float(inner.sum() - inner.diagonal().sum()) / (n * (n - 1))
-    return own - 2 * mean(bank.real) + float(bank.real.self_term)
+    return own - 2 * mean(reference.real) + float(reference.real.self_term)
 
 
 @pytest.fixture(scope="module")
@@ -53,16 +53,16 @@ def on_cpu() -> Detector:
 def test_no_speed_up_changes_a_score(on_cpu, name):
     """Norms folded, few patches at once, kernel block by block: all of it against the plain way, and bfloat16 too."""
     patches, grid = cut(read(served.ROOT / "examples" / name).pixels, on_cpu.model.geometry)
-    encoder, bank, kernel = on_cpu.model.backbone, on_cpu.reference, on_cpu.model.kernel
-    plain = on_cpu.model.points(picture.as_trained(encoder, patches))
-    fast = on_cpu.model.points(encoder.embed(patches))
-    half = on_cpu.model.points(picture.in_bfloat16(encoder, patches))
-    for statistic in bank.nulls:
-        spread = bank.null(statistic, grid.independent).std()
-        wanted = plain_score(plain, statistic, bank, kernel)
-        found = float(calibration.evidence_of(fast, statistic, bank.real, bank.generated, kernel)[0].sum())
+    encoder, reference, kernel = on_cpu.model.backbone, on_cpu.reference, on_cpu.model.kernel
+    plain = on_cpu.model.points(merged(picture.as_trained(encoder, patches), grid))
+    fast = on_cpu.model.points(merged(encoder.embed(patches), grid))
+    half = on_cpu.model.points(merged(picture.in_bfloat16(encoder, patches), grid))
+    for statistic in reference.nulls:
+        spread = reference.null(statistic, grid.independent).std()
+        wanted = plain_score(plain, statistic, reference, kernel)
+        found = float(calibration.evidence_of(fast, statistic, reference.real, reference.generated, kernel)[0].sum())
         assert abs(found - wanted) <= LARGEST_CHANGE * spread
-        coarse = plain_score(half, statistic, bank, kernel)
+        coarse = plain_score(half, statistic, reference, kernel)
         assert abs(coarse - wanted) > LARGEST_CHANGE * spread, "bfloat16 would do: use it"
 
 

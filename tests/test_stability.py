@@ -35,7 +35,7 @@ def test_each_variant_is_judged_as_the_changed_picture_would_be(detector):
     by_name = {variant.name: variant for variant in found}
     for name, worse in changed.items():
         evidence = detector.detect(worse, 0.1)
-        wanted = Variant(name, evidence.score, evidence.p_value, evidence.decision)
+        wanted = Variant(name, evidence.verdict.score, evidence.verdict.p_value, evidence.verdict.decision)
         assert by_name[name] == wanted
     assert len({variant.score for variant in found}) == len(NAMES)
 

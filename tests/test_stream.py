@@ -15,8 +15,8 @@ from tiny import picture
 
 from mdmf_core.detector import Detector
 from mdmf_core.errors import DatasetError
-from mdmf_core.method import bank as banks
 from mdmf_core.method import calibration, mmd
+from mdmf_core.method.reference import Reference
 from mdmf_core.training import bank, embed, stream
 from mdmf_core.training.dataset import scan
 
@@ -68,7 +68,7 @@ def test_little_is_kept_whole() -> None:
 
 @pytest.fixture(scope="module")
 def embedded(detector, tmp_path_factory) -> tuple[Path, dict[str, str]]:
-    """Shards of 26 pictures of three sources in two lives, and their roles."""
+    """Shards of 26 pictures of three sources in two conditions, and their roles."""
     root = tmp_path_factory.mktemp("data")
     for index in range(26):
         source = ("camera", "gan", "phone")[index % 3]
@@ -113,10 +113,10 @@ def test_the_error_it_tells_is_the_one_against_all_points(detector, embedded) ->
         for size, chunk in ((10_000, stream.CHUNK), (60, stream.CHUNK), (60, 100))
     )
     pictures = [p for p in embed.load(folder) if roles[p.key] == "calibration"]
-    lives = CONFIG["calibration_lives"]
-    points = [model.points(p.embeddings) for p in pictures if p.life == bank.life_of(p.key, lives)]
+    conditions = CONFIG["calibration_lives"]
+    points = [model.points(p.embeddings) for p in pictures if p.condition == bank.condition_of(p.key, conditions)]
 
-    def scores(made: banks.Reference) -> np.ndarray:
+    def scores(made: Reference) -> np.ndarray:
         banks = made.real, made.generated
         found = [calibration.evidence_of(x, model.statistic, *banks, model.kernel)[0].sum() for x in points]
         return np.array(found, float)
@@ -138,7 +138,7 @@ def test_the_command_makes_a_bank_that_works(checkpoint, embedded, tmp_path, cap
     (mine / "reference.safetensors").unlink()
     assert run("bank", recipe, tmp_path / "run", "--checkpoint", mine, "--stream") == 0
     assert "bank: [40, 40] points for [108, 108] patches" in capsys.readouterr().out
-    assert Detector.from_pretrained(mine).detect(picture(1)).n_calibration == 8
+    assert Detector.from_pretrained(mine).detect(picture(1)).verdict.n_calibration == 8
 
 
 @pytest.mark.parametrize(

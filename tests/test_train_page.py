@@ -1,4 +1,4 @@
-"""Every command of docs/train-dinov2.md, on a small sample, with random weights from a stand-in for the Hub."""
+"""Every command of docs/train.md about DINOv2, on a small sample, with random weights from a stand-in for the Hub."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ from benchmarks.speed import gpu
 from mdmf_core.checkpoint import hub
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGE = ROOT / "docs" / "train-dinov2.md"
+PAGE = ROOT / "docs" / "train.md"
+PART = "## A DINOv2 detector\n"
 RECIPE = ROOT / "benchmarks" / "configs" / "dinov2.json"
 SMALL = {
     "backbone": {"size": "small", "crop_size": 28, "weights": "timm/vit_small_patch14_dinov2.lvd142m"},
@@ -37,8 +38,8 @@ SMALL = {
 
 
 def commands() -> list[str]:
-    """The commands of the page in order, as a reader would copy them."""
-    blocks = re.findall(r"```bash\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    """The commands of that part in order, as a reader would copy them."""
+    blocks = re.findall(r"```bash\n(.*?)```", PAGE.read_text(encoding="utf-8").split(PART)[1], re.DOTALL)
     return [line for block in blocks for line in block.splitlines()]
 
 
@@ -64,11 +65,12 @@ def sample(folder: Path, recipe: dict) -> None:
 def clone(tmp_path_factory) -> Path:
     """A clone with the small recipe, the sample and a network to import."""
     folder, recipe = tmp_path_factory.mktemp("clone"), small_recipe()
-    for name in ("app.py", "mdmf_core", "mdmf_app", "assets", "examples", "docs"):
+    for name in ("app.py", "mdmf_core", "mdmf_app", "assets", "examples"):
         (folder / name).symlink_to(ROOT / name)
-    (folder / "benchmarks" / "configs").mkdir(parents=True)
-    (folder / "benchmarks" / "speed").mkdir()
-    (folder / "benchmarks" / "speed" / "gpu.py").symlink_to(ROOT / "benchmarks" / "speed" / "gpu.py")
+    for name in ("speed/gpu.py", "quality/card-template.md"):
+        (folder / "benchmarks" / name).parent.mkdir(parents=True)
+        (folder / "benchmarks" / name).symlink_to(ROOT / "benchmarks" / name)
+    (folder / "benchmarks" / "configs").mkdir()
     (folder / "benchmarks" / "configs" / "dinov2.json").write_text(json.dumps(recipe))
     sample(folder / recipe["data"], recipe)
     torch.save({**network([WIDTH, 8, 4]).state_dict(), **LIU}, folder / "signature.pth")

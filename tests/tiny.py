@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from mdmf_core.checkpoint import hub, store
-from mdmf_core.method import backbones, bank, calibration, locator
+from mdmf_core.method import backbones, calibration, locator, reference
 from mdmf_core.method import mmd as maths
 from mdmf_core.method.patches import Geometry, cut
 from mdmf_core.method.signature import PFS
@@ -23,12 +23,13 @@ def picture(seed: int, height: int = 96, width: int = 128) -> np.ndarray:
 
 
 def make_locator(seed: int = 0) -> locator.Locator:
-    """A locator of random weights for 32-pixel patches; its null is what patches of some pictures reach."""
+    """A locator of random weights for the tiny encoder; its null is what patches of some pictures reach."""
     torch.manual_seed(seed)
-    net = locator.Locator(32, (4, 8), width=5, hidden=6).eval().requires_grad_(False)
+    net = locator.Locator(16, width=5, hidden=6).eval().requires_grad_(False)
     net.norm.running_mean.normal_()
     net.norm.running_var.uniform_(0.5, 2)
-    found = [net.values(cut(picture(seed), Geometry(32, 24))[0], 3, 4) for seed in range(60, 90)]
+    encoder = backbones.build("compact", channels=[4, 8])
+    found = [net.values(encoder.embed(cut(picture(s), Geometry(32, 24))[0]), 3, 4) for s in range(60, 90)]
     net.null.copy_(torch.quantile(torch.cat(found), torch.linspace(0, 1, locator.NULLS)))
     return net
 
@@ -57,7 +58,7 @@ def make_checkpoint(
     nulls, patch_nulls = calibration.calibrate(signed[2 * third :], real, generated, made.kernel)
     folder.mkdir(parents=True, exist_ok=True)
     store.save(made, folder)
-    bank.save(bank.Reference(real, generated, nulls, patch_nulls, {}), folder / "reference.safetensors")
+    reference.save(reference.Reference(real, generated, nulls, patch_nulls, {}), folder / "reference.safetensors")
     if located:
         locator.save(make_locator(), folder / hub.LOCATOR)
     (folder / "README.md").write_text(f"# tiny\n\nRandom weights, for tests. Fingerprint {hub.fingerprint(folder)}.\n")

@@ -95,7 +95,7 @@ def main(checkpoint: str, other: str, picture: str) -> dict:
 
     def choose() -> float:
         context = Context(detector)
-        return context.detector(context.load(other)).detect(picture, ALPHA).score
+        return context.detector(context.load(other)).detect(picture, ALPHA).verdict.score
 
     with ThreadPoolExecutor(1) as handler:
         found["other"] = handler.submit(choose).result()

@@ -1,11 +1,11 @@
 """What an adversary does to the answer: held-out pictures after one attack each, and how many still get p <= 0.05.
 
-    python benchmarks/quality/attack.py bundled fold1 fold2 --each 12
+    python benchmarks/quality/attack.py bundled ../shared/data --each 12
 
-Folds and pictures are those of `folds.py`: each picture is judged by a detector that never saw its source. Real
-pictures go through the same attacks, for what makes generated pictures pass may make real ones fail. A picture that an
-attack leaves too small to judge is counted apart. "Kept" is the share of the generated pictures called generated as
-they are that are still called so. Prints a table and writes `attack.json` to `--out`.
+The pictures are those of sources with the role "test" in `benchmarks/configs/folds.json`, which the detector never saw.
+Real pictures go through the same attacks, for what makes generated pictures pass may make real ones fail. A picture
+that an attack leaves too small to judge is counted apart. "Kept" is the share of the generated pictures called
+generated as they are that are still called so. Prints a table and writes `attack.json` to `--out`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from PIL import Image, ImageFilter, ImageOps
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.quality import folds as quality  # noqa: E402
+from benchmarks.quality import roles  # noqa: E402
 from mdmf_core.detector import Detector  # noqa: E402
 from mdmf_core.errors import ImageError  # noqa: E402
 from mdmf_core.files import write_whole  # noqa: E402
@@ -96,7 +96,7 @@ def judge(detector: Detector, pair: tuple[Entry, Entry]) -> dict[str, float | No
     for name, attack in attacks(read(photograph.path, 1).pixels).items():
         attacked = attack(pixels, degrade.generator(0, name, entry.key))
         try:
-            found[name] = detector.detect(read(attacked, smallest), ALPHA, locate=False).p_value
+            found[name] = detector.detect(read(attacked, smallest), ALPHA, locate=False).verdict.p_value
         except ImageError:
             found[name] = None
     return found
@@ -112,18 +112,18 @@ def borders(entries: list[Entry]) -> list[tuple[Entry, Entry]]:
     return pairs
 
 
-def measure(fold: quality.Fold, each: int, processes: int) -> list[tuple[int, dict[str, float | None]]]:
-    """Label and p-values of each held-out picture, at most `each` of a source.
+def measure(detector: Detector, entries: list[Entry], processes: int) -> list[tuple[int, dict[str, float | None]]]:
+    """Label and p-values of each picture.
 
     Raises:
         RuntimeError: a picture could not be judged at all.
     """
-    pairs, rows = borders(quality.some(fold.dealt.test, each)), []
-    for (entry, _), found in zip(pairs, workers.run(partial(judge, fold.detector), pairs, processes), strict=True):
+    pairs, rows = borders(entries), []
+    for (entry, _), found in zip(pairs, workers.run(partial(judge, detector), pairs, processes), strict=True):
         if isinstance(found, workers.Died):
             raise RuntimeError(f"{entry.key}: {found}")
         rows.append((entry.label, found))
-        print(f"\r{fold.name}: {len(rows)} of {len(pairs)}", end="", file=sys.stderr, flush=True)
+        print(f"\r{len(rows)} of {len(pairs)}", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
     return rows
 
@@ -150,29 +150,36 @@ def share(called: list[bool]) -> float | None:
     return float(np.mean(called)) if called else None
 
 
+def line(*cells: object) -> str:
+    return "| " + " | ".join(map(str, cells)) + " |"
+
+
 def markdown(table: dict[str, dict[str, Any]]) -> str:
     """The table for people."""
-    lines = quality.head(f"attack, p <= {ALPHA}", "generated", "n", "kept", "real", "n", "too small")
+    head = (f"attack, p <= {ALPHA}", "generated", "n", "kept", "real", "n", "too small")
+    lines = [line(*head), "|---" * len(head) + "|"]
     for name, row in table.items():
         generated, kept, real = (
             "-" if row[key] is None else f"{row[key]:.3f}" for key in ("generated", "kept", "real")
         )
-        lines.append(quality.line(name, generated, row["n_generated"], kept, real, row["n_real"], row["too_small"]))
+        lines.append(line(name, generated, row["n_generated"], kept, real, row["n_real"], row["too_small"]))
     return "\n".join(lines)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folds", nargs="+")
+    parser.add_argument("checkpoint", help="'bundled', a folder or a Hub repository")
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--folds", type=Path, default=roles.FOLDS, help="the file of roles")
     parser.add_argument("--each", type=int, default=12, help="pictures of a source at most")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
     arguments = parser.parse_args()
-    folds = [quality.Fold(name) for name in arguments.folds]
-    table = summary([row for fold in folds for row in measure(fold, arguments.each, arguments.processes)])
+    detector = Detector.from_pretrained(None if arguments.checkpoint == "bundled" else arguments.checkpoint)
+    entries = roles.held_out(arguments.data, roles.load(arguments.folds), arguments.each)
+    table = summary(measure(detector, entries, arguments.processes))
     result = {
-        "folds": arguments.folds,
-        "fingerprints": [fold.detector.fingerprint for fold in folds],
+        "fingerprint": detector.fingerprint,
         "each": arguments.each,
         "alpha": ALPHA,
         "attacks": table,

@@ -1,37 +1,49 @@
 """Do the maps point at what was altered? Composites with a known mask, from held-out sources only.
 
-    python benchmarks/quality/localise.py bundled benchmarks/configs/bundled.json
+    python benchmarks/quality/localise.py bundled benchmarks/configs/folds.json
+    python benchmarks/quality/localise.py bundled benchmarks/configs/folds.json --whole whole --each 60
 
 A composite is a real photograph with a rectangle of another picture pasted in over a soft border, at its own resolution
-and at a place that tells nothing (`mdmf_core/training/composites.py`), all from sources that the recipe holds out for
-test. 200 as made, 200 others recompressed (`degrade.alike`), of each kind: part of a generated picture; and to see what
-else a map reacts to, part of another real photograph, and another part of the same photograph. A patch counts as
-altered when at least half of it is, as untouched when nothing is; the rest are left out. Two maps are judged on the
-same composites: the evidence (what the score is made of) and, where the checkpoint has a locator, how unlike the rest
-of the picture a patch is. Printed for each: AUROC, as the mean within a composite and over all patches; how often the
-strongest patch is an altered one, beside the share of altered patches, which is chance; precision and recall of
-outlined patches; how many untouched pictures of the same sources have an outline. Of the evidence: how much further the
-score falls when the strongest patches are dropped than when random ones are, averaged over shares of 5% to 50% (under
-the relative statistic, which is linear in patches, that can only be positive). Intervals: 95% bootstrap over pictures.
+and at a place that tells nothing (`mdmf_core/training/composites.py`), all from sources that are held out: those of the
+role "test" in a file of roles (pictures of them, art left out, are below `--data`), or the test split of a recipe. 200
+as made, 200 others recompressed (`degrade.alike`), of each kind: part of a generated picture; and to see what else a
+map reacts to, part of another real photograph, and another part of the same photograph. A patch counts as altered when
+at least half of it is, as untouched when nothing is; the rest are left out. Two maps are judged on the same composites:
+the evidence (what the score is made of) and, where the checkpoint has a locator, how unlike the rest of the picture a
+patch is. Printed for each: AUROC, as the mean within a composite and over all patches; how often the strongest patch is
+an altered one, beside the share of altered patches, which is chance; precision and recall of outlined patches; how many
+untouched pictures of the same sources have an outline. Of the evidence: how much further the score falls when the
+strongest patches are dropped than when random ones are, averaged over shares of 5% to 50% (under the relative
+statistic, which is linear in patches, that can only be positive). Intervals: 95% bootstrap over pictures.
+
+`--whole` names a folder of whole originals, real/SOURCE and fake/SOURCE: composites are then pictures of 0.5 to 12
+megapixels with a region of 2% to 40% of them, `--each` of two kinds: part of a generated picture in a photograph, and
+part of a photograph in a generated picture, where the evidence is to rise outside of the region. Sources are drawn
+first, then their pictures. One picture is in memory at a time.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 from sklearn.metrics import roc_auc_score
 from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from benchmarks.quality import roles  # noqa: E402
 from mdmf_core.detector import Detector  # noqa: E402
+from mdmf_core.errors import ImageError  # noqa: E402
 from mdmf_core.evidence import Evidence  # noqa: E402
+from mdmf_core.files import write_whole  # noqa: E402
 from mdmf_core.images import degrade  # noqa: E402
 from mdmf_core.images.reader import read  # noqa: E402
 from mdmf_core.training import composites  # noqa: E402
@@ -42,26 +54,31 @@ BORDER = 4.0
 DELETED = np.arange(0.05, 0.55, 0.05)
 DRAWS = 1000
 KINDS = ("a generated part", "a part of another photograph", "another part of the same photograph")
-EVIDENCE, UNLIKE, PLACE = "evidence", "unlike the rest", "the place alone"
+EVIDENCE, LOCATOR, PLACE = "evidence", "unlike the rest", "the place alone"
 WITHIN = "AUROC within a composite"
 UNTOUCHED = ("untouched photographs", "untouched generated pictures")
 TRIES = 6  # composites made for each one wanted; regions that no patch lies in are many in small pictures
+WHOLE_KINDS = (KINDS[0], "a photograph's part in a generated picture")
+LEAST_PIXELS, MOST_PIXELS = 500_000, 12_000_000
+SIZES = (LEAST_PIXELS, 1_500_000, 4_000_000, MOST_PIXELS)  # pixels between which figures are given apart
+SHARES = (0.02, 0.4)  # of a whole picture that the region takes
+LONGEST = 2.0  # times that one side of the region is as long as the other
+STRONGEST = "the strongest patch is of the kind sought"
 Row = dict[str, Any]
 Figure = tuple[float, float, float]
 
 
 def maps(evidence: Evidence) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Values and outlines (N,) of each map."""
-    found = {EVIDENCE: (evidence.n_patches * evidence.evidence, evidence.flagged)}
-    if evidence.inconsistency is not None:
-        found[UNLIKE] = (evidence.inconsistency.values, evidence.inconsistency.flagged)
-    return found
+    named = {EVIDENCE: "evidence", LOCATOR: "locator"}
+    found = {name: evidence.maps[key] for name, key in named.items() if key in evidence.maps}
+    return {name: (shown.values, shown.outlined) for name, shown in found.items()}
 
 
 def place(evidence: Evidence) -> np.ndarray:
     """How close each patch lies to the middle of the picture, (N,): what a map that only knew places would show."""
-    middles = evidence.boxes[:, :2] + evidence.boxes[:, 2:] / 2
-    return -np.abs(middles / [evidence.width, evidence.height] - 0.5).max(axis=1)
+    middles = evidence.grid.boxes[:, :2] + evidence.grid.boxes[:, 2:] / 2
+    return -np.abs(middles / [evidence.picture.width, evidence.picture.height] - 0.5).max(axis=1)
 
 
 def deletion(evidence: np.ndarray, rng: np.random.Generator) -> float:
@@ -114,7 +131,7 @@ def measure(
         for _ in range(TRIES * count):
             pixels, mask = make(*chosen(kind, entries, rng), recompressed, rng)
             evidence = detector.detect(pixels)
-            truth = composites.altered(evidence.boxes, mask)
+            truth = composites.altered(evidence.grid.boxes, mask)
             if {0.0, 1.0} <= set(truth.tolist()):
                 rows.append(judged(evidence, truth, rng))
                 progress.update()
@@ -136,7 +153,7 @@ def judged(evidence: Evidence, truth: np.ndarray, rng: np.random.Generator) -> R
         row["precision of outlines", name] = truth[outlined].mean() if outlined.any() else np.nan
         row["recall of outlines", name] = flagged[truth == 1].mean()
     row["the strongest patch is altered", "by chance"] = float(truth[known].mean())
-    row["deletion, strongest less random", EVIDENCE] = deletion(evidence.evidence, rng)
+    row["deletion, strongest less random", EVIDENCE] = deletion(evidence.verdict.shares, rng)
     return row
 
 
@@ -210,21 +227,175 @@ def figures(
     return {f"{what}: {name}": figure for (what, name), figure in together}
 
 
-def main() -> None:
+# Whole pictures
+
+
+def region(first: tuple[int, int], second: tuple[int, int], rng: np.random.Generator) -> tuple[int, int] | None:
+    """Height and width of a region for a picture of `first` rows and columns, from one of `second`; None if too small.
+
+    Its share of the picture is drawn evenly on a scale of ratios, and so is the ratio of its sides.
+    """
+    area = np.exp(rng.uniform(*np.log(SHARES))) * first[0] * first[1]
+    ratio = np.exp(rng.uniform(-1, 1) * np.log(LONGEST))
+    sides = np.sqrt(area * ratio), np.sqrt(area / ratio)
+    h, w = (min(math.ceil(side), int(composites.MOST * a), b) for side, a, b in zip(sides, first, second, strict=True))
+    return (h, w) if h * w >= SHARES[0] * first[0] * first[1] else None
+
+
+def sized(entries: list[Entry]) -> list[tuple[Entry, int]]:
+    """Pictures of at most 12 megapixels, each with its number of pixels, by their headers."""
+    found = []
+    for entry in entries:
+        with Image.open(entry.path) as image:
+            pixels = image.width * image.height
+        if pixels <= MOST_PIXELS:
+            found.append((entry, pixels))
+    return found
+
+
+def grouped(entries: list[Entry], label: int) -> list[list[Entry]]:
+    """Pictures of a class, by source."""
+    groups: dict[str, list[Entry]] = {}
+    for entry in entries:
+        if entry.label == label:
+            groups.setdefault(entry.source, []).append(entry)
+    return list(groups.values())
+
+
+def drawn(groups: list[list[Entry]], rng: np.random.Generator) -> Entry:
+    """A picture of one source, each as likely as the others."""
+    own = groups[rng.integers(len(groups))]
+    return own[rng.integers(len(own))]
+
+
+def make_whole(
+    first: Entry, second: Entry, recompressed: bool, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """A composite (H, W, 3) uint8 of whole pictures and its mask (H, W); None where they don't fit or can't be read."""
+    try:
+        pixels, other = read(first.path).pixels, read(second.path).pixels
+    except ImageError:
+        return None
+    size = region(pixels.shape[:2], other.shape[:2], rng)
+    if size is None:
+        return None
+    pixels, mask = composites.put(pixels, other, size, rng, (BORDER,))
+    return composites.alike(pixels, mask, rng) if recompressed else (pixels, mask)
+
+
+def judged_whole(evidence: Evidence, truth: np.ndarray, label: int) -> Row:
+    """The figures of one composite of whole pictures, `label` that of the one that something was pasted into.
+
+    The evidence is to find what is generated, in the region or around it; the other map what was pasted.
+    """
+    known, row = ~np.isnan(truth), Row()
+    altered, pixels = truth[known], evidence.picture.width * evidence.picture.height
+    row[WITHIN, PLACE] = roc_auc_score(altered, place(evidence)[known])
+    size = max((edge for edge in SIZES[:-1] if edge <= pixels), default=SIZES[0])
+    for name, (values, _) in maps(evidence).items():
+        sought = 1 - altered if label and name == EVIDENCE else altered
+        row[WITHIN, name] = row[f"{WITHIN}, {between(size)}", name] = roc_auc_score(sought, values[known])
+        row[STRONGEST, name] = float(sought[values[known].argmax()])
+        row[STRONGEST, f"{name}, by chance"] = float(sought.mean())
+    return row
+
+
+def between(least: int) -> str:
+    """What pictures from one of `SIZES` on are called."""
+    most = SIZES[SIZES.index(least) + 1]
+    return f"{least / 1e6:g} to {most / 1e6:g} megapixels"
+
+
+def measure_whole(
+    detector: Detector, entries: list[tuple[Entry, int]], label: int, count: int, recompressed: bool, seed: int
+) -> list[Row]:
+    """Make and judge `count` composites of whole pictures of the class `label` with parts of the other; one row each.
+
+    Raises:
+        ValueError: the pictures don't give so many.
+    """
+    rng, rows = np.random.default_rng([seed, label, recompressed]), []
+    large = grouped([entry for entry, pixels in entries if pixels >= LEAST_PIXELS], label)
+    others = grouped([entry for entry, _ in entries], 1 - label)
+    with tqdm(total=count, desc=f"{WHOLE_KINDS[label]}{', recompressed' * recompressed}") as progress:
+        for _ in range(TRIES * count if large and others else 0):
+            made = make_whole(drawn(large, rng), drawn(others, rng), recompressed, rng)
+            if made is None:
+                continue
+            evidence = detector.detect(made[0])
+            truth = composites.altered(evidence.grid.boxes, made[1])
+            if {0.0, 1.0} <= set(truth.tolist()):
+                rows.append(judged_whole(evidence, truth, label))
+                progress.update()
+            if len(rows) == count:
+                return rows
+    raise ValueError(f"Only {len(rows)} of {count} composites have altered and untouched patches.")
+
+
+def whole_figures(
+    detector: Detector, entries: list[tuple[Entry, int]], count: int, recompressed: bool, seed: int = 0
+) -> dict[str, Figure]:
+    """All figures of one condition, for whole pictures.
+
+    Args:
+        detector: the checkpoint.
+        entries: from `sized`.
+        count: composites of each kind, and untouched photographs.
+        recompressed: the condition.
+        seed: of all choices.
+    """
+    rng, made = np.random.default_rng(seed + 1), {}
+    for label, kind in enumerate(WHOLE_KINDS):
+        rows = measure_whole(detector, entries, label, count, recompressed, seed)
+        made |= {f"{kind}: {what}: {name}": figure for (what, name), figure in means(rows, rng).items()}
+    large = [entry for entry, pixels in entries if pixels >= LEAST_PIXELS]
+    rows = untouched(detector, large, 0, count, recompressed, np.random.default_rng(seed))
+    return made | {f"{what}: {name}": figure for (what, name), figure in means(rows, rng).items()}
+
+
+def held_out(recipe: Path, data: Path) -> list[Entry]:
+    """Pictures that are held out, by a recipe with a split or by a file of roles and the folder of the pictures."""
+    given = json.loads(recipe.read_text("utf-8"))
+    if "split" not in given:
+        return roles.without_art(roles.held_out(data, given), given)
+    roots = given["data"] if isinstance(given["data"], list) else [given["data"]]
+    return split(scan(roots[0]), **given["split"]).test
+
+
+def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
-    parser.add_argument("recipe", type=Path)
+    parser.add_argument("recipe", type=Path, help="a recipe with a split, or a file of roles")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="pictures, for a file of roles")
     parser.add_argument("--count", type=int, default=200)
+    parser.add_argument(
+        "--whole", type=Path, help="folder of whole originals: composites of these, for a file of roles"
+    )
+    parser.add_argument("--each", type=int, default=60, help="composites of whole pictures of each kind and condition")
+    parser.add_argument("--out", type=Path, help="JSON file for the figures")
     parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
-    recipe = json.loads(arguments.recipe.read_text("utf-8"))
-    roots = recipe["data"] if isinstance(recipe["data"], list) else [recipe["data"]]
-    entries = split(scan(roots[0]), **recipe["split"]).test
-    detector = Detector.from_pretrained(None if arguments.model == "bundled" else arguments.model)
+    return parser.parse_args()
+
+
+def main() -> None:
+    given = parsed()
+    entries = held_out(given.recipe, given.whole or given.data)
+    detector = Detector.from_pretrained(None if given.model == "bundled" else given.model)
+    whole, count, tables = given.whole and sized(entries), given.each if given.whole else given.count, {}
     for recompressed in (False, True):
-        print(f"{arguments.count} composites of each kind, {'recompressed' if recompressed else 'as made'}:")
-        for name, figure in figures([(detector, entries)], arguments.count, recompressed, arguments.seed).items():
+        condition = "recompressed" if recompressed else "as made"
+        print(f"{count} composites of each kind, {condition}:")
+        if whole:
+            found = whole_figures(detector, whole, count, recompressed, given.seed)
+        else:
+            found = figures([(detector, entries)], count, recompressed, given.seed)
+        for name, figure in found.items():
             print("  {}: {:.3f} [{:.3f}, {:.3f}]".format(name, *figure))
+        tables[condition] = {name: [None if np.isnan(end) else end for end in ends] for name, ends in found.items()}
+    if given.out:
+        kept = {"fingerprint": detector.fingerprint, "count": count, "whole": bool(whole), "conditions": tables}
+        text = json.dumps(kept, indent=1, allow_nan=False) + "\n"
+        write_whole(given.out, lambda path: path.write_text(text, "utf-8"))
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ def make_run(folder: Path, data: Path) -> Path:
     """A recipe over `data`, and beside it a run that has the bundled encoder; returns the recipe."""
     from safetensors.torch import load_file, save_file
 
-    bundled = ROOT / "assets" / "compact"
+    bundled = ROOT / "assets" / "bundled"
     config = json.loads((bundled / "config.json").read_text())
     tensors = load_file(bundled / "model.safetensors")
     run = folder / "run"

@@ -29,10 +29,11 @@ from safetensors.torch import save_file
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.speed.stages import clocked, stages_of  # noqa: E402
 from mdmf_core.checkpoint import store  # noqa: E402
 from mdmf_core.detector import Detector  # noqa: E402
 from mdmf_core.images.reader import read  # noqa: E402
-from mdmf_core.method import backbones, bank, calibration, mmd  # noqa: E402
+from mdmf_core.method import backbones, calibration, mmd, reference  # noqa: E402
 from mdmf_core.method.backbones.dinov2 import SIZES  # noqa: E402
 from mdmf_core.method.patches import Geometry, cut  # noqa: E402
 from mdmf_core.method.signature import PFS  # noqa: E402
@@ -96,7 +97,7 @@ def make_checkpoint(folder: Path, settings: dict, geometry: Geometry, files: lis
     )
     nulls = calibration.calibrate(signed[2 * third :], real, generated, made.kernel)
     store.save(made, folder)
-    bank.save(bank.Reference(real, generated, *nulls, {}), folder / "reference.safetensors")
+    reference.save(reference.Reference(real, generated, *nulls, {}), folder / "reference.safetensors")
     (folder / "README.md").write_text("# Random weights, for measuring\n", "utf-8")
     return folder
 
@@ -118,9 +119,8 @@ def rate(detector: Detector, files: list[bytes]) -> Rate:
         torch.cuda.reset_peak_memory_stats()
     whole, encoder = [], []
     for file in files:
-        start = time.perf_counter()
-        encoder.append(detector.detect(file).timings["backbone"])
-        whole.append(time.perf_counter() - start)
+        whole.append(clocked(detector.detect, file)[1])
+        encoder.append(stages_of(detector, file)[1]["backbone"])
     memory = torch.cuda.max_memory_allocated() / 2**30 if on_gpu else 0.0
     return Rate(1 / float(np.median(whole)), 1 / float(np.median(encoder)), memory)
 
@@ -163,9 +163,9 @@ def agreement(first: Detector, second: Detector, files: list[bytes]) -> Agreemen
         lengths.append(float(((one - other).norm(dim=1) / one.norm(dim=1)).max()))
     return Agreement(
         len(pairs),
-        sum(one.decision == other.decision for one, other in pairs),
-        max(abs(one.p_value - other.p_value) for one, other in pairs),
-        max(abs(one.score - other.score) / float(one.null.std()) for one, other in pairs),
+        sum(one.verdict.decision == other.verdict.decision for one, other in pairs),
+        max(abs(one.verdict.p_value - other.verdict.p_value) for one, other in pairs),
+        max(abs(one.verdict.score - other.verdict.score) / float(one.verdict.null.std()) for one, other in pairs),
         max(lengths),
     )
 

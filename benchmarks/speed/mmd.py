@@ -21,8 +21,8 @@ from matplotlib.figure import Figure
 
 from benchmarks.speed.measure import ROOT, Rows, child, race
 from mdmf_core.detector import Detector
-from mdmf_core.method import bank as banks
 from mdmf_core.method import calibration, mmd
+from mdmf_core.method.compress import compress
 
 BANDWIDTH = 8.0
 SIZE = 64
@@ -208,7 +208,7 @@ def bundled() -> dict[str, Any]:
 def compressed(whole: mmd.Bank, size: int) -> tuple[mmd.Bank, float]:
     """The bank in at most `size` points, and the seconds that this took."""
     start = time.perf_counter()
-    small, _ = banks.compress(whole, size, KERNEL)
+    small, _ = compress(whole, size, KERNEL)
     return small._replace(self_term=torch.zeros_like(small.self_term)), time.perf_counter() - start
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,13 @@ from PIL import Image
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.speed.measure import ROOT, Rows, child, clock, race, spread
+from benchmarks.speed.measure import ROOT, Rows, child, race, spread
+from benchmarks.speed.stages import clocked, stages_of
 from mdmf_core.detector import Detector
 from mdmf_core.images.reader import read
 from mdmf_core.method import mmd
 from mdmf_core.method.backbones.compact import Compact
+from mdmf_core.method.backbones.lite import Lite
 from mdmf_core.method.patches import cut
 from mdmf_core.show import maps as heatmaps
 
@@ -26,23 +27,17 @@ SIZES = {"512 x 512": (512, 512), "12 MP": (4000, 3000), "48 MP": (8000, 6000)}
 CONVOLUTION = "float32 convolution, 192 channels"
 COLD = """
 import json, sys, time
-marks = [time.perf_counter()]
+start = time.perf_counter()
 from mdmf_core.detector import Detector
 from mdmf_core.images.reader import read
 from mdmf_core.show import maps
-marks.append(time.perf_counter())
-detector = Detector.from_pretrained()
-marks.append(time.perf_counter())
-picture = read(sys.argv[1])
-marks.append(time.perf_counter())
-evidence = detector.detect(picture)
-marks.append(time.perf_counter())
-maps.overlay(picture.pixels, evidence)
-marks.append(time.perf_counter())
-steps = [later - sooner for sooner, later in zip(marks, marks[1:])]
-timings = evidence.timings | dict(zip(("import", "load", "decode", "all", "drawing"), steps))
-del timings["all"]
-print(json.dumps(timings))
+spent = {"import": time.perf_counter() - start}
+from benchmarks.speed.stages import clocked, stages_of
+detector, spent["load"] = clocked(Detector.from_pretrained)
+picture, spent["decode"] = clocked(read, sys.argv[1])
+evidence, stages = stages_of(detector, picture)
+_, spent["drawing"] = clocked(maps.overlay, picture.pixels, evidence)
+print(json.dumps({**stages, **spent}))
 """
 COMPILED = """
 import json, sys, time
@@ -129,12 +124,10 @@ def stages(folder: Path, quick: bool) -> Rows:
 
 def one_picture(detector: Detector, path: Path) -> dict[str, float]:
     """Seconds of each stage of one picture."""
-    start = time.perf_counter()
-    picture = read(path, detector.model.geometry.min_side)
-    decoded = time.perf_counter() - start
-    evidence = detector.detect(picture)
-    drawing = clock(lambda: heatmaps.overlay(picture.pixels, evidence))
-    return {**evidence.timings, "decode": decoded, "drawing": drawing}
+    picture, decoding = clocked(read, path, detector.model.geometry.min_side)
+    evidence, stages = stages_of(detector, picture)
+    _, drawing = clocked(heatmaps.overlay, picture.pixels, evidence)
+    return {**stages, "decode": decoding, "drawing": drawing}
 
 
 def operations(encoder: Compact) -> float:
@@ -145,14 +138,16 @@ def operations(encoder: Compact) -> float:
     return float(counter.get_total_flops())
 
 
-def as_trained(encoder: Compact, patches: torch.Tensor) -> torch.Tensor:
-    """Embeddings by the network as it is trained: norms apart, 64 patches at once."""
+def as_trained(encoder: Compact | Lite, patches: torch.Tensor) -> torch.Tensor:
+    """Embeddings by the network as it is trained: norms apart, 64 patches or 16 windows at once."""
     with torch.inference_mode():
+        if isinstance(encoder, Lite):
+            return torch.cat([encoder.patches(encoder.cells(chunk)) for chunk in patches.split(16)])
         return torch.cat([encoder(chunk) for chunk in patches.split(64)])
 
 
-def in_bfloat16(encoder: Compact, patches: torch.Tensor) -> torch.Tensor:
-    """Embeddings with the convolutions in bfloat16; the high-pass filters stay in float32."""
+def in_bfloat16(encoder: Compact | Lite, patches: torch.Tensor) -> torch.Tensor:
+    """Embeddings with the convolutions in bfloat16; high-pass filters stay in float32."""
     with torch.autocast("cpu", torch.bfloat16):
         return encoder.embed(patches)
 
@@ -218,16 +213,16 @@ def compiled() -> Rows:
 def score_changes(detector: Detector, path: Path) -> tuple[float, float]:
     """|score - score as trained| over the null's standard deviation, by `embed` and in bfloat16."""
     patches, grid = cut(read(path).pixels, detector.model.geometry)
-    encoder, bank, kernel = detector.model.backbone, detector.reference, detector.model.kernel
+    encoder, reference, kernel = detector.model.backbone, detector.reference, detector.model.kernel
 
     def score(embeddings: torch.Tensor) -> float:
         points = detector.model.points(embeddings)
         if detector.model.statistic == "mmd":
-            return float(mmd.mmd2_unbiased(points, bank.real, kernel))
-        return float(mmd.relative_mmd2(points, bank.real, bank.generated, kernel))
+            return float(mmd.mmd2_unbiased(points, reference.real, kernel))
+        return float(mmd.relative_mmd2(points, reference.real, reference.generated, kernel))
 
-    spread_of_null = bank.null(detector.model.statistic, grid.independent).std()
-    trained, *others = (score(way(encoder, patches)) for way in (as_trained, Compact.embed, in_bfloat16))
+    spread_of_null = reference.null(detector.model.statistic, grid.independent).std()
+    trained, *others = (score(way(encoder, patches)) for way in (as_trained, type(encoder).embed, in_bfloat16))
     return tuple(abs(other - trained) / spread_of_null for other in others)
 
 

@@ -246,16 +246,16 @@ class Workshop:
             place.mkdir(parents=True, exist_ok=True)
             Image.fromarray(picture(index, 128, 128)).save(place / f"{index}.png")
         self.picture = place / "23.png"
-        small = {"pictures": 2, "patches": 2}
-        versions = {"steps": 6, "versions": 1, "side": 128, "workers": 1, "channels": [4, 6], "patch_size": 32}
+        pools = {"versions": 1, "side": 128, "window": 64, "workers": 1, "composites": 4, "clusters": 0}
+        encoder = {"steps": 6, "pictures": 2, "mixed": 1, "traceless": 0}
         signature = {"steps": 4, "check": 2, "bank_pictures": 4, "hidden": 4, "signature": 3}
         self.settings = {
             "data": str(self.data),
             "split": {"test": ["gan5"], "validation": ["camera2", "gan3"], "calibration": ["camera4"]},
-            "backbone": {"name": "compact"},
+            "backbone": {"name": "compact", "channels": [4, 6]},
             "geometry": {"patch_size": 32, "max_patches": 9},
-            "pretrain": small | versions,
-            "train": small | signature,
+            "pretrain": pools | encoder,
+            "train": {"pictures": 2, "patches": 2} | signature,
             "bank": {"size": 8},
         }
         self.recipe.write_text(json.dumps(self.settings))

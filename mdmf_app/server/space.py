@@ -29,7 +29,7 @@ from mdmf_core.errors import ImageError
 
 SECONDS = 15  # of GPU that one picture asks for; what it doesn't use is not charged
 ENCODERS = 4
-QUICK_ON_CPU = ("compact",)  # a tenth of a second there; visitors keep their GPU time
+QUICK_ON_CPU = ("compact", "lite")  # a tenth of a second there; visitors keep their GPU time
 
 
 @lru_cache(ENCODERS)

@@ -10,6 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -25,7 +26,6 @@ from mdmf_core.images.origin import in_short
 from mdmf_core.run import batch
 from mdmf_core.run.batch import Row
 from mdmf_core.show import words as wording
-from mdmf_core.texts import escape
 
 TABLE = ["Name", "Decision", "Score", "p", "q", "Flagged %", "Width", "Height", "KB", "Declared origin"]
 TYPES = ["str"] * 2 + ["number"] * 7 + ["str"]
@@ -37,9 +37,40 @@ LONGEST = 600  # seconds that a batch may keep the model from others
 LATE = f"Not analysed: a batch ends after {LONGEST // 60} minutes; give this file in another one."
 
 
+@dataclass(frozen=True)
+class Layout:
+    """The components of the tab."""
+
+    files: gr.File
+    alpha: gr.Slider
+    begin: gr.Button
+    cancel: gr.Button
+    status: gr.HTML
+    table_file: gr.DownloadButton
+    data_file: gr.DownloadButton
+    table: gr.Dataframe
+    gallery: gr.Gallery
+
+
 def tab(context: Context, chosen: gr.State) -> None:
     """Components and events of the tab."""
     stop = gr.State(time_to_live=ONE_HOUR)
+    parts = layout()
+    started = parts.begin.click(ready, None, [stop, parts.begin, parts.cancel, parts.status], **QUICK)
+    worked = started.then(
+        partial(work, context, parts.table_file.GRADIO_CACHE),
+        [stop, parts.files, parts.alpha, chosen],
+        [parts.status, parts.table, parts.gallery, parts.table_file, parts.data_file],
+        api_visibility="private",
+        show_progress="hidden",
+        **MODEL_QUEUE,
+    )
+    worked.then(rest, None, [parts.begin, parts.cancel], **QUICK).then(None, js=NAME_FILTER, **QUICK)
+    parts.cancel.click(halt, stop, parts.cancel, **QUICK)
+
+
+def layout() -> Layout:
+    """What is given left, what came of it right and below."""
     with gr.Row():
         with gr.Column(scale=1, min_width=300):
             files = gr.File(
@@ -54,11 +85,15 @@ def tab(context: Context, chosen: gr.State) -> None:
                 cancel = gr.Button("Cancel", interactive=False, elem_id="many-cancel", min_width=120)
         with gr.Column(scale=2, min_width=300):
             status = gr.HTML(style.notice(WAITING), elem_id="many-status", padding=False)
-            gr.HTML(f'<p class="small">{escape(batch.ABOUT_Q)}</p>', padding=False)
+            gr.HTML(style.paragraph(batch.ABOUT_Q, kind="small"), padding=False)
             with gr.Row():
                 table_file = gr.DownloadButton("Table (CSV)", visible=False, elem_id="many-csv", min_width=120)
                 data_file = gr.DownloadButton("Figures (JSON)", visible=False, elem_id="many-json", min_width=120)
-    table = gr.Dataframe(
+    return Layout(files, alpha, begin, cancel, status, table_file, data_file, results_table(), maps_gallery())
+
+
+def results_table() -> gr.Dataframe:
+    return gr.Dataframe(
         headers=TABLE,
         datatype=TYPES,
         type="array",
@@ -72,7 +107,10 @@ def tab(context: Context, chosen: gr.State) -> None:
         buttons=["fullscreen"],
         elem_id="many-table",
     )
-    gallery = gr.Gallery(
+
+
+def maps_gallery() -> gr.Gallery:
+    return gr.Gallery(
         label="Maps: colour marks unusual patches",
         columns=6,
         height="auto",
@@ -82,18 +120,6 @@ def tab(context: Context, chosen: gr.State) -> None:
         interactive=False,
         elem_id="many-gallery",
     )
-    outputs = [status, table, gallery, table_file, data_file]
-    started = begin.click(ready, None, [stop, begin, cancel, status], **QUICK)
-    worked = started.then(
-        partial(work, context, table_file.GRADIO_CACHE),
-        [stop, files, alpha, chosen],
-        outputs,
-        api_visibility="private",
-        show_progress="hidden",
-        **MODEL_QUEUE,
-    )
-    worked.then(rest, None, [begin, cancel], **QUICK).then(None, js=NAME_FILTER, **QUICK)
-    cancel.click(halt, stop, cancel, **QUICK)
 
 
 def ready() -> tuple[threading.Event, Any, Any, str]:
@@ -172,11 +198,7 @@ def progress(done: int, total: int, seconds: float) -> str:
     words = f"{done} of {total} done" if total else "Waiting for the model ..."
     if 0 < done < total:
         words += f", about {remaining(seconds / done * (total - done))} left"
-    value = f'value="{done}" max="{total}"' if total else ""
-    return (
-        f'<div class="card waiting"><p id="many-words" role="status">{words}</p>'
-        f'<progress {value} aria-labelledby="many-words" style="width: 100%"></progress></div>'
-    )
+    return style.progress("many-words", words, str(done) if total else "", total)
 
 
 def remaining(seconds: float) -> str:
@@ -188,12 +210,10 @@ def remaining(seconds: float) -> str:
 
 def status_of(rows: Sequence[Row], total: int, alpha: float) -> str:
     """The batch in words; says so where it was cancelled."""
-    summary = f"<p>{escape(batch.summary(rows, alpha))}</p>"
     if not rows:
-        summary = "<p><strong>Cancelled</strong> before it began.</p>"
-    elif len(rows) < total:
-        summary = f"<p><strong>Cancelled</strong> after {len(rows)} of {total}; what was done is below.</p>{summary}"
-    return f'<div class="card notice" role="status">{summary}</div>'
+        return style.render("status.html", summary="", cancelled="before it began.")
+    cancelled = f"after {len(rows)} of {total}; what was done is below." if len(rows) < total else ""
+    return style.render("status.html", summary=batch.summary(rows, alpha), cancelled=cancelled)
 
 
 def shown(rows: Sequence[Row], made_with: dict[str, Any], cache: str) -> tuple[Any, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 from pathlib import Path
@@ -19,50 +19,36 @@ from typing import Any
 import gradio as gr
 from huggingface_hub.utils import HFValidationError, validate_repo_id
 from markdown_it import MarkdownIt
+from markdown_it.token import Token
 
 from mdmf_app import style
 from mdmf_app.context import LOADING_QUEUE, QUICK, Choice, Context
-from mdmf_core.checkpoint.hub import CARD, progress_to
+from mdmf_core.checkpoint.client import progress_to
+from mdmf_core.checkpoint.hub import CARD
 from mdmf_core.detector import Detector
 from mdmf_core.errors import CheckpointError
 from mdmf_core.show.page import FACTS, STATISTICS, fact
-from mdmf_core.texts import escape, printable
+from mdmf_core.texts import printable
 
 LONGEST_CARD = 200_000
 MOST_BYTES = 8 * 10**9
 EVERY = 0.5  # seconds between two reports of progress
 QUIET = 3  # seconds without news from the Hub that are told
+ELSEWHERE = {"target": "_blank", "rel": "noopener noreferrer nofollow"}  # how links of a card open
 NO_CARD = "This model has no card."
+INTRO = (
+    "The model decides what a score means: its reference pictures, its scale and its false alarms. A model that you "
+    "load here is used in this browser tab only, in all parts of the page."
+)
 LOCAL = ("127.0.0.1", "localhost", "::1")
 ONLY_HUB = "Only models on the Hub can be loaded here; give a repository as owner/name."
 
 
 def tab(context: Context, chosen: gr.State) -> None:
     """Components and events of the tab."""
-    local = local_allowed()
     first = context.default
-    gr.HTML(
-        "<p>The model decides what a score means: its reference pictures, its scale and its false alarms. "
-        "A model that you load here is used in this browser tab only, in all parts of the page.</p>",
-        padding=False,
-    )
-    with gr.Row():
-        wanted = gr.Textbox(
-            label="Hub repository or folder" if local else "Hub repository",
-            placeholder="owner/name" + (" or /path/to/checkpoint" if local else ""),
-            max_lines=1,
-            max_length=500,
-            elem_id="model-wanted",
-            min_width=260,
-        )
-        revision = gr.Textbox(
-            label="Revision (optional)",
-            placeholder="branch, tag or commit",
-            max_lines=1,
-            max_length=200,
-            elem_id="model-revision",
-            min_width=200,
-        )
+    gr.HTML(style.paragraph(INTRO), padding=False)
+    wanted, revision = asked_for(local_allowed())
     with gr.Row():
         load_it = gr.Button("Load", variant="primary", elem_id="model-load", min_width=120)
         reset = gr.Button("Back to the page's own model", elem_id="model-reset", min_width=220)
@@ -81,6 +67,28 @@ def tab(context: Context, chosen: gr.State) -> None:
     }
     gr.on([load_it.click, wanted.submit, revision.submit], **load)
     reset.click(partial(go_back, context), None, outputs, **QUICK)
+
+
+def asked_for(local: bool) -> tuple[gr.Textbox, gr.Textbox]:
+    """The fields for a model and its revision; where `local`, a folder may be named, too."""
+    with gr.Row():
+        wanted = gr.Textbox(
+            label="Hub repository or folder" if local else "Hub repository",
+            placeholder="owner/name" + (" or /path/to/checkpoint" if local else ""),
+            max_lines=1,
+            max_length=500,
+            elem_id="model-wanted",
+            min_width=260,
+        )
+        revision = gr.Textbox(
+            label="Revision (optional)",
+            placeholder="branch, tag or commit",
+            max_lines=1,
+            max_length=200,
+            elem_id="model-revision",
+            min_width=200,
+        )
+    return wanted, revision
 
 
 def local_allowed() -> bool:
@@ -177,18 +185,11 @@ class Download:
 
 def bar(words: str, share: float | None = None) -> str:
     """Progress in words and as a bar; without a share it only moves."""
-    value = "" if share is None else f'value="{share:.3f}" max="1"'
-    return (
-        f'<div class="card waiting"><p id="model-words" role="status">{escape(words)}</p>'
-        f'<progress {value} aria-labelledby="model-words" style="width: 100%"></progress></div>'
-    )
+    return style.progress("model-words", words, "" if share is None else f"{share:.3f}")
 
 
 def failed(sentence: str) -> str:
-    return (
-        '<div class="card error" role="alert"><h2>Not loaded</h2>'
-        f"<p>{escape(sentence)} The model in use stays.</p></div>"
-    )
+    return style.error_card(f"{sentence} The model in use stays.", title="Not loaded")
 
 
 def go_back(context: Context) -> tuple[None, str, str, str]:
@@ -215,7 +216,7 @@ def about_model(detector: Detector) -> str:
         "Map of patches unlike the rest": "yes" if detector.locator else "no, this model was not trained for it",
         **figures(detector.reference.facts),
     }
-    return f'<div class="panel">{style.pairs(rows)}</div>'
+    return style.render("model.html", rows=list(rows.items()))
 
 
 def figures(facts: dict[str, Any]) -> dict[str, str]:
@@ -230,8 +231,8 @@ def card_of(detector: Detector) -> str:
         with path.open(encoding="utf-8-sig", errors="replace") as file:
             text = printable(file.read(LONGEST_CARD))
     except OSError:
-        return f"<p>{NO_CARD}</p>"
-    return f'<div class="panel">{safe_markdown(text)}</div>'
+        return style.paragraph(NO_CARD)
+    return style.render("model_card.html", body=safe_markdown(text))
 
 
 def safe_markdown(text: str) -> str:
@@ -242,24 +243,21 @@ def safe_markdown(text: str) -> str:
     text = re.sub(r"\A---\n.*?\n---\s*?(\n|\Z)", "", text.replace("\r\n", "\n"), count=1, flags=re.DOTALL)
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
     parser.validateLink = lambda url: url.lower().startswith(("https://", "http://", "mailto:", "#"))
-    parser.add_render_rule("image", _described)
-    parser.add_render_rule("link_open", _link)
-    parser.add_render_rule("heading_open", _heading)
-    parser.add_render_rule("heading_close", _heading)
-    return parser.render(text)
+    tokens = parser.parse(text)
+    _tame(tokens)
+    return parser.renderer.render(tokens, parser.options, {})
 
 
-def _described(_: Any, tokens: Any, index: int, *__: Any) -> str:
-    """A picture's words; fetching it would tell its owner who reads the card."""
-    return f"[picture: {escape(tokens[index].content)}]"
+def _tame(tokens: Sequence[Token]) -> None:
+    """Links open elsewhere, headings stand below the page's own, and a picture is its words.
 
-
-def _link(_: Any, tokens: Any, index: int, *__: Any) -> str:
-    address = escape(str(tokens[index].attrs.get("href", "")))
-    return f'<a href="{address}" target="_blank" rel="noopener noreferrer nofollow">'
-
-
-def _heading(_: Any, tokens: Any, index: int, *__: Any) -> str:
-    """Headings of the card stand below those of the page."""
-    slash = "/" if tokens[index].nesting < 0 else ""
-    return f"<{slash}h{min(6, int(tokens[index].tag[1]) + 2)}>"
+    Fetching a picture would tell its owner who reads the card.
+    """
+    for token in tokens:
+        if token.type == "link_open":
+            token.attrs = {"href": token.attrs.get("href", ""), **ELSEWHERE}
+        elif token.type == "image":
+            token.type, token.content, token.children = "text", f"[picture: {token.content}]", None
+        elif token.type in ("heading_open", "heading_close"):
+            token.tag = f"h{min(6, int(token.tag[1]) + 2)}"
+        _tame(token.children or ())

@@ -123,7 +123,7 @@ def load(folder: Path) -> Model:
 
 def _stored(pfs: PFS, encoder: nn.Module) -> nn.ModuleDict:
     """What `model.safetensors` holds: the signature, and the encoder where no other place has its weights."""
-    return nn.ModuleDict({"pfs": pfs, **({"backbone": encoder} if encoder.name == "compact" else {})})
+    return nn.ModuleDict({"pfs": pfs, **({"backbone": encoder} if encoder.name in backbones.TRAINED_HERE else {})})
 
 
 def save(model: Model, folder: Path) -> None:

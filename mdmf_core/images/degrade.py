@@ -13,6 +13,7 @@ import re
 import numpy as np
 from PIL import Image, ImageFilter
 
+ROOM = 8  # pixels that an off-grid cut may take
 RESAMPLERS = (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.LANCZOS, Image.Resampling.BOX)
 
 
@@ -30,6 +31,11 @@ def jpeg(pixels: np.ndarray, quality: int, subsampling: int = 2) -> np.ndarray:
 def webp(pixels: np.ndarray, quality: int) -> np.ndarray:
     """Compress as lossy WebP and decode."""
     return _through_codec(pixels, format="WEBP", quality=quality, method=2)
+
+
+def avif(pixels: np.ndarray, quality: int) -> np.ndarray:
+    """Compress as AVIF and decode."""
+    return _through_codec(pixels, format="AVIF", quality=quality, speed=9)
 
 
 def resize(pixels: np.ndarray, factor: float, resampler: Image.Resampling = Image.Resampling.BICUBIC) -> np.ndarray:
@@ -68,58 +74,96 @@ def alike(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return jpeg(off_grid(pixels, rng), int(rng.integers(75, 96)))
 
 
+def web(pixels: np.ndarray, rng: np.random.Generator, smallest: int) -> np.ndarray:
+    """The third condition: resized by 0.5 to 1.0, no side below `smallest` and room for the cut, then `alike`."""
+    low = max(0.5, (smallest + ROOM) / min(pixels.shape[:2]))
+    return alike(resize(pixels, rng.uniform(low, 1.0)) if low < 1 else pixels, rng)
+
+
+def without_traces(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Shrunk to a quarter and grown back to its size: what it shows is left, how it was made is not."""
+    small = resize(pixels, 0.25, RESAMPLERS[rng.integers(len(RESAMPLERS))])
+    return np.asarray(Image.fromarray(small).resize(pixels.shape[1::-1], Image.Resampling.BICUBIC))
+
+
+def shrunk(
+    pixels: np.ndarray, rng: np.random.Generator, smallest: int, lowest: float, highest: float
+) -> np.ndarray:
+    """Resized by a random factor between `lowest` and `highest`; no side gets below `smallest` and room for a cut."""
+    low = max(lowest, (smallest + ROOM) / min(pixels.shape[:2]))
+    return resize(pixels, rng.uniform(low, highest), RESAMPLERS[rng.integers(len(RESAMPLERS))]) if low < 1 else pixels
+
+
+def codec(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Through JPEG of any chroma subsampling, WebP or AVIF, at a random quality."""
+    lot = rng.random()
+    if lot < 0.78:
+        return jpeg(pixels, int(rng.integers(65, 99)), int(rng.choice([0, 1, 2, 2])))
+    if lot < 0.92:
+        return webp(pixels, int(rng.integers(65, 96)))
+    return avif(pixels, int(rng.integers(50, 90)))
+
+
+def retouched(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """In one of five cases blurred, sharpened, median-filtered (as phones reduce noise) or noisy."""
+    lot = rng.random()
+    if lot < 0.05:
+        return blur(pixels, rng.uniform(0.3, 0.9))
+    if lot < 0.13:
+        return sharpen(pixels, rng.uniform(0.2, 0.9))
+    if lot < 0.16:
+        return np.asarray(Image.fromarray(pixels).filter(ImageFilter.MedianFilter(3)))
+    return noise(pixels, rng.uniform(0.002, 0.02), rng) if lot < 0.21 else pixels
+
+
 def history(pixels: np.ndarray, rng: np.random.Generator, never_jpeg: bool, smallest: int = 128) -> np.ndarray:
-    """A random life for a training picture, the same lottery for both classes.
+    """A random history for a training picture, the same lottery for both classes.
 
     Args:
         pixels: (H, W, 3) uint8.
         rng: the source of every choice.
         never_jpeg: the file has no JPEG in its past. Most such pictures get one first, because nearly
             every real photograph has, and the label must not be readable from it.
-        smallest: no resize takes the shorter side below this many pixels.
+        smallest: no resize or cut takes the shorter side below this many pixels.
 
     Returns:
-        (H', W', 3) uint8, each side at most that of the input plus a tenth.
+        (H', W', 3) uint8, each side at most 1.18 times that of the input.
     """
-    if never_jpeg and rng.random() < 0.7:
-        pixels = jpeg(pixels, int(rng.integers(72, 100)), int(rng.choice([0, 2])))
-    if rng.random() < 0.35:
-        low = max(0.6, (smallest + 8) / min(pixels.shape[:2]))  # 8: an off-grid cut may follow
-        if low < 1:
-            pixels = resize(pixels, rng.uniform(low, 1.1), RESAMPLERS[rng.integers(len(RESAMPLERS))])
-    if rng.random() < 0.06:
-        pixels = blur(pixels, rng.uniform(0.3, 0.9))
-    elif rng.random() < 0.08:
-        pixels = sharpen(pixels, rng.uniform(0.2, 0.8))
-    if rng.random() < 0.05:
-        pixels = noise(pixels, rng.uniform(0.002, 0.015), rng)
-    if rng.random() < 0.75:
-        pixels = off_grid(pixels, rng)
-        if rng.random() < 0.08:
-            return webp(pixels, int(rng.integers(70, 96)))
-        pixels = jpeg(pixels, int(rng.integers(70, 99)), int(rng.choice([0, 2])))
+    if never_jpeg and rng.random() < 0.6:
+        pixels = jpeg(pixels, int(rng.integers(75, 100)), int(rng.choice([0, 2])))
+    if rng.random() < 0.42:
+        pixels = shrunk(pixels, rng, smallest, 0.5, 1.12)
+    pixels = retouched(pixels, rng)
+    for time in range(int(rng.choice([0, 1, 2], p=[0.22, 0.53, 0.25]))):
+        if time and rng.random() < 0.3:
+            pixels = shrunk(pixels, rng, smallest, 0.7, 1.05)
+        pixels = codec(off_grid(pixels, rng) if min(pixels.shape[:2]) >= smallest + ROOM else pixels, rng)
     return pixels
 
 
-def apply(life: str, pixels: np.ndarray, rng: np.random.Generator, never_jpeg: bool, smallest: int) -> np.ndarray:
+def apply(condition: str, pixels: np.ndarray, rng: np.random.Generator, never_jpeg: bool, smallest: int) -> np.ndarray:
     """A picture after what `life` names.
 
     Args:
-        life: "as_is", "alike", "history" and a number ("history0"; numbers only tell lives apart),
-            "jpeg:70", "blur:1.5", "noise:0.05" or "resize:0.7".
+        condition: "as_is", "alike", "web", "without_traces", "history" and a number ("history0"; numbers only tell
+            conditions apart), "jpeg:70", "blur:1.5", "noise:0.05" or "resize:0.7".
         pixels: (H, W, 3) uint8.
         rng: the source of every random choice.
         never_jpeg, smallest: as `history` takes them.
 
     Raises:
-        ValueError: no life has that name, or its number is out of range.
+        ValueError: no condition has that name, or its number is out of range.
     """
-    name, _, value = life.partition(":")
-    if life == "as_is":
+    name, _, value = condition.partition(":")
+    if condition == "as_is":
         return pixels
-    if life == "alike":
+    if condition == "alike":
         return alike(pixels, rng)
-    if re.fullmatch(r"history\d+", life):
+    if condition == "web":
+        return web(pixels, rng, smallest)
+    if condition == "without_traces":
+        return without_traces(pixels, rng)
+    if re.fullmatch(r"history\d+", condition):
         return history(pixels, rng, never_jpeg, smallest)
     try:
         number = float(value)
@@ -133,9 +177,10 @@ def apply(life: str, pixels: np.ndarray, rng: np.random.Generator, never_jpeg: b
         return noise(pixels, number, rng)
     if name == "resize" and 0 < number <= 4:
         return resize(pixels, number)
-    raise ValueError(f"There is no condition {life!r}; use as_is, alike, jpeg:Q, blur:S, noise:S or resize:F.")
+    known = "as_is, alike, web, without_traces, jpeg:Q, blur:S, noise:S or resize:F"
+    raise ValueError(f"There is no condition {condition!r}; use {known}.")
 
 
-def generator(seed: int, life: str, key: str) -> np.random.Generator:
-    """The random numbers of one picture's life: the same on every machine and in any order of pictures."""
-    return np.random.default_rng([seed, *life.encode(), 0, *key.encode()])
+def generator(seed: int, condition: str, key: str) -> np.random.Generator:
+    """The random numbers of a picture in one condition: the same on every machine and in any order of pictures."""
+    return np.random.default_rng([seed, *condition.encode(), 0, *key.encode()])

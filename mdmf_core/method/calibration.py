@@ -3,7 +3,7 @@
 Sources: conformal p-values, Vovk et al. (2005); Benjamini & Hochberg (1995).
 
 How scores are compared with equal numbers of patches: each calibration image's grid is cut down to its central k x k
-block, for k = 2, 3, ...; a picture with n patches uses the largest k with k * k <= n. A blurred or noisy picture is
+block, for k in `BLOCKS`; a picture with n patches uses the largest k with k * k <= n. A blurred or noisy picture is
 compared with calibration pictures that were blurred or got noise, where the checkpoint has such (`state`; conformal
 prediction calls it Mondrian).
 """
@@ -23,7 +23,10 @@ from mdmf_core.method import mmd
 
 STATISTICS = ("mmd", "relative")
 MOST_PATCH_NULLS = 20_000
+BLOCKS = (2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 17, 20, 24, 28, 32, 36, 40)  # sides of blocks of patches
+ENOUGH = 150  # pictures that make a null of their own
 SCALE_QUANTILES = (0.8, 0.999)
+FALSE_DISCOVERIES = 0.1  # the share of outlined patches that is expected by chance
 
 
 class Calibration(NamedTuple):
@@ -55,7 +58,7 @@ def threshold(null: np.ndarray, alpha: float) -> float:
     return float(null[len(null) - 1 - allowed]) if allowed >= 0 else float("inf")
 
 
-def flag(p_values: np.ndarray, rate: float) -> np.ndarray:
+def flag(p_values: np.ndarray, rate: float = FALSE_DISCOVERIES) -> np.ndarray:
     """Which p-values (N,) Benjamini-Hochberg rejects at false discovery rate `rate`."""
     return false_discovery_control(p_values) <= rate
 
@@ -93,7 +96,8 @@ def calibrate(
 ) -> Calibration:
     """Null scores by block size and null evidence of patches, for each statistic that the banks allow.
 
-    A block size is kept while at least nine in ten of the pictures have it.
+    A block size is kept while at least nine in ten of the pictures have it, or `ENOUGH` of them: larger blocks are
+    those of larger pictures, as the pictures that they are for.
 
     Raises:
         ValueError: no picture, or one smaller than 2 x 2 patches.
@@ -102,7 +106,7 @@ def calibrate(
     if not pictures or min(min(picture.rows, picture.cols) for picture in pictures) < 2:
         raise ValueError("Calibration needs pictures of at least 2 x 2 patches each.")
     sides = np.array([min(picture.rows, picture.cols) for picture in pictures])
-    sizes = [k for k in range(2, sides.max() + 1) if (sides >= k).mean() >= 0.9]
+    sizes = [k for k in BLOCKS if (sides >= k).mean() >= 0.9 or (sides >= k).sum() >= ENOUGH]
     nulls: dict[str, dict[int, np.ndarray]] = {}
     patch_nulls: dict[str, np.ndarray] = {}
     for statistic in STATISTICS if generated is not None else STATISTICS[:1]:

@@ -3,10 +3,10 @@
 The score and its evidence compare a picture's patches with reference patches; that says little about which part of a
 picture was put in, since a photograph of an unusual camera may lie as far away as a pasted face. This network
 compares the patches of one picture with each other instead, the self-consistency of Huh et al. (2018, "Fighting Fake
-News: Image Splice Detection via Learned Self-Consistency"). It has a compact encoder of its own, which started as the
-checkpoint's and went on learning on composites (`training.locator`): the score keeps the frozen one. Each embedding is
-standardised, projected and compared with the median over the picture; a convolution over the grid of patches lets
-neighbours confirm each other. At the border it repeats what lies there: zeros would tell it where the border is.
+News: Image Splice Detection via Learned Self-Consistency"). It takes the embeddings that the score is made of, and
+learned on composites what to compare (`training.locator`). Each embedding is standardised, projected and compared with
+the median over the picture; a convolution over the grid of patches lets neighbours confirm each other. At the border it
+repeats what lies there: zeros would tell it where the border is.
 
 `locator.safetensors`, a file that a checkpoint may have or not, holds it all: its weights, the settings in the
 file's metadata, and as `null` what patches of untouched real calibration pictures reach.
@@ -24,7 +24,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mdmf_core.files import write_whole
-from mdmf_core.method.backbones.compact import Compact
 from mdmf_core.method.backbones.weights import load_strictly
 
 FEWEST = 3  # rows and columns of patches below which a picture has no rest to compare with
@@ -35,26 +34,17 @@ class Locator(nn.Module):
     """Weights of the network.
 
     Args:
-        patch_size: W of the patches it was trained on.
-        channels: of the encoder.
+        dim: D, size of an embedding.
         width: values kept of each embedding.
         hidden: channels of the convolution over the grid.
         dropout: while training.
     """
 
-    def __init__(
-        self,
-        patch_size: int,
-        channels: tuple[int, ...] = (32, 64, 128, 192),
-        width: int = 40,
-        hidden: int = 32,
-        dropout: float = 0.3,
-    ) -> None:
+    def __init__(self, dim: int, width: int = 40, hidden: int = 32, dropout: float = 0.3) -> None:
         super().__init__()
-        self.config = {"patch_size": patch_size, "channels": list(channels), "width": width, "hidden": hidden}
-        self.encoder = Compact(tuple(channels))
-        self.norm = nn.BatchNorm1d(self.encoder.dim, affine=False)
-        self.project = nn.Linear(self.encoder.dim, width, bias=False)
+        self.config = {"dim": dim, "width": width, "hidden": hidden}
+        self.norm = nn.BatchNorm1d(dim, affine=False)
+        self.project = nn.Linear(dim, width, bias=False)
         self.enter = nn.Linear(2 * width + 1, hidden)
         self.neighbours = nn.Conv2d(hidden, hidden, 3, padding=1, padding_mode="replicate")
         self.leave = nn.Linear(hidden, 1)
@@ -71,17 +61,11 @@ class Locator(nn.Module):
         return self.leave(maps[0].flatten(1).T)[:, 0]
 
     @torch.inference_mode()
-    def values(self, patches: Tensor, rows: int, cols: int) -> Tensor | None:
-        """`forward` of patches (N, 3, W, W) uint8, float32 on the CPU; None below `FEWEST` rows or columns."""
+    def values(self, embeddings: Tensor, rows: int, cols: int) -> Tensor | None:
+        """`forward`, float32, of embeddings (N, D) of whole pictures; None below `FEWEST` rows or columns."""
         if min(rows, cols) < FEWEST:
             return None
-        return self(self.encoder.embed(patches).to(self.project.weight.dtype), rows, cols).float()
-
-    def comparing_in_double(self) -> Locator:
-        """Itself, with all but the encoder in float64: the same values then from any number of threads."""
-        for part in (self.norm, self.project, self.enter, self.neighbours, self.leave):
-            part.double()
-        return self
+        return self(embeddings.to(self.project.weight.dtype), rows, cols).float()
 
 
 def save(locator: Locator, path: str | Path) -> Path:
@@ -91,15 +75,15 @@ def save(locator: Locator, path: str | Path) -> Path:
     return write_whole(path, lambda temporary: save_file(tensors, temporary, metadata=metadata))
 
 
-def load(path: str | Path, patch_size: int) -> Locator:
-    """Read `locator.safetensors`, strictly; ready for `values`.
+def load(path: str | Path, dim: int) -> Locator:
+    """Read `locator.safetensors`, strictly; ready for `values`, in float64: the same from any number of threads.
 
     Args:
         path: the file.
-        patch_size: W of the checkpoint that it belongs to.
+        dim: D of the checkpoint that it belongs to.
 
     Raises:
-        ValueError: it can't be read, its tensors don't fit its settings, or it is for patches of another size.
+        ValueError: it can't be read, its tensors don't fit its settings, or it is for embeddings of another size.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -107,9 +91,7 @@ def load(path: str | Path, patch_size: int) -> Locator:
         locator = Locator(**config)
     except (SafetensorError, OSError, ValueError, TypeError, LookupError, RuntimeError) as error:
         raise ValueError(f"{Path(path).name} can't be read or has settings that this version doesn't know") from error
-    if locator.config["patch_size"] != patch_size:
-        raise ValueError(
-            f"{Path(path).name} is for patches of {locator.config['patch_size']} pixels, not of {patch_size}"
-        )
+    if locator.config["dim"] != dim:
+        raise ValueError(f"{Path(path).name} is for embeddings of {locator.config['dim']} values, not of {dim}")
     load_strictly(locator, path)
-    return locator.comparing_in_double().eval().requires_grad_(False)
+    return locator.double().eval().requires_grad_(False)

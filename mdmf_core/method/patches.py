@@ -4,6 +4,10 @@ Source: arXiv 2605.09296 (non-overlapping W x W patches). All geometry comes fro
 paper resizes the picture to 224 x 224 first; the bundled encoder works at native resolution, and where a
 picture has more patches than the maximum they sit on a regular sub-lattice, so that the map still covers
 all of it: a cell of the map is then larger than its patch. Everything is deterministic.
+
+Where the backbone sees a window of V x V pixels around its patches, windows are cut instead. In a picture that they can
+cover they overlap as little as they have to, and a patch that lies in several has the mean of its embeddings
+(`merged`); in a larger one they stand apart, at most `max_patches` patches in all.
 """
 
 from __future__ import annotations
@@ -28,24 +32,33 @@ class Geometry:
         max_patches: upper bound of N.
         resize: side of the square that a picture is resized to first, or None for native resolution.
         crop_size: side that the backbone enlarges a patch to, or None to take it as it is.
+        window: V, side of the square that the backbone sees at once, or None where it sees patches alone.
     """
 
     patch_size: int
     max_patches: int
     resize: int | None = None
     crop_size: int | None = None
+    window: int | None = None
 
     def __post_init__(self) -> None:
-        sides = (self.patch_size, self.max_patches, *(s for s in (self.resize, self.crop_size) if s is not None))
+        optional = (self.resize, self.crop_size, self.window)
+        sides = (self.patch_size, self.max_patches, *(side for side in optional if side is not None))
         if not all(type(side) is int and side > 0 for side in sides):
             raise ValueError("config.json has a geometry that is not made of whole positive numbers.")
         if self.max_patches < 4 or (self.resize is not None and self.resize < self.min_side):
             raise ValueError("config.json has a geometry with fewer than 2 x 2 patches.")
+        if self.window is not None and (self.resize or not self._fits()):
+            raise ValueError("config.json has a window that does not hold whole patches, two or more each way.")
+
+    def _fits(self) -> bool:
+        across = self.window // self.patch_size
+        return across >= 2 and not self.window % self.patch_size and across**2 <= self.max_patches
 
     @property
     def min_side(self) -> int:
-        """Shortest side, in pixels, that gives two patches each way."""
-        return 2 * self.patch_size
+        """Shortest side, in pixels, that gives two patches each way, or a window."""
+        return self.window or 2 * self.patch_size
 
 
 @dataclass(frozen=True)
@@ -53,7 +66,8 @@ class Grid:
     """Where the patches lie, row by row.
 
     `boxes` (N, 4) are the patches and `cells` (N, 4) the parts of the picture they stand for, both int64
-    x, y, w, h in pixels of the picture. `independent` counts the patches without overlap that fit.
+    x, y, w, h in pixels of the picture. `independent` counts the patches without overlap that fit. `members` (B * C,)
+    says which patch each of the C patches of each of B windows is; None where there are no windows.
     """
 
     rows: int
@@ -61,6 +75,7 @@ class Grid:
     boxes: np.ndarray
     cells: np.ndarray
     independent: int
+    members: np.ndarray | None = None
 
 
 def _lattice_shape(rows: int, cols: int, limit: int) -> tuple[int, int]:
@@ -102,6 +117,60 @@ def _native_grid(x: int, y: int, width: int, height: int, geometry: Geometry) ->
     boxes = _boxes(tops, lefts, np.full(rows, size), np.full(cols, size))
     cells = _boxes(row_edges[:-1], col_edges[:-1], np.diff(row_edges), np.diff(col_edges))
     return Grid(rows, cols, boxes, cells, rows * cols)
+
+
+def _window_grid(x: int, y: int, width: int, height: int, geometry: Geometry) -> tuple[Grid, np.ndarray, np.ndarray]:
+    """The grid of all patches, and left and top of each window, (B,) each."""
+    size, across = geometry.patch_size, geometry.window // geometry.patch_size
+    limit = geometry.max_patches // across**2
+    fits = height // size, width // size
+    count = tuple(-(-fit // across) for fit in fits)
+    if count[0] * count[1] <= limit:
+        edges = [_cells(start, length, size) for start, length in ((y, height), (x, width))]
+        firsts = [np.linspace(0, fit - across, n).round().astype(np.int64) for fit, n in zip(fits, count, strict=True)]
+        starts = [edge[first] for edge, first in zip(edges, firsts, strict=True)]
+        boxes = cells = _boxes(*(edge[:-1] for edge in edges), *(np.full(fit, size) for fit in fits))
+    else:
+        count = _lattice_shape(height // geometry.window, width // geometry.window, limit)
+        fits = tuple(across * n for n in count)
+        axes = [_axis(a, n, geometry.window, k) for a, n, k in ((y, height, count[0]), (x, width, count[1]))]
+        starts = [start for start, _ in axes]
+        firsts = [across * np.arange(n) for n in count]
+        corners = [(start[:, None] + size * np.arange(across)).reshape(-1) for start in starts]
+        boxes = _boxes(*corners, *(np.full(fit, size) for fit in fits))
+        parts = [_divided(edges, across) for _, edges in axes]
+        cells = _boxes(*(part[:-1] for part in parts), *(np.diff(part) for part in parts))
+    inside = np.arange(across)
+    row = (firsts[0][:, None, None, None] + inside[:, None]) * fits[1]  # (count rows, 1, across, 1)
+    members = (row + firsts[1][:, None, None] + inside).reshape(-1)  # (count rows, count cols, across, across)
+    tops, lefts = np.repeat(starts[0], count[1]), np.tile(starts[1], count[0])
+    return Grid(*fits, boxes, cells, fits[0] * fits[1], members), lefts, tops
+
+
+def _cells(start: int, length: int, size: int) -> np.ndarray:
+    """Edges of all patches that fit along one axis, in its middle, a multiple of a JPEG block from its start."""
+    fit = length // size
+    return start + (length - fit * size) // 2 // ALIGN * ALIGN + size * np.arange(fit + 1)
+
+
+def _divided(edges: np.ndarray, parts: int) -> np.ndarray:
+    """Edges of `parts` equal parts of each interval between `edges`."""
+    shares = np.linspace(0, 1, parts, endpoint=False)
+    inner = edges[:-1, None] + np.round(np.diff(edges)[:, None] * shares).astype(np.int64)
+    return np.append(inner.reshape(-1), edges[-1])
+
+
+def merged(embeddings: Tensor, grid: Grid) -> Tensor:
+    """Embeddings (N, D) of patches: each the mean over the windows that it lies in, of `embed`'s (B * C, D).
+
+    Without windows these are the patches' own, and returned as they are.
+    """
+    if grid.members is None:
+        return embeddings
+    index = torch.from_numpy(grid.members)
+    count = torch.bincount(index, minlength=len(grid.boxes))
+    total = torch.zeros(len(count), embeddings.shape[1], dtype=embeddings.dtype).index_add_(0, index, embeddings)
+    return total / count[:, None]
 
 
 def _dense_grid(x: int, y: int, width: int, height: int, geometry: Geometry) -> Grid:
@@ -146,7 +215,8 @@ def cut(pixels: np.ndarray, geometry: Geometry, region: tuple[int, int, int, int
         region: x, y, w, h in pixels; it is clipped to the picture and covered densely.
 
     Returns:
-        Patches (N, 3, W, W) uint8 and their grid, in pixels of the whole picture.
+        Patches (N, 3, W, W) uint8, or windows (B, 3, V, V) where the geometry has such, and the grid of the patches in
+        pixels of the whole picture.
 
     Raises:
         ValueError: picture or region is smaller than two patches on a side.
@@ -162,6 +232,9 @@ def cut(pixels: np.ndarray, geometry: Geometry, region: tuple[int, int, int, int
             f"{what} is {max(width, 0)} x {max(height, 0)} pixels; "
             f"at least {geometry.min_side} x {geometry.min_side} are needed."
         )
+    if geometry.window is not None:
+        grid, lefts, tops = _window_grid(x, y, width, height, geometry)
+        return _to_patches(pixels, lefts, tops, geometry.window), grid
     if geometry.resize is None:
         grid = (_native_grid if region is None else _dense_grid)(x, y, width, height, geometry)
         return _to_patches(pixels, grid.boxes[:, 0], grid.boxes[:, 1], geometry.patch_size), grid

@@ -2,7 +2,7 @@
 
 The encoder reads the faintest structure of a picture, which blur removes and noise hides, so that such photographs
 score like no others. Their scores are compared with those of photographs whose detail is as theirs
-(`bank.Reference.calibration`). It is measured on the pixels, by two rules with thresholds that were set on photographs
+(`Reference.calibration`). It is measured on the pixels, by two rules with thresholds that were set on photographs
 as they are, enlarged, blurred and with noise, and never on scores.
 """
 

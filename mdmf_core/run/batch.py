@@ -23,7 +23,7 @@ from mdmf_core.detector import Detector
 from mdmf_core.errors import ImageError
 from mdmf_core.evidence import check_alpha
 from mdmf_core.images.archive import Item
-from mdmf_core.images.origin import Origin, as_json, origin_of
+from mdmf_core.images.origin import Origin, as_json, opening, origin_of
 from mdmf_core.images.reader import Picture, read
 from mdmf_core.show import maps
 from mdmf_core.texts import cell
@@ -87,8 +87,9 @@ class Row:
         return {name: getattr(self, name) for name in COLUMNS} | {"origin": said, "notes": list(self.notes)}
 
     def cells(self) -> dict[str, Any]:
-        """For a table: the sentence in place of the origin's parts."""
-        return {name: getattr(self, name) for name in COLUMNS} | {"origin": self.origin and self.origin.sentence}
+        """For a table: one sentence or two in place of the origin's parts."""
+        said = self.origin and opening(self.origin, self.decision or "")
+        return {name: getattr(self, name) for name in COLUMNS} | {"origin": said}
 
 
 def run(
@@ -136,10 +137,10 @@ def _row(
     thumbnail.thumbnail((THUMBNAIL, THUMBNAIL))
     return Row(
         name=item.name,
-        decision=evidence.decision,
-        score=evidence.score,
-        p_value=evidence.p_value,
-        flagged_share=float(evidence.flagged.mean()),
+        decision=evidence.verdict.decision,
+        score=evidence.verdict.score,
+        p_value=evidence.verdict.p_value,
+        flagged_share=float(evidence.maps["evidence"].outlined.mean()),
         width=picture.width,
         height=picture.height,
         n_bytes=picture.n_bytes,
@@ -173,11 +174,12 @@ def summary(rows: Sequence[Row], alpha: float) -> str:
 
 def facts(detector: Detector, alpha: float) -> dict[str, Any]:
     """What the figures of a batch were made with."""
+    model = detector.facts
     return {
-        "model": detector.located.model,
-        "revision": detector.located.revision,
-        "fingerprint": detector.fingerprint,
-        "backbone": detector.model.backbone.name,
+        "model": model.name,
+        "revision": model.revision,
+        "fingerprint": model.fingerprint,
+        "backbone": model.backbone,
         "statistic": detector.model.statistic,
         "alpha": alpha,
     }

@@ -54,11 +54,12 @@ def _legend(figure: Figure) -> None:
 def null_plot(evidence: Evidence) -> Figure:
     """Histogram of the calibration scores with this picture's score and the threshold."""
     figure, axes = _chart(3.3)
-    words = f"{evidence.n_calibration:,} real pictures"
-    _histogram(axes, evidence.null, evidence.score, words, f"this picture: {evidence.score:.3g}", "Score")
-    if not math.isinf(evidence.threshold):
-        label = f"likely generated above {evidence.threshold:.3g}"
-        axes.axvline(evidence.threshold, color=_CHART_INK, linewidth=1.5, linestyle=(0, (4, 2)), label=label)
+    verdict = evidence.verdict
+    words = f"{verdict.n_calibration:,} real pictures"
+    _histogram(axes, verdict.null, verdict.score, words, f"this picture: {verdict.score:.3g}", "Score")
+    if not math.isinf(verdict.threshold):
+        label = f"likely generated above {verdict.threshold:.3g}"
+        axes.axvline(verdict.threshold, color=_CHART_INK, linewidth=1.5, linestyle=(0, (4, 2)), label=label)
     _legend(figure)
     return figure
 
@@ -66,7 +67,7 @@ def null_plot(evidence: Evidence) -> Figure:
 def describe_null(evidence: Evidence) -> str:
     """What `null_plot` shows, in one line."""
     return (
-        f"Scores of {evidence.n_calibration:,} real pictures as a histogram, with this picture's score. "
+        f"Scores of {evidence.verdict.n_calibration:,} real pictures as a histogram, with this picture's score. "
         f"{rarity(evidence)}. Score: {score_line(evidence)}."
     )
 
@@ -74,19 +75,21 @@ def describe_null(evidence: Evidence) -> str:
 def patch_null_plot(evidence: Evidence, index: int) -> Figure:
     """Where patch `index` lies among patches of real calibration images."""
     figure, axes = _chart(3.1)
-    value = evidence.n_patches * evidence.evidence[index]
-    words = f"{len(evidence.patch_null):,} patches of real pictures"
-    marked = f"this patch: {value:.3g} (p = {evidence.patch_p_values[index]:.2g})"
-    _histogram(axes, evidence.patch_null, value, words, marked, "Evidence, times the number of patches")
+    found = evidence.maps["evidence"]
+    value = found.values[index]
+    words = f"{len(found.null):,} patches of real pictures"
+    marked = f"this patch: {value:.3g} (p = {found.p_values[index]:.2g})"
+    _histogram(axes, found.null, value, words, marked, "Evidence, times the number of patches")
     _legend(figure)
     return figure
 
 
 def describe_patch(evidence: Evidence, index: int) -> str:
     """Where patch `index` lies among patches of real pictures and in this picture, in one line."""
-    value = evidence.n_patches * evidence.evidence[index]
-    rank = 1 + int((evidence.evidence > evidence.evidence[index]).sum())
-    share = float(np.mean(evidence.patch_null >= value))
+    found = evidence.maps["evidence"]
+    value = found.values[index]
+    rank = 1 + int((evidence.verdict.shares > evidence.verdict.shares[index]).sum())
+    share = float(np.mean(found.null >= value))
     above = f"{share:.1%} of real patches lie at least as high" if share else "no calibration patch lies as high"
     return f"Patch {rank:,} of {evidence.n_patches:,} by evidence ({value:.3g} times the number of patches); {above}."
 

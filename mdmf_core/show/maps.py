@@ -7,7 +7,7 @@ The colour of a patch is a function of its own value and of the model's calibrat
 the picture: one scale for all pictures of a model. A map stretched to its own maximum makes every photograph glow
 somewhere; this one shows a photograph as it is.
 
-Which part of the scale is coloured. `Evidence.scale` runs from the quantile 0.8 to the quantile 0.999 of patches of
+Which part of the scale is coloured. `PatchMap.scale` runs from the quantile 0.8 to the quantile 0.999 of patches of
 real calibration images: colour begins where 4 of 5 patches of real pictures lie below and ends where one real patch in
 a thousand lies above; what lies beyond has the colour of the end. It does not begin only at the upper end, because a
 picture is judged by the mean of its patches: many patches that each lie a little high make a high score, and the map
@@ -33,8 +33,13 @@ from mdmf_core.evidence import Evidence
 OPACITY = 0.55
 LONGEST_SIDE = 1600
 NARROWEST_BAR = 520
-VALUES = ("share", "witness", "p_value", "unlike")
-SHOWN_STATISTICS = ("deciding", "mmd")
+TITLES = {
+    "evidence": "Evidence of each patch, times the number of patches",
+    "witness": "Witness function at each patch",
+    "p_value": "p-value of each patch",
+    "mmd": "MMD to real pictures: evidence of each patch, times their number",
+    "locator": "How unlike the rest of the picture each patch is",
+}
 P_ENDS = (0.2, 0.001)  # the p-values at the two ends of every scale
 RESIDUAL_RANGE = 10.0  # grey levels to either side of the 3 x 3 mean that a residual shows
 _COLOURS = colormaps["plasma"]
@@ -44,69 +49,45 @@ _PAPER, _INK, _STAND_IN = (255, 255, 255), (32, 32, 32), (158, 158, 158)
 
 @dataclass(frozen=True)
 class Layer:
-    """What a map draws: `values` (N,), the `scale` that colours them, and the words of its colour bar.
+    """What a map draws: `values` (N,), the `scale` that colours them, `outlined` (N,), and the words of its colour bar.
 
     `ticks` are places on the bar (0..1) with the number and the words to write there.
     """
 
     values: np.ndarray
     scale: tuple[float, float]
+    outlined: np.ndarray
     title: str
     ticks: tuple[tuple[float, str, str], ...]
 
 
-def layer(evidence: Evidence, value: str = "share", statistic: str = "deciding") -> Layer:
+def layer(evidence: Evidence, shown: str = "evidence") -> Layer:
     """The numbers behind a map, with their scale.
 
     Args:
         evidence: of one picture.
-        value: "share" is N * c_i, a patch's part of the score on a scale that does not depend on N; "witness" the
-            witness function; "p_value" -log10 of the patch's p-value, from 0.2 to 0.001; "unlike" how unlike the rest
-            of the picture a patch is, where that is known (`Evidence.inconsistency`).
-        statistic: "deciding" or "mmd", MMD2 to the real bank whichever statistic decides. Where another one decides,
-            its share is all that is known of "mmd".
-
-    The witness has no calibration of its own; its ends follow from those of N * c_i. Under the relative statistic
-    N * c_i = 2 * witness + a constant of the model, so the two maps are the same in other units. Under MMD the
-    two are equal, up to 1 / N, for a patch that is as common in the real bank as real patches are on average, so
-    the ends are the same; other patches differ, and that is what the witness map shows.
+        shown: a map of `Evidence.maps`, or "p_value", -log10 of the p-values of its evidence, from 0.2 to 0.001. Where
+            another statistic than MMD decides, "mmd" has no outlines: these belong to the score.
 
     Raises:
-        ValueError: no such value or statistic, or one that is not known for this picture; one sentence.
+        ValueError: no such map, or one that is not known for this picture; one sentence.
     """
-    if value not in VALUES or statistic not in SHOWN_STATISTICS:
-        raise ValueError(
-            f"A map shows one of {', '.join(VALUES)} for one of {', '.join(SHOWN_STATISTICS)}, "
-            f"not {value!r} for {statistic!r}."
-        )
-    other = statistic == "mmd" and evidence.statistic != "mmd"
-    if other and value != "share":
-        raise ValueError("MMD to real pictures does not decide here, so only its share of the score can be drawn.")
-    n, unlike = evidence.n_patches, evidence.inconsistency
-    if value == "unlike":
-        if unlike is None:
-            raise ValueError("How unlike the rest of the picture each patch is, is not known here.")
-        numbers = tuple(f"{end:.3g}" for end in unlike.scale)
-        return _layer(unlike.values, unlike.scale, "How unlike the rest of the picture each patch is", numbers)
-    if value == "p_value":
-        low, high = (-math.log10(p) for p in P_ENDS)
-        numbers = tuple(f"p = {p:g}" for p in P_ENDS)
-        return _layer(-np.log10(evidence.patch_p_values), (low, high), "p-value of each patch", numbers)
-    values, scale = (evidence.mmd_evidence, evidence.mmd_scale) if other else (evidence.evidence, evidence.scale)
-    values, title = n * values, "Evidence of each patch, times the number of patches"
-    if value == "witness":
-        if evidence.statistic == "relative":
-            constant = float(np.mean(values - 2 * evidence.witness))
-            scale = ((scale[0] - constant) / 2, (scale[1] - constant) / 2)
-        values, title = evidence.witness, "Witness function at each patch"
-    elif other:
-        title = "MMD to real pictures: evidence of each patch, times their number"
-    return _layer(values, scale, title, tuple(f"{end:.3g}" for end in scale))
-
-
-def _layer(values: np.ndarray, scale: tuple[float, float], title: str, numbers: tuple[str, str]) -> Layer:
-    words = [(place, text) for place, _, text in ticks(scale)]
-    return Layer(values, scale, title, tuple((p, number, w) for (p, w), number in zip(words, numbers, strict=True)))
+    if shown not in TITLES:
+        raise ValueError(f"A map shows one of {', '.join(TITLES)}, not {shown!r}.")
+    if shown not in evidence.maps and shown != "p_value":
+        raise ValueError("How unlike the rest of the picture each patch is, is not known here.")
+    found, title = evidence.maps.get(shown, evidence.maps["evidence"]), TITLES[shown]
+    values, scale, outlined = found.values, found.scale, found.outlined
+    numbers = [f"{end:.3g}" for end in scale]
+    if shown == "p_value":
+        values, scale = -np.log10(found.p_values), tuple(-math.log10(p) for p in P_ENDS)
+        numbers = [f"p = {p:g}" for p in P_ENDS]
+    elif shown == "mmd" and evidence.verdict.statistic == "mmd":
+        title = TITLES["evidence"]
+    elif shown == "mmd":
+        outlined = np.zeros_like(outlined)
+    written = tuple((place, number, words) for (place, _, words), number in zip(ticks(scale), numbers, strict=True))
+    return Layer(values, scale, outlined, title, written)
 
 
 def colours(values: np.ndarray, scale: tuple[float, float]) -> np.ndarray:
@@ -148,46 +129,48 @@ def overlay(
     evidence: Evidence,
     opacity: float = OPACITY,
     colorbar: bool = True,
-    value: str = "share",
-    statistic: str = "deciding",
+    shown: str = "evidence",
     doubtful: np.ndarray | None = None,
 ) -> Image.Image:
-    """The picture with a map painted over it and outlines around flagged cells.
+    """The picture with a map painted over it and outlines around the cells of patches that stand out.
 
     Args:
         pixels: (H, W, 3) uint8, the picture that `evidence` is about.
         evidence: of that picture.
         opacity: of the strongest colour, 0..1.
         colorbar: put the scale below the picture.
-        value, statistic: what is drawn, as in `layer`. Outlines belong to the deciding statistic, and are left out
-            where the map shows another, or to "unlike", which has its own.
+        shown: what is drawn, as in `layer`.
         doubtful: (N,) bool, patches that can't be trusted; their cells are hatched.
 
     Returns:
         RGB, the longest side of the picture at most 1,600; the picture is at the top left, the bar below it.
     """
-    shown = layer(evidence, value, statistic)
-    full_height, full_width = pixels.shape[:2]
+    drawn = layer(evidence, shown)
     picture = Image.fromarray(pixels)
     picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
-    factors = np.array([picture.width / full_width, picture.height / full_height] * 2)
-    corners = evidence.cells.copy()
-    corners[:, 2:] += corners[:, :2]
-    corners = np.rint(corners * factors).astype(int)
+    corners = _corners(evidence, picture.width / pixels.shape[1], picture.height / pixels.shape[0])
     canvas = np.array(picture)
-    painted = colours(shown.values, shown.scale)
+    _paint(canvas, corners, colours(drawn.values, drawn.scale), opacity)
+    hatched = corners[:0] if doubtful is None else corners[np.asarray(doubtful, bool)]
+    _hatch(canvas, hatched)
+    _outline(canvas, corners[drawn.outlined])
+    picture = Image.fromarray(canvas)
+    return _with_bar(picture, drawn, opacity, len(hatched) > 0) if colorbar else picture
+
+
+def _corners(evidence: Evidence, across: float, down: float) -> np.ndarray:
+    """Left, top, right and bottom of all cells, (N, 4), on a picture of another size."""
+    corners = evidence.grid.cells.copy()
+    corners[:, 2:] += corners[:, :2]
+    return np.rint(corners * np.array([across, down] * 2)).astype(int)
+
+
+def _paint(canvas: np.ndarray, corners: np.ndarray, painted: np.ndarray, opacity: float) -> None:
+    """Lay colours (N, 4), as `colours` gives them, over cells of a canvas, which is changed in place."""
     for (left, top, right, bottom), (*colour, strength) in zip(corners, painted, strict=True):
         if strength > 0:
             cell = canvas[top:bottom, left:right]
             cell[:] = np.rint(cell + opacity * strength * (np.array(colour) - cell))
-    hatched = corners[:0] if doubtful is None else corners[np.asarray(doubtful, bool)]
-    _hatch(canvas, hatched)
-    if value == "unlike":
-        _outline(canvas, corners[evidence.inconsistency.flagged])
-    elif statistic == "deciding" or evidence.statistic == statistic:
-        _outline(canvas, corners[evidence.flagged])
-    picture = Image.fromarray(canvas)
-    return _with_bar(picture, shown, opacity, len(hatched) > 0) if colorbar else picture
 
 
 def _thin(canvas: np.ndarray) -> int:
@@ -290,20 +273,22 @@ def nearest(evidence: Evidence, index: int, count: int = 4) -> list[int]:
 def top_patches(evidence: Evidence, count: int = 20) -> list[dict[str, Any]]:
     """The patches with the most evidence, most first, as plain numbers.
 
-    `evidence` is c_i and `evidence_times_n` N * c_i, as the map draws it. `share_of_score` is c_i / score: None where
-    the score is not above 0, and more than 1 where other patches pull the score down.
+    `evidence` is the patch's share of the score and `evidence_times_n` N times that, as the map draws it.
+    `share_of_score` is evidence / score: None where the score is not above 0, and more than 1 where other patches pull
+    the score down.
     """
-    order = np.argsort(-evidence.evidence, kind="stable")[:count]
+    shares, score, found = evidence.verdict.shares, evidence.verdict.score, evidence.maps["evidence"]
+    order = np.argsort(-shares, kind="stable")[:count]
     return [
         {
             "rank": rank,
             "index": int(index),
-            **dict(zip("xywh", evidence.boxes[index].tolist(), strict=True)),
-            "evidence": float(evidence.evidence[index]),
-            "evidence_times_n": float(evidence.n_patches * evidence.evidence[index]),
-            "share_of_score": float(evidence.evidence[index] / evidence.score) if evidence.score > 0 else None,
-            "p_value": float(evidence.patch_p_values[index]),
-            "flagged": bool(evidence.flagged[index]),
+            **dict(zip("xywh", evidence.grid.boxes[index].tolist(), strict=True)),
+            "evidence": float(shares[index]),
+            "evidence_times_n": float(found.values[index]),
+            "share_of_score": float(shares[index] / score) if score > 0 else None,
+            "p_value": float(found.p_values[index]),
+            "flagged": bool(found.outlined[index]),
         }
         for rank, index in enumerate(order, 1)
     ]

@@ -37,6 +37,27 @@ CAMERA_PIXELS = 5_000_000  # from which a picture that names its camera counts a
 FEW_PATCHES = 16
 MOSTLY = 0.5  # share of doubtful patches from which the score itself is in doubt
 
+SOFT = (
+    "The finest detail is missing, as after enlarging, blur or strong noise reduction, and traces of how the picture "
+    "was made go with it: use the original size if you can get it."
+)
+HEAVY = (
+    "The picture is heavily compressed (about JPEG quality 60 or lower), which hides and imitates traces: use a copy "
+    "of better quality if there is one."
+)
+NOISY = (
+    "The picture is very noisy, which hides traces of how it was made: use a copy with less noise if there is one."
+)
+ORIGINAL = (
+    "The picture is as large as cameras make them, and its file names one. Detectors of this kind called too many "
+    "originals of cameras that they had not seen generated (model card): rest no suspicion on the score alone."
+)
+FEW = "Only {n} patches fit into it, so the score rests on little: use a larger version if there is one."
+HATCHED = (
+    "More than half of its patches are hatched, so the score itself stands on weak ground: use a better exposed or "
+    "less processed copy."
+)
+
 LOW_FREQUENCIES = ((0, 1), (1, 0), (1, 1), (0, 2), (2, 0))
 LARGEST_STEP = 64
 FEWEST_COEFFICIENTS = 25
@@ -77,46 +98,23 @@ def assess(picture: Picture, evidence: Evidence) -> Reliability:
         picture: what `evidence` is about.
         evidence: of that picture or of a region of it.
     """
-    reasons = tuple(reason(picture.pixels[y : y + h, x : x + w]) for x, y, w, h in evidence.boxes)
+    reasons = tuple(reason(picture.pixels[y : y + h, x : x + w]) for x, y, w, h in evidence.grid.boxes)
     mostly = np.mean([bool(each) for each in reasons]) > MOSTLY
-    everywhere = ""
     luma = state.middle(picture.pixels) @ LUMA
-    found = []
-    if state.lacks_fine_detail(picture.pixels):
-        everywhere = "without fine detail"
-        found.append(
-            "The finest detail is missing, as after enlarging, blur or strong noise reduction, and traces of how the "
-            "picture was made go with it: use the original size if you can get it."
-        )
-    if jpeg_step(luma) >= HEAVY_STEP:
-        everywhere = "heavily compressed"
-        found.append(
-            "The picture is heavily compressed (about JPEG quality 60 or lower), which hides and imitates traces: "
-            "use a copy of better quality if there is one."
-        )
-    if state.noise_level(luma) > state.MOST_NOISE:
-        found.append(
-            "The picture is very noisy, which hides traces of how it was made: use a copy with less noise if there is "
-            "one."
-        )
-    if picture.width * picture.height >= CAMERA_PIXELS and {"Make", "Model"} <= picture.metadata.keys():
-        found.append(
-            "The picture is as large as cameras make them, and its file names one. Detectors of this kind called too "
-            "many originals of cameras that they had not seen generated (model card): rest no suspicion on the score "
-            "alone."
-        )
-    if evidence.n_patches < FEW_PATCHES:
-        found.append(
-            f"Only {evidence.n_patches} patches fit into it, so the score rests on little: "
-            "use a larger version if there is one."
-        )
-    if mostly:
-        found.append(
-            "More than half of its patches are hatched, so the score itself stands on weak ground: "
-            "use a better exposed or less processed copy."
-        )
+    soft, heavy = state.lacks_fine_detail(picture.pixels), jpeg_step(luma) >= HEAVY_STEP
+    large = picture.width * picture.height >= CAMERA_PIXELS and {"Make", "Model"} <= picture.metadata.keys()
+    holds = {
+        SOFT: soft,
+        HEAVY: heavy,
+        NOISY: state.noise_level(luma) > state.MOST_NOISE,
+        ORIGINAL: large,
+        FEW.format(n=evidence.n_patches): evidence.n_patches < FEW_PATCHES,
+        HATCHED: mostly,
+    }
+    everywhere = "heavily compressed" if heavy else "without fine detail" if soft else ""
     reasons = tuple(each or everywhere for each in reasons)
-    return Reliability(np.array([bool(each) for each in reasons]), reasons, tuple(found))
+    warnings = tuple(sentence for sentence, true in holds.items() if true)
+    return Reliability(np.array([bool(each) for each in reasons]), reasons, warnings)
 
 
 def reason(patch: np.ndarray) -> str:

@@ -53,11 +53,12 @@ def variants(detector: Detector, picture: Picture, alpha: float) -> Iterator[Var
     """
     for name, change in CHANGES.items():
         try:
-            evidence = detector.detect(replace(picture, pixels=change(picture.pixels)), alpha, locate=False)
+            changed = replace(picture, pixels=change(picture.pixels))
+            verdict = detector.detect(changed, alpha, locate=False).verdict
         except ImageError as error:
             yield Variant(name, error=str(error))
         else:
-            yield Variant(name, evidence.score, evidence.p_value, evidence.decision)
+            yield Variant(name, verdict.score, verdict.p_value, verdict.decision)
 
 
 def sentence(tried: Sequence[Variant]) -> str:

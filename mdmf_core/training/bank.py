@@ -3,8 +3,8 @@
     python -m mdmf_core bank recipe.json runs/mine
 
 Source: arXiv 2605.09296 (the bank), calibration and compression as in docs/method.md. Bank pictures may be training
-pictures; calibration pictures may be neither, and each is used once, in one life drawn by lot, so that the calibration
-scores are exchangeable. `details` of the recipe names lives that make calibration pictures soft or noisy
+pictures; calibration pictures may be neither, and each is used once, in one condition drawn by lot, so that the
+calibration scores are exchangeable. `details` of the recipe names conditions that make them soft or noisy
 (`mdmf_core.method.state`); such pictures then get a calibration of their own. Prints what the compression of the bank
 costs.
 """
@@ -21,11 +21,13 @@ from tqdm import tqdm
 
 from mdmf_core.checkpoint.store import Model
 from mdmf_core.errors import DatasetError
-from mdmf_core.method import bank, mmd
 from mdmf_core.method import calibration as calibrations
-from mdmf_core.method.bank import Reference
+from mdmf_core.method import mmd
 from mdmf_core.method.calibration import Signed
+from mdmf_core.method.compress import compress
+from mdmf_core.method.reference import Reference
 from mdmf_core.method.state import KINDS
+from mdmf_core.run import workers
 from mdmf_core.training.dataset import Entry, lot, source_shares
 from mdmf_core.training.embed import Embedded, Embedder
 
@@ -35,6 +37,7 @@ DEFAULTS = {
     "lives": ["as_is"],
     "calibration_lives": ["as_is"],
     "details": {},
+    "details_most": 600,
     "cap": 120,
     "tilt": 0.7,
     "seed": 0,
@@ -46,7 +49,7 @@ FEWEST = 19  # pictures with one kind of detail, below which no p-value reaches 
 def pool(pictures: list[Embedded], model: Model, config: dict) -> tuple[mmd.Bank, np.ndarray]:
     """The uncompressed bank of one class, and the picture (an index) of each point.
 
-    Up to `per_picture` patches of every picture and life. A source weighs as much as it is drawn in training
+    Up to `per_picture` patches of every picture and condition. A source weighs as much as it is drawn in training
     (`source_shares`), its pictures equally.
     """
     rng = np.random.default_rng(config["seed"])
@@ -75,17 +78,17 @@ def complete(config: dict) -> dict:
     return DEFAULTS | config
 
 
-def life_of(key: str, lives: list[str]) -> str:
-    """The one life that a calibration picture is used in, by lot."""
-    return lives[int(lot(f"life {key}") * len(lives))]
+def condition_of(key: str, conditions: list[str]) -> str:
+    """The one condition that a calibration picture is used in, by lot."""
+    return conditions[int(lot(f"life {key}") * len(conditions))]
 
 
-def calibrates(key: str, life: str, detail: str, config: dict) -> bool:
-    """Whether this life of a calibration picture is the one that is used.
+def calibrates(key: str, condition: str, detail: str, config: dict) -> bool:
+    """Whether this condition of a calibration picture is the one that is used.
 
     It is one of `calibration_lives` by lot, and is left out where pictures with its detail have their own calibration.
     """
-    return life == life_of(key, config["calibration_lives"]) and detail not in config["details"]
+    return condition == condition_of(key, config["calibration_lives"]) and detail not in config["details"]
 
 
 def check(real: Sized, generated: Sized, calibration: Sized, model: Model) -> None:
@@ -122,19 +125,13 @@ def build(
         ValueError: an unknown key in `config`.
     """
     config = complete(config)
-    calibration = [p for p in calibration if calibrates(p.key, p.life, p.detail, config)]
+    calibration = [p for p in calibration if calibrates(p.key, p.condition, p.detail, config)]
     shared = {p.key for p in calibration} & {p.key for p in bank_pictures}
     if shared:
         raise DatasetError(f"{len(shared)} calibration pictures are in the bank too, such as {min(shared)}.")
-    classes = [[p for p in bank_pictures if p.label == label and p.life in config["lives"]] for label in (0, 1)]
+    classes = [[p for p in bank_pictures if p.label == label and p.condition in config["lives"]] for label in (0, 1)]
     check(*classes, calibration, model)
-    full, small, origins = [None, None], [None, None], {}
-    for label, (name, pictures) in enumerate(zip(("real", "generated"), classes, strict=True)):
-        if pictures:
-            full[label], origin = pool(pictures, model, config)
-            size = config["size"] or full[label].points.count
-            small[label], kept = bank.compress(full[label], size, model.kernel)
-            origins[name] = [f"{pictures[row].key} ({pictures[row].life})" for row in origin[kept]]
+    full, small, origins = _compressed(classes, model, config)
     signed = [Signed(model.points(p.embeddings), p.rows, p.cols) for p in calibration]
     facts = {
         "real": dict(Counter(p.source for p in {p.key: p for p in classes[0]}.values())),
@@ -143,6 +140,20 @@ def build(
         "compression_error": compression_error(signed, full, small, model),
     }
     return finish(small, origins, calibration, signed, facts, model, say)
+
+
+def _compressed(
+    classes: list[list[Embedded]], model: Model, config: dict
+) -> tuple[list[mmd.Bank | None], list[mmd.Bank | None], dict[str, list[str]]]:
+    """The banks of both classes, whole and compressed, and the pictures that the points of the latter come from."""
+    full, small, origins = [None, None], [None, None], {}
+    for label, (name, pictures) in enumerate(zip(("real", "generated"), classes, strict=True)):
+        if pictures:
+            full[label], origin = pool(pictures, model, config)
+            size = config["size"] or full[label].points.count
+            small[label], kept = compress(full[label], size, model.kernel)
+            origins[name] = [f"{pictures[row].key} ({pictures[row].condition})" for row in origin[kept]]
+    return full, small, origins
 
 
 def finish(
@@ -167,7 +178,7 @@ def finish(
     facts = {
         **facts,
         "calibration": dict(Counter(p.source for p in calibration)),
-        "calibration_lives": dict(Counter(p.life for p in calibration)),
+        "calibration_lives": dict(Counter(p.condition for p in calibration)),
         "points": [b.points.count if b else 0 for b in small],
     }
     say(f"bank: {facts['points']} points for {facts['points_uncompressed']} patches (real, generated)")
@@ -178,33 +189,35 @@ def finish(
 
 
 def with_details(
-    made: Reference, entries: list[Entry], model: Model, config: dict, say: Callable[[str], None] = print
+    made: Reference,
+    entries: list[Entry],
+    model: Model,
+    config: dict,
+    say: Callable[[str], None] = print,
+    processes: int = 1,
 ) -> Reference:
-    """The same reference with a calibration for each other kind of detail that the recipe names lives for.
+    """The same reference with a calibration for each other kind of detail that the recipe names conditions for.
 
     Args:
         made: banks and the usual calibration.
         entries: the calibration pictures, each of which is used at most once a kind.
         model: the checkpoint.
-        config: any of `DEFAULTS`; `details` is kind -> lives, one of which a picture gets by lot. It is left out where
-            its detail is of another kind afterwards.
-        say: takes a line about each kind.
+        config: any of `DEFAULTS`; `details` is kind -> conditions, one of which a picture gets by lot. It is left out
+            where its detail is of another kind afterwards. At most `details_most` pictures, drawn by lot, are used.
+        say, processes: as `build` and `embed` take them.
 
     Raises:
         DatasetError: fewer than `FEWEST` pictures are of a kind.
-        ValueError: no kind has that name, or no life.
+        ValueError: no kind has that name, or no condition.
     """
     details, facts = {}, {}
+    entries = sorted(entries, key=lambda entry: lot(f"detail {entry.key}"))[: complete(config)["details_most"]]
     embedder = Embedder(model.backbone, model.geometry, complete(config)["seed"])
-    for name, lives in complete(config)["details"].items():
+    for name, conditions in complete(config)["details"].items():
         if name not in KINDS[1:]:
             raise ValueError(f"There is no kind of detail {name!r}; use {' or '.join(KINDS[1:])}.")
-        jobs = [(entry, life_of(f"{name} {entry.key}", lives)) for entry in entries]
-        found = [embedder(job) for job in tqdm(jobs, desc=f"calibrate {name}", unit="picture")]
-        found = [fields for fields in found if fields.get("detail") == name]
-        if len(found) < FEWEST:
-            enough = "name other lives or more pictures"
-            raise DatasetError(f"Only {len(found)} calibration pictures become {name}; {enough}.")
+        jobs = [(entry, condition_of(f"{name} {entry.key}", conditions)) for entry in entries]
+        found = _with_detail(name, embedder, jobs, processes)
         signed = [
             Signed(model.points(torch.from_numpy(fields["embeddings"])), fields["rows"], fields["cols"])
             for fields in found
@@ -213,6 +226,17 @@ def with_details(
         facts[name] = dict(Counter(fields["life"] for fields in found))
         say(f"calibration of {name} pictures: {len(found)} pictures")
     return replace(made, details=details, facts=made.facts | {"details": facts} if facts else made.facts)
+
+
+def _with_detail(name: str, embedder: Embedder, jobs: list[tuple[Entry, str]], processes: int) -> list[dict]:
+    """What the embedder gives of the jobs whose pictures have this kind of detail afterwards."""
+    embedded = workers.run(embedder, jobs, processes or workers.sensible(len(jobs), embedder.encoder))
+    embedded = tqdm(embedded, desc=f"calibrate {name}", total=len(jobs), unit="picture")
+    found = [fields for fields in embedded if isinstance(fields, dict) and fields.get("detail") == name]
+    if len(found) < FEWEST:
+        enough = "name other lives or more pictures"
+        raise DatasetError(f"Only {len(found)} calibration pictures become {name}; {enough}.")
+    return found
 
 
 def compression_error(signed: list[Signed], full: list, small: list, model: Model, most: int = 60) -> dict[str, float]:

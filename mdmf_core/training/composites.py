@@ -43,6 +43,19 @@ def paste(
     (height, width), (rows, cols) = first.shape[:2], second.shape[:2]
     h = min(int(rng.integers(*sides)), rows, int(MOST * height))
     w = min(int(rng.integers(*sides)), cols, int(MOST * width))
+    return put(first, second, (h, w), rng, borders, ellipses)
+
+
+def put(
+    first: np.ndarray,
+    second: np.ndarray,
+    size: tuple[int, int],
+    rng: np.random.Generator,
+    borders: Sequence[float],
+    ellipses: float = 0.0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """`paste` of a region of `size`, its height and width, which both pictures have room for."""
+    (height, width), (rows, cols), (h, w) = first.shape[:2], second.shape[:2], size
     top, left = int(rng.integers(1 - h, height)), int(rng.integers(1 - w, width))
     y, x = int(rng.integers(rows - h + 1)), int(rng.integers(cols - w + 1))
     border, round_ = float(rng.choice(borders)), rng.random() < ellipses
@@ -51,13 +64,45 @@ def paste(
     (pen.ellipse if round_ else pen.rectangle)((left, top, left + w - 1, top + h - 1), fill=255)
     soft = hard.filter(ImageFilter.GaussianBlur(border)) if border else hard
     mask = (np.asarray(soft, np.float32) / 255) * (np.asarray(hard) > 0)
-    pasted = np.zeros_like(first)
     start, end = (max(0, top), max(0, left)), (min(height, top + h), min(width, left + w))
-    pasted[start[0] : end[0], start[1] : end[1]] = second[
-        y + start[0] - top : y + end[0] - top, x + start[1] - left : x + end[1] - left
-    ]
-    mixed = first * (1 - mask[..., None]) + pasted * mask[..., None]
+    pasted = second[y + start[0] - top : y + end[0] - top, x + start[1] - left : x + end[1] - left]
+    inside = slice(start[0], end[0]), slice(start[1], end[1])
+    share = mask[inside][..., None]
+    mixed = first.copy()
+    mixed[inside] = np.rint(first[inside] * (1 - share) + pasted * share)
+    return mixed, mask
+
+
+def remade(
+    first: np.ndarray,
+    second: np.ndarray,
+    rng: np.random.Generator,
+    sides: tuple[int, int],
+    borders: Sequence[float],
+    ellipses: float = 0.0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """A region of `first` replaced by the same region of `second`, a picture of the same; arguments as for `paste`."""
+    height, width = (min(a, b) for a, b in zip(first.shape[:2], second.shape[:2], strict=True))
+    first, second = first[:height, :width], second[:height, :width]
+    _, mask = paste(np.zeros_like(first), np.zeros_like(first), rng, sides, borders, ellipses)
+    mixed = first * (1 - mask[..., None]) + second * mask[..., None]
     return np.rint(mixed).astype(np.uint8), mask
+
+
+def aged(
+    pixels: np.ndarray, mask: np.ndarray, rng: np.random.Generator, smallest: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """A later life of a composite: maybe resized, then up to twice cut off its grid and compressed."""
+    low = max(0.55, (smallest + degrade.ROOM) / min(mask.shape))
+    if rng.random() < 0.35 and low < 1:
+        resampler = degrade.RESAMPLERS[rng.integers(len(degrade.RESAMPLERS))]
+        pixels, mask = resized(pixels, mask, rng.uniform(low, 1.1), resampler)
+    for _ in range(int(rng.choice([0, 1, 2], p=[0.3, 0.5, 0.2]))):
+        top, left = rng.integers(0, degrade.ROOM, 2)
+        if min(mask.shape) - max(top, left) >= smallest:
+            pixels, mask = pixels[top:, left:], mask[top:, left:]
+        pixels = degrade.codec(pixels, rng)
+    return pixels, mask
 
 
 def alike(pixels: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -3,7 +3,7 @@
     python -m mdmf_core embed recipe.json runs/mine
 
 Source: arXiv 2605.09296, released code. The backbone is frozen, so that each image needs embedding only
-once, in each of its lives (`degrade.apply`). The folder `embeddings/` gets `manifest.json` and shards
+once, in each of its conditions (`degrade.apply`). The folder `embeddings/` gets `manifest.json` and shards
 `00000.safetensors`, each with the patches of `SHARD` pictures and, in its metadata, whose they are. An
 interrupted run goes on with the shards that aren't there. A shard is the same bytes whoever made it: this
 process, several of this machine (`workers`) or those of a cluster (`engine`).
@@ -35,7 +35,7 @@ from mdmf_core.files import write_whole
 from mdmf_core.images import degrade
 from mdmf_core.images.reader import read
 from mdmf_core.method import backbones
-from mdmf_core.method.patches import Geometry, Grid, cut
+from mdmf_core.method.patches import Geometry, Grid, cut, merged
 from mdmf_core.method.state import USUAL, detail_of
 from mdmf_core.run import workers
 from mdmf_core.run.engine import TRIES, anywhere, cluster, pipeline, unpickled
@@ -48,7 +48,7 @@ AS_IS = ("as_is",)
 
 @dataclass(frozen=True)
 class Embedded:
-    """One life of one picture: `embeddings` (N, D) float32 of a grid of rows x cols patches.
+    """One picture in one condition: `embeddings` (N, D) float32 of a grid of rows x cols patches.
 
     `detail` is that of its pixels (`detail_of`); shards of the first version don't tell it.
     """
@@ -56,7 +56,7 @@ class Embedded:
     key: str
     label: int
     source: str
-    life: str
+    condition: str
     rows: int
     cols: int
     embeddings: Tensor
@@ -72,24 +72,24 @@ def backbone_digest(encoder: nn.Module) -> str:
 
 
 def prepare(job: tuple[Entry, str], geometry: Geometry, seed: int) -> dict:
-    """One life of one picture, ready for the encoder.
+    """One picture in one condition, ready for the encoder.
 
     Returns:
-        The fields of `Embedded` with "patches" (N, 3, W, W) uint8 instead of embeddings; or "key", "life" and
-        "error", one sentence, where the file can't be used.
+        The fields of `Embedded` with what `cut` gives, "patches" and "grid", instead of embeddings; or "key", "life"
+        and "error", one sentence, where the file can't be used.
     """
-    entry, life = job
+    entry, condition = job
     try:
         picture = read(entry.path, geometry.min_side)
-        rng = degrade.generator(seed, life, entry.key)
+        rng = degrade.generator(seed, condition, entry.key)
         never_jpeg = picture.format not in ("JPEG", "MPO")
-        pixels = degrade.apply(life, picture.pixels, rng, never_jpeg, geometry.min_side)
+        pixels = degrade.apply(condition, picture.pixels, rng, never_jpeg, geometry.min_side)
         patches, grid = _cut(pixels, geometry)
     except ImageError as error:
         return _failure(job, error)
-    fields = {"key": entry.key, "label": entry.label, "source": entry.source, "life": life}
+    fields = {"key": entry.key, "label": entry.label, "source": entry.source, "life": condition}
     fields |= {"rows": grid.rows, "cols": grid.cols, "detail": detail_of(pixels)}
-    return {**fields, "patches": patches.numpy()}
+    return {**fields, "patches": patches.numpy(), "grid": grid}
 
 
 def _cut(pixels: np.ndarray, geometry: Geometry) -> tuple[Tensor, Grid]:
@@ -104,7 +104,7 @@ def _failure(job: tuple[Entry, str], error: Exception) -> dict:
 
 
 class Embedder:
-    """Embeds jobs (entry, life). A pickled copy rebuilds the encoder from its settings and weights, on `device`."""
+    """Embeds jobs (entry, condition). A pickled copy rebuilds the encoder from settings and weights, on `device`."""
 
     def __init__(self, encoder: nn.Module, geometry: Geometry, seed: int) -> None:
         self.encoder, self.geometry, self.seed = encoder, geometry, seed
@@ -120,8 +120,8 @@ class Embedder:
         if "error" in prepared:
             return prepared
         fields = dict(prepared)
-        patches = torch.from_numpy(fields.pop("patches"))
-        return {**fields, "embeddings": self.encoder.embed(patches).numpy()}
+        patches, grid = torch.from_numpy(fields.pop("patches")), fields.pop("grid")
+        return {**fields, "embeddings": merged(self.encoder.embed(patches), grid).numpy()}
 
     def __call__(self, job: tuple[Entry, str]) -> dict:
         return self.finish(prepare(job, self.geometry, self.seed))
@@ -156,58 +156,71 @@ def embed(
     out: str | Path,
     encoder: nn.Module,
     geometry: Geometry,
-    lives: tuple[str, ...] = AS_IS,
+    conditions: tuple[str, ...] = AS_IS,
     seed: int = 0,
     processes: int = 1,
     engine: str = "local",
+    only: dict[str, str] | None = None,
 ) -> list[dict]:
-    """Embed every life of every entry into shards below `out`.
+    """Embed every condition of every entry into shards below `out`.
 
     Args:
-        entries: the pictures.
-        out: folder of the shards.
-        encoder: the frozen backbone.
-        geometry: how pictures are cut.
-        lives: as `degrade.apply` names them.
-        seed: of the lives.
-        processes: that embed at the same time; 0 is as many as are worth their start.
-        engine: "local", or "ray" for the machines of a Ray cluster.
+        entries, out: the pictures, and the folder of the shards.
+        encoder, geometry: the frozen backbone, and how pictures are cut for it.
+        conditions, seed: as `degrade.apply` names them, and what is drawn for them.
+        processes, engine: that embed at the same time, 0 for as many as are worth their start, and where.
+        only: key -> the one condition of an entry that needs no other, such as a calibration picture.
 
     Returns:
         One {"key", "life", "error"} for each picture that could not be used, from earlier runs too.
 
     Raises:
-        DatasetError: `out` holds embeddings made with other images, lives, geometry or weights.
+        DatasetError: `out` holds embeddings made with other images, conditions, geometry or weights.
         EngineError: Ray isn't there, or can't go on.
     """
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    jobs = [(entry, life) for entry in entries for life in lives]
-    manifest = {
+    out, only = Path(out), only or {}
+    jobs = [(e, condition) for e in entries for condition in ([only[e.key]] if e.key in only else conditions)]
+    told = [f"{entry.key} {entry.label} {only.get(entry.key, '')}".rstrip() for entry in entries]
+    _claim(out, _manifest(encoder, geometry, conditions, seed, told, len(jobs)))
+    shards = {n: jobs[n * SHARD : (n + 1) * SHARD] for n in range(-(-len(jobs) // SHARD))}
+    missing = {n: mine for n, mine in shards.items() if not shard_path(out, n).exists()}
+    embedder = Embedder(encoder, geometry, seed)
+    with tqdm(total=len(jobs), desc="embed", unit="picture") as progress:
+        progress.update(len(jobs) - sum(map(len, missing.values())))
+        count = processes if engine == "ray" else processes or workers.sensible(len(jobs), encoder)
+        work = _embed_on_ray if engine == "ray" else _embed_here
+        work(embedder, missing, out, count, progress.update)
+    return [failure for n in shards for failure in _content(shard_path(out, n))["failures"]]
+
+
+def _manifest(
+    encoder: nn.Module, geometry: Geometry, conditions: tuple[str, ...], seed: int, told: list[str], jobs: int
+) -> dict:
+    """What the embeddings of a folder are made of; `told` is a line about each picture."""
+    return {
         "backbone": {"name": encoder.name, "version": encoder.version, **encoder.config},
         "weights": backbone_digest(encoder),
         "geometry": asdict(geometry),
-        "lives": list(lives),
+        "lives": list(conditions),
         "seed": seed,
         "shard": SHARD,
         "version": VERSION,
-        "pictures": hashlib.sha256("\n".join(f"{e.key} {e.label}" for e in entries).encode()).hexdigest(),
-        "shards": -(-len(jobs) // SHARD),
+        "pictures": hashlib.sha256("\n".join(told).encode()).hexdigest(),
+        "shards": -(-jobs // SHARD),
     }
+
+
+def _claim(out: Path, manifest: dict) -> None:
+    """Take a folder for embeddings.
+
+    Raises:
+        DatasetError: it holds those of another manifest.
+    """
+    out.mkdir(parents=True, exist_ok=True)
     path = out / "manifest.json"
     if path.exists() and json.loads(path.read_text("utf-8")) != manifest:
         raise DatasetError(f"{out.name} holds embeddings of other images or settings; name another folder.")
     write_whole(path, lambda temporary: temporary.write_text(json.dumps(manifest, indent=2) + "\n", "utf-8"))
-    shards = {n: jobs[n * SHARD : (n + 1) * SHARD] for n in range(manifest["shards"])}
-    missing = {n: mine for n, mine in shards.items() if not shard_path(out, n).exists()}
-    with tqdm(total=len(jobs), desc="embed", unit="picture") as progress:
-        progress.update(len(jobs) - sum(map(len, missing.values())))
-        if engine == "ray":
-            _embed_on_ray(Embedder(encoder, geometry, seed), missing, out, processes, progress.update)
-        else:
-            count = processes or workers.sensible(len(jobs), encoder)
-            _embed_here(Embedder(encoder, geometry, seed), missing, out, count, progress.update)
-    return [failure for n in shards for failure in _content(shard_path(out, n))["failures"]]
 
 
 def _embed_here(
@@ -262,7 +275,7 @@ def _embed_on_ray(
     if not shards:
         return
     sizes = {shard: len(jobs) for shard, jobs in shards.items()}
-    items = ((n, (on_every_machine(entry), life)) for n, jobs in shards.items() for entry, life in jobs)
+    items = ((n, (on_every_machine(entry), condition)) for n, jobs in shards.items() for entry, condition in jobs)
     with cluster(processes) as (actors, gpus):
         dataset = pipeline(
             items,
@@ -294,7 +307,8 @@ def pictures(path: Path, chosen: Iterable[int] | None = None) -> Iterator[Embedd
         starts = np.cumsum([0] + [row["rows"] * row["cols"] for row in rows])
         flat = file.get_slice("embeddings")
         for index in range(len(rows)) if chosen is None else chosen:
-            yield Embedded(**rows[index], embeddings=flat[int(starts[index]) : int(starts[index + 1])])
+            fields = {"condition" if name == "life" else name: value for name, value in rows[index].items()}
+            yield Embedded(**fields, embeddings=flat[int(starts[index]) : int(starts[index + 1])])
 
 
 def shards(folder: str | Path, weights: str | None = None) -> Iterator[tuple[Path, list[dict]]]:

@@ -1,221 +1,247 @@
-"""Train the compact encoder end to end on labelled images, for the statistic that it will serve.
+"""Train an encoder end to end on labelled pictures, pairs and composites.
 
     python -m mdmf_core pretrain benchmarks/configs/bundled.json runs/bundled
 
-The paper's backbone is frozen and so is this one afterwards; but a bundled encoder has to come from somewhere. Every
-step draws as many real as generated pictures, source by source, and a few patches of each. Two losses are added:
-cross-entropy of a linear unit's mean logit over a picture's patches, and a pairwise logistic loss on the pictures'
-relative MMD against the other pictures of the step. Pictures of both classes go through the same random
-`degrade.history` first. What is kept is the running average of the weights.
+The paper's backbone is frozen and so is this one afterwards; but a bundled encoder has to come from somewhere. It
+starts from ImageNet weights (`imagenet`). A linear unit gives each cell of the encoder's map a logit, and a picture the
+mean of its cells', so that what is learned about pictures is learned about their parts. Each step holds
+
+    crops of real and of generated pictures, as many of each, drawn so that a subject is as often real as generated
+    (`subjects`): cross-entropy of the picture's logit;
+    among them pairs, a photograph and what a generator made from it, at the same place after the same history;
+    composites: cross-entropy of each cell with the share of it that was generated;
+    crops of both classes without traces, whose answer is `nothing`: there what they show must not decide.
+
+What is kept is the running average of the weights.
 """
 
 from __future__ import annotations
 
 import json
-import math
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
-from tqdm import tqdm
 
+from mdmf_core.errors import DatasetError
 from mdmf_core.files import write_whole
-from mdmf_core.images import degrade
-from mdmf_core.images.reader import read
-from mdmf_core.method import mmd
-from mdmf_core.method.backbones.compact import Compact
-from mdmf_core.method.signature import PFS
-from mdmf_core.training import objectives
-from mdmf_core.training.dataset import Entry, Sampler, scan, split
+from mdmf_core.method import backbones
+from mdmf_core.training import crops, subjects
+from mdmf_core.training.dataset import Entry, scan, split
+from mdmf_core.training.imagenet import load as load_start
+from mdmf_core.training.loop import Plan, fit
 
-SAVE_EVERY = 500
 DEFAULTS = {
-    "channels": [32, 64, 128, 192],
-    "patch_size": 64,
-    "hidden": 96,
-    "signature": 16,
-    "steps": 4000,
-    "pictures": 16,
-    "patches": 4,
+    "backbone": {"name": "lite"},
+    "start": None,
+    "pairs": None,
+    "window": 128,
+    "steps": 3000,
+    "pictures": 11,
+    "paired": 1,
+    "mixed": 7,
+    "traceless": 3,
+    "nothing": 0.3,
+    "smoothing": 0.03,
+    "cell_weight": 0.7,
+    "traceless_weight": 0.25,
     "versions": 5,
     "side": 256,
-    "rate": 3e-3,
+    "composites": 2100,
+    "clusters": 24,
+    "faces": [],
+    "faces_share": 0.12,
+    "leave_out": [],
+    "rate": 1e-3,
     "decay": 0.02,
-    "dropout": 0.3,
+    "dropout": 0.1,
     "average": 0.998,
-    "cap": 120,
+    "cap": 60,
     "tilt": 0.7,
     "workers": 2,
     "compile": False,
     "seed": 0,
 }
-
-
-def make_version(entry: Entry, version: int, side: int, smallest: int, seed: int) -> np.ndarray:
-    """One random life of a picture, at most `side` pixels a side, (H, W, 3) uint8; fixed by its arguments."""
-    rng = degrade.generator(seed, f"history{version}", entry.key)
-    picture = read(entry.path)
-    pixels = picture.pixels
-    if min(pixels.shape[:2]) > side * 1.6:
-        height, width = pixels.shape[:2]
-        room = int(side * 1.6)
-        top, left = rng.integers(0, height - room + 1), rng.integers(0, width - room + 1)
-        pixels = pixels[top : top + room, left : left + room]
-    pixels = degrade.history(pixels, rng, picture.format not in ("JPEG", "MPO"), smallest)
-    height, width = pixels.shape[:2]
-    top, left = rng.integers(0, max(1, height - side + 1)), rng.integers(0, max(1, width - side + 1))
-    return np.ascontiguousarray(pixels[top : top + side, left : left + side])
-
-
-def _make(arguments) -> np.ndarray:
-    return make_version(*arguments)
-
-
-def make_versions(entries: list[Entry], config: dict) -> list[list[np.ndarray]]:
-    """`config["versions"]` lives of every entry, decoded and kept in memory."""
-    count, smallest = config["versions"], 2 * config["patch_size"]
-    jobs = [(entry, version, config["side"], smallest, config["seed"]) for entry in entries for version in range(count)]
-    with ProcessPoolExecutor(config["workers"]) as pool:
-        made = list(tqdm(pool.map(_make, jobs, chunksize=32), total=len(jobs), desc="versions"))
-    return [made[start : start + count] for start in range(0, len(made), count)]
-
-
-def random_patches(pixels: np.ndarray, count: int, size: int, rng: np.random.Generator) -> np.ndarray:
-    """`count` random patches of one picture, all turned or mirrored alike, (count, size, size, 3) uint8."""
-    height, width = pixels.shape[:2]
-    tops, lefts = rng.integers(0, height - size + 1, count), rng.integers(0, width - size + 1, count)
-    patches = np.stack([pixels[t : t + size, x : x + size] for t, x in zip(tops, lefts, strict=True)])
-    patches = np.rot90(patches, rng.integers(4), axes=(1, 2))
-    return patches[:, :, ::-1] if rng.random() < 0.5 else patches
+HEAD = ("conv_head", "bn2", "logit")  # layers that start at random and learn twice as fast
+EMPTY = 0.04  # a composite's crop is drawn again, a few times, where less or all but this share of it is generated
 
 
 class Learner(nn.Module):
-    """Encoder, signature and classifier trained together; only the encoder is kept."""
+    """An encoder with a linear unit on each cell of its map; only the encoder is kept."""
 
-    def __init__(self, config: dict) -> None:
+    def __init__(self, encoder: nn.Module, dropout: float) -> None:
         super().__init__()
-        self.encoder = Compact(tuple(config["channels"]))
-        self.pfs = PFS(self.encoder.dim, config["hidden"], config["signature"], dropout=config["dropout"])
-        self.drop = nn.Dropout(config["dropout"])
-        self.logit = nn.Linear(self.encoder.dim, 1)
-        self.log_sharpness = nn.Parameter(torch.tensor(math.log(10.0)))
+        self.encoder = encoder
+        self.drop = nn.Dropout2d(dropout)
+        self.logit = nn.Conv2d(encoder.dim, 1, 1)
+        nn.init.normal_(self.logit.weight, std=0.02)
+        nn.init.zeros_(self.logit.bias)
 
-    def forward(self, patches: Tensor, labels: Tensor, count: int) -> tuple[Tensor, Tensor]:
-        """Cross-entropy and pairwise loss of B pictures with `count` patches each, (B * count, 3, W, W) uint8."""
-        with torch.autocast("cpu", torch.bfloat16):
-            embeddings = self.encoder(patches)
-        z, e = self.pfs(embeddings)
-        # norm comes first so that classifier and signature see inputs on one scale
-        logits = self.logit(self.drop(self.pfs.norm(embeddings))).reshape(-1, count).mean(1)
-        scores = objectives.picture_scores(mmd.Points(z, e), mmd.Kernel(*self.pfs.kernel_values()), labels, "relative")
-        return (
-            F.binary_cross_entropy_with_logits(logits, labels),
-            objectives.pairwise(scores, labels, self.log_sharpness.exp()),
-        )
+    def forward(self, windows: Tensor) -> Tensor:
+        """Logits (B, h, w) of the cells of windows (B, 3, V, V) uint8."""
+        return self.logit(self.drop(self.encoder.cells(windows)))[:, 0]
 
 
-def one_cycle(step: int, steps: int, rate: float, warm: float = 0.2) -> float:
-    """Learning rate: a cosine up to `rate` over the first `warm` share of the steps, and down to nothing."""
-    share = step / steps
-    if share < warm:
-        return rate * (0.04 + 0.96 * 0.5 * (1 - math.cos(math.pi * share / warm)))
-    return rate * max(1e-4, 0.5 * (1 + math.cos(math.pi * (share - warm) / (1 - warm))))
+class Batches:
+    """Draws the windows of each step, and what they should answer."""
+
+    def __init__(self, entries: list[Entry], config: dict, say) -> None:
+        self.config = config
+        window = config["window"]
+        pairs = crops.find_pairs(Path(config["pairs"]) if config["pairs"] else None)
+        lives = crops.make_lives(entries, config, window)
+        kept = [index for index, found in enumerate(lives) if found]
+        self.lives, entries = [lives[index] for index in kept], [entries[index] for index in kept]
+        self.labels = np.array([entry.label for entry in entries])
+        if set(self.labels) != {0, 1}:
+            raise DatasetError("Both real and generated pictures are needed to train an encoder.")
+        self.weights = _weights(entries, self.labels, config)
+        subjects.told(self.weights, self.labels, say)
+        self.pairs = crops.make_pairs(pairs, config, window)
+        self.composites = crops.make_composites(entries, self.weights, pairs, config, window)
+        say(f"{len(self.pairs)} pairs, {len(self.composites)} composites")
+
+    def __call__(self, step: int) -> tuple[Tensor, Tensor]:
+        """Windows (B, 3, V, V) uint8, and the share of each pixel of the composites that was generated, (C, V, V).
+
+        The order is real, generated, composites, without traces.
+        """
+        config, rng = self.config, np.random.default_rng([self.config["seed"], 1, step])
+        paired = config["paired"] if self.pairs else 0
+        pairs = [self._pair(rng) for _ in range(paired)]
+        whole = []
+        for label in (0, 1):
+            whole += [pair[label] for pair in pairs] + self._lives(label, config["pictures"] - paired, rng)
+        mixed = [self._composite(rng) for _ in range(config["mixed"] if self.composites else 0)]
+        plain = [self._lives(index % 2, 1, rng)[0] for index in range(config["traceless"])]
+        traceless = [crops.without_traces(pixels, rng) for pixels in plain]
+        stack = np.stack(whole + [pixels for pixels, _ in mixed] + traceless)
+        masks = np.stack([mask for _, mask in mixed]) if mixed else np.zeros((0, *stack.shape[1:3]), np.uint8)
+        return torch.from_numpy(stack).permute(0, 3, 1, 2), torch.from_numpy(masks) / 255
+
+    def _lives(self, label: int, count: int, rng: np.random.Generator) -> list[np.ndarray]:
+        rows = crops.draw(self.labels == label, self.weights, count, rng)
+        lives = [self.lives[row][rng.integers(len(self.lives[row]))] for row in rows]
+        return [crops.coloured(crops.crop(life, self.config["window"], rng), rng) for life in lives]
+
+    def _pair(self, rng: np.random.Generator) -> list[np.ndarray]:
+        versions = self.pairs[rng.integers(len(self.pairs))]
+        both, seed = versions[rng.integers(len(versions))], int(rng.integers(2**31))
+        alike = [np.random.default_rng(seed) for _ in both]
+        return [
+            crops.coloured(crops.crop(life, self.config["window"], same), same)
+            for life, same in zip(both, alike, strict=True)
+        ]
+
+    def _composite(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        for _ in range(6):
+            pixels, mask = self.composites[rng.integers(len(self.composites))]
+            seed = int(rng.integers(2**31))
+            part = crops.crop(mask, self.config["window"], np.random.default_rng(seed))
+            if EMPTY < part.mean() / 255 < 1 - EMPTY:
+                break
+        return crops.coloured(crops.crop(pixels, self.config["window"], np.random.default_rng(seed)), rng), part
 
 
-def _state(learner: Learner, average: Learner, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    tensors = {f"learner.{name}": value for name, value in learner.state_dict().items()}
-    tensors |= {f"average.{name}": value for name, value in average.state_dict().items()}
-    for index, values in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{index}.{name}": value for name, value in values.items()}
-    return {name: value.contiguous().clone() for name, value in tensors.items()}
+def _weights(entries: list[Entry], labels: np.ndarray, config: dict) -> np.ndarray:
+    """How often each picture is drawn: by source, evenly over subjects, faces seldom."""
+    weights = subjects.by_source(entries, config["cap"], config["tilt"])
+    if config["clusters"] and config["start"]:
+        found = subjects.embeddings(entries, Path(config["start"]))
+        weights = subjects.balanced(weights, labels, found, config["clusters"], config["seed"])
+    faces = np.array([entry.source in config["faces"] for entry in entries])
+    return subjects.capped(weights, labels, faces, config["faces_share"]) if faces.any() else weights
 
 
-def _restore(tensors: dict, learner: Learner, average: Learner, optimizer: torch.optim.Optimizer) -> None:
-    def part(prefix: str) -> dict[str, Tensor]:
-        return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
-
-    learner.load_state_dict(part("learner."))
-    average.load_state_dict(part("average."))
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, value in part("optimizer.").items():
-        index, field = name.split(".", 1)
-        state.setdefault(int(index), {})[field] = value
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-
-
-@torch.no_grad()
-def follow(average: nn.Module, learner: nn.Module, keep: float) -> None:
-    """Move the running average of weights and statistics towards the learner's: `keep` of the old stays."""
-    for slow, fast in zip(average.state_dict().values(), learner.state_dict().values(), strict=True):
-        if slow.dtype.is_floating_point:
-            slow.lerp_(fast, 1 - keep)
-        else:
-            slow.copy_(fast)
+def losses(logits: Tensor, masks: Tensor, config: dict) -> dict[str, Tensor]:
+    """Weighted losses of one step, of logits (B, h, w) and the composites' masks (C, V, V), in `Batches`' order."""
+    half, count = config["pictures"], len(masks)
+    pictures = logits.mean((1, 2))
+    smooth = config["smoothing"]
+    labels = torch.arange(2).repeat_interleave(half) * (1 - 2 * smooth) + smooth
+    found = {"whole": F.binary_cross_entropy_with_logits(pictures[: 2 * half], labels)}
+    if count:
+        shares = F.adaptive_avg_pool2d(masks[:, None], logits.shape[1:])[:, 0] * (1 - 2 * smooth) + smooth
+        cells = F.binary_cross_entropy_with_logits(logits[2 * half : 2 * half + count], shares)
+        found["cells"] = config["cell_weight"] * cells
+    rest = pictures[2 * half + count :]
+    if len(rest):
+        wanted = torch.full_like(rest, config["nothing"])
+        found["traceless"] = config["traceless_weight"] * F.binary_cross_entropy_with_logits(rest, wanted)
+    return found
 
 
-def pretrain(data: str | Path, dealt: dict, config: dict, out: Path) -> Path:
+def build(config: dict) -> nn.Module:
+    """The encoder to train: its ImageNet start, or random weights where the recipe names none."""
+    settings = dict(config["backbone"])
+    encoder = backbones.build(settings.pop("name"), **settings).requires_grad_(True)
+    if config["start"]:
+        if encoder.name != "lite":
+            raise ValueError(f"Only the backbone 'lite' can start from ImageNet weights, not {encoder.name!r}.")
+        encoder.start(load_start(encoder.base(), Path(config["start"])))
+    return encoder
+
+
+def pretrain(data: str | list[str], dealt: dict, config: dict, out: Path, say=print) -> Path:
     """Train and write the encoder's weights.
 
     Args:
-        data: root folder of labelled images.
+        data: root folder of labelled images, or several.
         dealt: arguments of `dataset.split`; only its `train` entries are used.
-        config: any of `DEFAULTS`; `compile` takes a C++ compiler and saves a fifth of the time on long runs.
+        config: any of `DEFAULTS`. `start` is a file of ImageNet weights, `pairs` a folder of pairs, `faces` sources
+            that together get at most `faces_share` of either class, `leave_out` sources not to train on;
+            `compile` takes a C++ compiler and makes a long run faster.
         out: folder for `encoder.safetensors`, `encoder.json`, `pretrain.log` and, meanwhile,
             `state.safetensors`, from which an interrupted run goes on.
+        say: takes each line of the log, too.
 
     Returns:
         The path of the encoder's weights.
+
+    Raises:
+        DatasetError: a class is missing, or weights or pairs can't be used.
+        ValueError: an unknown key in `config`.
     """
     unknown = set(config) - set(DEFAULTS)
     if unknown:
         raise ValueError(f"The pretrain section has unknown keys: {', '.join(sorted(unknown))}.")
     config = DEFAULTS | config
     out.mkdir(parents=True, exist_ok=True)
-    entries = split(scan(data), **dealt).train
+    entries = [entry for entry in split(scan(data), **dealt).train if entry.source not in config["leave_out"]]
     torch.manual_seed(config["seed"])
-    learner, average = Learner(config), Learner(config)
-    average.load_state_dict(learner.state_dict())
-    optimizer = torch.optim.AdamW(learner.parameters(), lr=config["rate"], weight_decay=config["decay"])
-    state_file, start = out / "state.safetensors", 0
-    if state_file.exists():
-        tensors = load_file(state_file)
-        start = int(tensors.pop("step"))
-        _restore(tensors, learner, average, optimizer)
-    versions = make_versions(entries, config)
-    rng = np.random.default_rng([config["seed"], start])
-    samplers = [Sampler(entries, label, config["cap"], config["tilt"], rng) for label in (0, 1)]
-    count, labels = config["patches"], torch.arange(2).repeat_interleave(config["pictures"]).float()
-    learner.train()
-    if config["compile"]:
-        learner.encoder.compile()
-    sums, summed = np.zeros(2), 0
+    learner = Learner(build(config), config["dropout"]).to(memory_format=torch.channels_last)
     with open(out / "pretrain.log", "a") as log:
-        for step in tqdm(range(start, config["steps"]), initial=start, total=config["steps"], desc="pretrain"):
-            rows = samplers[0].draw(config["pictures"]) + samplers[1].draw(config["pictures"])
-            lives = [versions[row][rng.integers(config["versions"])] for row in rows]
-            stack = np.concatenate([random_patches(life, count, config["patch_size"], rng) for life in lives])
-            patches = torch.from_numpy(stack).permute(0, 3, 1, 2)  # (B * count, 3, W, W)
-            for group in optimizer.param_groups:
-                group["lr"] = one_cycle(step, config["steps"], config["rate"])
-            losses = learner(patches, labels, count)
-            optimizer.zero_grad()
-            sum(losses).backward()
-            nn.utils.clip_grad_norm_(learner.parameters(), 2.0)
-            optimizer.step()
-            follow(average, learner, min(config["average"], (step + 1) / (step + 10)))
-            sums, summed = sums + [loss.item() for loss in losses], summed + 1
-            if (step + 1) % 100 == 0 or step + 1 == config["steps"]:
-                log.write("step {} cross-entropy {:.4f} pairwise {:.4f}\n".format(step + 1, *(sums / summed)))
-                log.flush()
-                sums, summed = np.zeros(2), 0
-            if (step + 1) % SAVE_EVERY == 0:
-                tensors = _state(learner, average, optimizer) | {"step": torch.tensor(step + 1)}
-                write_whole(state_file, lambda path, tensors=tensors: save_file(tensors, path))
-    weights = {name: value.contiguous() for name, value in average.encoder.state_dict().items()}
-    write_whole(out / "encoder.json", lambda path: path.write_text(json.dumps(average.encoder.config, indent=2) + "\n"))
+
+        def tell(line: str) -> None:
+            say(line)
+            log.write(line + "\n")
+            log.flush()
+
+        encoder = _learn(learner, Batches(entries, config, tell), config, out, tell).encoder
+    weights = {name: value.contiguous() for name, value in encoder.state_dict().items()}
+    write_whole(out / "encoder.json", lambda path: path.write_text(json.dumps(encoder.config, indent=2) + "\n"))
     write_whole(out / "encoder.safetensors", lambda path: save_file(weights, path))
     return out / "encoder.safetensors"
+
+
+def _learn(learner: nn.Module, batches: Batches, config: dict, out: Path, tell: Callable[[str], None]) -> nn.Module:
+    """The running average of the learner's weights."""
+    forward = torch.compile(learner) if config["compile"] else learner
+
+    def step_losses(step: int) -> dict[str, Tensor]:
+        windows, masks = batches(step)
+        return losses(forward(windows), masks, config)
+
+    plan = Plan(config["steps"], config["rate"], config["decay"], config["average"], warm=0.08)
+    return fit(learner, step_losses, plan, tell, _groups(learner), out / "state.safetensors")
+
+
+def _groups(learner: nn.Module) -> list[dict]:
+    """Parameters with their share of the rate: those that start at random learn twice as fast."""
+    new = [value for name, value in learner.named_parameters() if name.removeprefix("encoder.").startswith(HEAD)]
+    old = [value for value in learner.parameters() if not any(value is other for other in new)]
+    return [{"params": old}, {"params": new, "share": 2.0}]

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
@@ -37,7 +37,6 @@ from mdmf_core.training.tables import flat, histogram, markdown, write_csv
 
 if TYPE_CHECKING:
     from mdmf_core.detector import Detector
-
 
 
 @dataclass(frozen=True)
@@ -92,8 +91,8 @@ def gather(folders: Iterable[str | Path], sources: Iterable[str] | None = None) 
 
 
 def _scored(evidence: Evidence) -> dict:
-    fields = ("score", "mmd2", "relative", "p_value", "threshold", "n_calibration", "n_patches")
-    return {field: getattr(evidence, field) for field in fields}
+    fields = ("score", "mmd2", "relative", "p_value", "threshold", "n_calibration")
+    return {field: getattr(evidence.verdict, field) for field in fields} | {"n_patches": evidence.n_patches}
 
 
 def prepare(
@@ -211,50 +210,71 @@ def summarise(rows: list[Row], alpha: float = 0.05, draws: int = DRAWS, seed: in
         `generators` and `real` (by source), `average`, `all_real`, `pictures`, `failures`.
     """
     scored = [row for row in rows if row.error is None]
-    reals = [row for row in scored if row.label == 0]
-    real = np.array([row.score for row in reals], float)
-    real_p = np.array([row.p_value for row in reals], float)
-    sources = np.array([row.source for row in reals], object)
     failed = Counter((row.label, row.source) for row in rows if row.error is not None)
+    reals = Reals([row for row in scored if row.label == 0])
     generators: dict[str, dict] = {}
     generated, opponents = {}, {}
     for name in sorted({row.source for row in rows if row.label == 1}):
         own = [row for row in scored if row.label == 1 and row.source == name]
-        against = np.flatnonzero(sources == name) if name in sources else np.arange(len(reals))
+        against = reals.against(name)
         generators[name] = {"n": len(own), "failures": failed[1, name], "n_real": len(against)}
         if own and len(against):
             generated[name], opponents[name] = np.array([row.score for row in own], float), against
             p_values = np.array([row.p_value for row in own], float)
-            generators[name] |= metrics(real[against], generated[name]) | {
-                "tpr": share(p_values, alpha),
-                "tpr_strict": share(p_values, STRICT),
-            }
-    average: dict = {"n_generators": len(generated)}
-    if generated:
-        strata = np.array([name if name in generated else "" for name in sources], object)
-        drawn = bootstrap(real, strata, generated, opponents, draws, seed)
-        joint = np.mean(list(drawn.values()), axis=0)
-        for column, metric in enumerate(METRICS):
-            for name, values in drawn.items():
-                generators[name][f"{metric}_interval"] = interval(values[:, column])
-            average[metric] = float(np.mean([generators[name][metric] for name in generated]))
-            average[f"{metric}_interval"] = interval(joint[:, column])
-        for metric in ("tpr", "tpr_strict"):
-            average[metric] = float(np.mean([generators[name][metric]["share"] for name in generated]))
-    by_source: dict[str, dict] = {}
-    for name in sorted({row.source for row in rows if row.label == 0}):
-        p_values = real_p[sources == name]
-        by_source[name] = {"n": len(p_values), "failures": failed[0, name]} | _false_positives(p_values, alpha)
-    rates = [found["fpr"]["share"] for found in by_source.values() if found["n"]]
-    all_real = {"n": len(reals)} | _false_positives(real_p, alpha)
+            shares = {"tpr": share(p_values, alpha), "tpr_strict": share(p_values, STRICT)}
+            generators[name] |= metrics(reals.scores[against], generated[name]) | shares
+    drawn = bootstrap(reals.scores, reals.strata(generated), generated, opponents, draws, seed) if generated else {}
+    by_source, all_real = reals.alarms({row.source for row in rows if row.label == 0}, failed, alpha)
     return {
         "pictures": len(rows),
         "failures": len(rows) - len(scored),
         "generators": generators,
-        "average": average,
+        "average": _average(generators, drawn),
         "real": by_source,
-        "all_real": all_real | {"fpr_mean_over_sources": float(np.mean(rates)) if rates else None},
+        "all_real": all_real,
     }
+
+
+class Reals:
+    """The scored real pictures of one condition."""
+
+    def __init__(self, rows: list[Row]) -> None:
+        self.scores = np.array([row.score for row in rows], float)
+        self.p_values = np.array([row.p_value for row in rows], float)
+        self.sources = np.array([row.source for row in rows], object)
+
+    def against(self, name: str) -> np.ndarray:
+        """Which of them a generator is compared with."""
+        return np.flatnonzero(self.sources == name) if name in self.sources else np.arange(len(self.sources))
+
+    def strata(self, names: Container[str]) -> np.ndarray:
+        """The source of each, or "" where it has no generated pictures."""
+        return np.array([name if name in names else "" for name in self.sources], object)
+
+    def alarms(self, names: Iterable[str], failed: Counter, alpha: float) -> tuple[dict[str, dict], dict]:
+        """False positives by source, and of all."""
+        found = {}
+        for name in sorted(names):
+            p_values = self.p_values[self.sources == name]
+            found[name] = {"n": len(p_values), "failures": failed[0, name]} | _false_positives(p_values, alpha)
+        rates = [figures["fpr"]["share"] for figures in found.values() if figures["n"]]
+        total = {"n": len(self.scores)} | _false_positives(self.p_values, alpha)
+        return found, total | {"fpr_mean_over_sources": float(np.mean(rates)) if rates else None}
+
+
+def _average(generators: dict[str, dict], drawn: dict[str, np.ndarray]) -> dict:
+    """Means over the generators that were drawn, with intervals, which each of these gets, too."""
+    average: dict = {"n_generators": len(drawn)}
+    if drawn:
+        joint = np.mean(list(drawn.values()), axis=0)
+        for column, metric in enumerate(METRICS):
+            for name, values in drawn.items():
+                generators[name][f"{metric}_interval"] = interval(values[:, column])
+            average[metric] = float(np.mean([generators[name][metric] for name in drawn]))
+            average[f"{metric}_interval"] = interval(joint[:, column])
+        for metric in ("tpr", "tpr_strict"):
+            average[metric] = float(np.mean([generators[name][metric]["share"] for name in drawn]))
+    return average
 
 
 def _false_positives(p_values: np.ndarray, alpha: float) -> dict:
@@ -286,11 +306,7 @@ def evaluate(
         by_condition.setdefault(row.condition, []).append(row)
     sizes = [row.n_calibration for row in rows if row.n_calibration is not None]
     result = {
-        "model": detector.located.model,
-        "revision": detector.located.revision,
-        "fingerprint": detector.fingerprint,
-        "backbone": detector.model.backbone.name,
-        "statistic": detector.model.statistic,
+        **_made_with(detector),
         "n_calibration": [min(sizes), max(sizes)] if sizes else None,
         "folders": [folder.resolve().name for folder in folders],
         "sources": None if sources is None else sorted(sources),
@@ -302,13 +318,29 @@ def evaluate(
         "pictures": len(pictures),
         "conditions": {name: summarise(found, alpha, draws, seed) for name, found in by_condition.items()},
     }
+    _write(out, result, rows, by_condition)
+    return result
+
+
+def _made_with(detector: Detector) -> dict:
+    model = detector.facts
+    return {
+        "model": model.name,
+        "revision": model.revision,
+        "fingerprint": model.fingerprint,
+        "backbone": model.backbone,
+        "statistic": detector.model.statistic,
+    }
+
+
+def _write(out: Path, result: dict, rows: list[Row], by_condition: dict[str, list[Row]]) -> None:
+    """The tables and the histograms."""
     write_csv(out / "scores.csv", [asdict(row) for row in rows])
     write_csv(out / "metrics.csv", flat(result))
     text = json.dumps(result, indent=2, allow_nan=False) + "\n"
     write_whole(out / "metrics.json", lambda path: path.write_text(text, "utf-8"))
     write_whole(out / "metrics.md", lambda path: path.write_text(markdown(result), "utf-8"))
     for condition, found in by_condition.items():
-        figure = histogram(found, condition, alpha)
+        figure = histogram(found, condition, result["alpha"])
         path = out / f"histogram_{condition.replace(':', '_')}.png"
         write_whole(path, lambda path, figure=figure: figure.savefig(path, format="png"))
-    return result

@@ -6,7 +6,6 @@ Sources: the kernel and the names of its parameters are those of Liu et al., "Le
 Two-Sample Tests" (ICML 2020) and the code around it, which keeps `epsilonOPT` (a logit), `sigmaOPT` and `sigma0OPT`
 (squared before use). The file of arXiv 2605.09296 could not be reached from the machines that this was written on, so
 its layout is unknown here: every assumption is printed, and a tensor that has no certain place stops the import.
-
 What is understood: linear layers in the order of the file, any prefix, with or without bias; before them one
 BatchNorm1d without scale and shift; and scalars whose last name is `sigma0` (on signatures), `sigma` (on embeddings)
 or `epsilon`, `eps`, `ep`, with `log_` before or `OPT` behind. The kernel is
@@ -20,12 +19,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mdmf_core.checkpoint import store
 from mdmf_core.method import backbones
@@ -247,70 +246,89 @@ def build(found: Network, parameters: dict[str, float], activation: str) -> PFS:
     return pfs.eval().requires_grad_(False)
 
 
-def import_file(
-    file: Path,
-    out: Path,
-    recipe: dict | None = None,
-    weights: str | None = None,
-    statistic: str = "mmd",
-    activation: str = "relu",
-    sigma_form: str | None = None,
-    epsilon_form: str | None = None,
-    extra: dict[str, float] | None = None,
-    ignored: Iterable[str] = (),
-    say: Callable[[str], None] = print,
-) -> Path:
-    """Write `config.json` and `model.safetensors` of a checkpoint; bank and calibration are for `bank` to add.
+@dataclass(frozen=True)
+class Read:
+    """How a research file is to be read.
 
     Args:
-        file: a PyTorch file, opened with `weights_only=True`.
-        out: a folder that is not there yet, or empty.
-        recipe: its `backbone` and `geometry` are those that the network was trained with; without them the paper's.
-        weights: of the backbone, a folder, file or Hub repository; default those of the recipe or the published ones.
         statistic: that decides, "mmd" in the paper.
         activation: between the layers, which no state dict says.
         sigma_form, epsilon_form: a key of `SIGMA_FORMS` and of `EPSILON_FORMS`; None goes by the names.
         extra: kernel parameters that the file lacks, by name.
         ignored: names or prefixes in the file to leave out.
-        say: takes each line about what was found and assumed.
+    """
 
-    Returns:
-        `out`.
+    statistic: str = "mmd"
+    activation: str = "relu"
+    sigma_form: str | None = None
+    epsilon_form: str | None = None
+    extra: dict[str, float] = field(default_factory=dict)
+    ignored: Sequence[str] = ()
+
+
+def import_file(
+    file: Path,
+    out: Path,
+    recipe: dict | None = None,
+    weights: str | None = None,
+    how: Read | None = None,
+    say: Callable[[str], None] = print,
+) -> Path:
+    """Write `config.json` and `model.safetensors` of a checkpoint; bank and calibration are for `bank` to add.
+
+    Args:
+        file, out: a PyTorch file, opened with `weights_only=True`, and a folder that is not there yet, or empty.
+        recipe: its `backbone` and `geometry` are those that the network was trained with; without them the paper's.
+        weights: of the backbone, a folder, file or Hub repository; default those of the recipe or the published ones.
+        how: what the file doesn't say.
+        say: takes each line about what was found and assumed.
 
     Raises:
         ValueError: something has no certain place; one sentence that names it.
         CheckpointError: the backbone's weights can't be reached.
     """
-    recipe = recipe or {}
+    recipe, how = recipe or {}, how or Read()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"{out} is not empty; name a new folder.")
-    if statistic not in STATISTICS:
-        raise ValueError(f"The statistic is one of {', '.join(STATISTICS)}, not {statistic!r}.")
-    content = read_pytorch(file)
-    tensors = flatten(content, ignored)
-    if shared := tensors.keys() & (extra or {}).keys():
-        raise ValueError(f"The file has {min(shared)} already; leave its own out with --ignore {min(shared)}.")
-    found = understand(tensors | flatten(extra or {}, ()))
-    parameters = kernel(found, sigma_form, epsilon_form)
-    pfs = build(found, parameters, activation)
+    if how.statistic not in STATISTICS:
+        raise ValueError(f"The statistic is one of {', '.join(STATISTICS)}, not {how.statistic!r}.")
+    pfs, lines = _signature(file, how)
     settings = _backbone(pfs.config["dim"], recipe.get("backbone"), weights)
     geometry = Geometry(**recipe.get("geometry", GEOMETRY))
-    for line in found.lines:
-        say(f"  {line}")
-    say(f"signature: {' -> '.join(map(str, found.widths))}, {activation} between layers (--activation)")
+    for line in lines:
+        say(line)
+    encoder = _empty(settings, pfs.config["dim"])
+    settings = store.pinned(settings)
+    store.save(store.Model(file.stem, settings, encoder, geometry, pfs, how.statistic), out)
+    for part, facts in {"backbone": {**settings, **encoder.config}, "geometry": asdict(geometry)}.items():
+        given = "the recipe's" if part in recipe else "the paper's, assumed"
+        say(f"{part} ({given}): {', '.join(f'{key} {value}' for key, value in facts.items())}")
+    say(f"statistic: {how.statistic} (--statistic)")
+    return out
+
+
+def _signature(file: Path, how: Read) -> tuple[PFS, list[str]]:
+    """The network in the file, and what was found and assumed, in lines."""
+    tensors = flatten(read_pytorch(file), how.ignored)
+    if shared := tensors.keys() & how.extra.keys():
+        raise ValueError(f"The file has {min(shared)} already; leave its own out with --ignore {min(shared)}.")
+    found = understand(tensors | flatten(how.extra, ()))
+    pfs = build(found, kernel(found, how.sigma_form, how.epsilon_form), how.activation)
+    layers = f"signature: {' -> '.join(map(str, found.widths))}, {how.activation} between layers (--activation)"
+    return pfs, [*(f"  {line}" for line in found.lines), layers]
+
+
+def _empty(settings: dict, dim: int) -> nn.Module:
+    """The backbone without weights.
+
+    Raises:
+        ValueError: its embeddings don't have `dim` values.
+    """
     with torch.device("meta"):
         encoder = backbones.build(**{k: v for k, v in settings.items() if k not in ("weights", "revision")})
-    if encoder.dim != pfs.config["dim"]:
-        raise ValueError(f"The network takes {pfs.config['dim']} values, the recipe's backbone gives {encoder.dim}.")
-    settings = store.pinned(settings)
-    store.save(store.Model(file.stem, settings, encoder, geometry, pfs, statistic), out)
-    given = {part: "the recipe's" if part in recipe else "the paper's, assumed" for part in ("backbone", "geometry")}
-    facts = ", ".join(f"{key} {value}" for key, value in {**settings, **encoder.config}.items())
-    say(f"backbone ({given['backbone']}): {facts}")
-    facts = ", ".join(f"{key} {value}" for key, value in asdict(geometry).items())
-    say(f"geometry ({given['geometry']}): {facts}")
-    say(f"statistic: {statistic} (--statistic)")
-    return out
+    if encoder.dim != dim:
+        raise ValueError(f"The network takes {dim} values, the recipe's backbone gives {encoder.dim}.")
+    return encoder
 
 
 def _backbone(dim: int, given: dict | None, weights: str | None) -> dict:
@@ -321,7 +339,8 @@ def _backbone(dim: int, given: dict | None, weights: str | None) -> dict:
     """
     size = next((size for size, width in SIZES.items() if width == dim), None)
     if size is None:
-        raise ValueError(f"The first layer takes {dim} values; DINOv2's embeddings have {_sizes()}.")
+        sizes = ", ".join(f"{width} ({size})" for size, width in SIZES.items())
+        raise ValueError(f"The first layer takes {dim} values; DINOv2's embeddings have {sizes}.")
     settings = dict(given or {**BACKBONE, "size": size})
     if settings.get("name") != "dinov2":
         raise ValueError("A research checkpoint is imported for DINOv2; the recipe names another backbone.")
@@ -329,7 +348,3 @@ def _backbone(dim: int, given: dict | None, weights: str | None) -> dict:
         settings.pop("revision", None)
         settings["weights"] = weights
     return settings
-
-
-def _sizes() -> str:
-    return ", ".join(f"{width} ({size})" for size, width in SIZES.items())

@@ -3,9 +3,9 @@
     python -m mdmf_core train recipe.json runs/mine
 
 Source: arXiv 2605.09296; objectives: `objectives.py`. Each step draws as many real as generated pictures,
-source by source, in a random life, and a few patches of each. Every so often the validation pictures,
+source by source, in a random condition, and a few patches of each. Every so often the validation pictures,
 whose sources were held out, are scored against banks of training pictures; the signature with the best
-mean AUROC over their generators, lives averaged, is kept.
+mean AUROC over their generators, conditions averaged, is kept.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
 from torch import nn
-from tqdm import tqdm
 
 from mdmf_core.checkpoint import store
 from mdmf_core.errors import DatasetError
@@ -29,6 +28,7 @@ from mdmf_core.method.signature import PFS
 from mdmf_core.training import objectives
 from mdmf_core.training.dataset import Sampler
 from mdmf_core.training.embed import Embedded
+from mdmf_core.training.loop import Plan, fit
 
 DEFAULTS = {
     "name": "mdmf",
@@ -72,7 +72,7 @@ class Validator:
         self.banks = [batch(train, sampler.draw(config["bank_pictures"]), 8, rng) for sampler in samplers]
 
     def __call__(self, pfs: PFS) -> dict[str, float]:
-        """AUROC of each held-out generator against the held-out real pictures, a mean over lives."""
+        """AUROC of each held-out generator against the held-out real pictures, a mean over conditions."""
         pfs.eval()
         with torch.inference_mode():
             kernel = mmd.Kernel(*pfs.kernel_values())
@@ -83,8 +83,8 @@ class Validator:
             ]
         pfs.train()
         by_source: dict[str, list[float]] = {}
-        for life in sorted({p.life for p in self.held_out}):
-            here = [(p, s) for p, s in zip(self.held_out, scores, strict=True) if p.life == life]
+        for condition in sorted({p.condition for p in self.held_out}):
+            here = [(p, s) for p, s in zip(self.held_out, scores, strict=True) if p.condition == condition]
             real_scores = [s for p, s in here if p.label == 0]
             for source in sorted({p.source for p, _ in here if p.label == 1}):
                 fake_scores = [s for p, s in here if p.label == 1 and p.source == source]
@@ -103,71 +103,88 @@ def train(
     out: Path,
     say: Callable[[str], None] = print,
 ) -> float:
-    """Train a signature and write `config.json` and `model.safetensors` of the best one.
+    """Train a signature and write `config.json` and `model.safetensors` of the best one; its mean validation AUROC.
 
     What lay in `out` before goes with the first of them: a bank and calibration of other weights would mislead.
 
     Args:
-        train_pictures: embedded pictures of both classes; fitted to.
-        validation: embedded pictures of held-out sources of both classes; decides which signature is kept.
+        train_pictures, validation: of both classes, the latter of held-out sources: they decide what is kept.
         config: any of `DEFAULTS`.
         encoder, source, geometry: the frozen backbone, its settings and the grid, for the checkpoint.
-        out: the checkpoint folder.
-        say: takes each line of the log.
-
-    Returns:
-        The best mean validation AUROC.
+        out, say: the checkpoint folder, and what takes each line of the log.
 
     Raises:
         DatasetError: a class is missing in training or validation.
         ValueError: an unknown key in `config`.
     """
+    config = _complete(config)
+    _both_classes(training=train_pictures, validation=validation)
+    torch.manual_seed(config["seed"])
+    pfs = PFS(encoder.dim, config["hidden"], config["signature"], config["deep"], config["dropout"])
+    keeper = Keeper(Validator(train_pictures, validation, config), say)
+
+    def check(step: int, means: dict[str, float]) -> None:
+        if keeper(pfs, step, means["loss"]):
+            for name in ("reference.safetensors", "config.json") if keeper.first else ():  # of an earlier signature
+                (out / name).unlink(missing_ok=True)
+            store.save(store.Model(config["name"], source, encoder, geometry, pfs, config["statistic"]), out)
+
+    plan = Plan(config["steps"], config["rate"], config["decay"], every=config["check"])
+    objective = Objective(pfs, train_pictures, config)
+    fit(objective.net, objective, plan, say, checked=check)
+    return keeper.best
+
+
+def _both_classes(**given: list[Embedded]) -> None:
+    for what, pictures in given.items():
+        if {picture.label for picture in pictures} != {0, 1}:
+            raise DatasetError(f"Both real and generated pictures are needed for {what}.")
+
+
+def _complete(config: dict) -> dict:
+    """The train section with what it leaves out from `DEFAULTS`.
+
+    Raises:
+        ValueError: an unknown key.
+    """
     unknown = set(config) - set(DEFAULTS)
     if unknown:
         raise ValueError(f"The train section has unknown keys: {', '.join(sorted(unknown))}.")
-    config = DEFAULTS | config
-    for what, pictures in (("training", train_pictures), ("validation", validation)):
-        if {picture.label for picture in pictures} != {0, 1}:
-            raise DatasetError(f"Both real and generated pictures are needed for {what}.")
-    rng = np.random.default_rng(config["seed"])
-    torch.manual_seed(config["seed"])
-    pfs = PFS(encoder.dim, config["hidden"], config["signature"], config["deep"], config["dropout"])
-    sharpness = nn.Parameter(torch.tensor(math.log(10.0)))
-    optimizer = torch.optim.AdamW([*pfs.parameters(), sharpness], lr=config["rate"], weight_decay=config["decay"])
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config["rate"], total_steps=config["steps"] + 1)
-    samplers = [Sampler(train_pictures, label, config["cap"], config["tilt"], rng) for label in (0, 1)]
-    labels = torch.arange(2).repeat_interleave(config["pictures"]).float()
-    validate = Validator(train_pictures, validation, config)
-    best = -1.0
-    pfs.train()
-    for step in tqdm(range(1, config["steps"] + 1), desc="train"):
+    return DEFAULTS | config
+
+
+class Objective:
+    """The loss of a signature on pictures drawn for a step; `net` is what is trained."""
+
+    def __init__(self, pfs: PFS, pictures: list[Embedded], config: dict) -> None:
+        self.pfs, self.pictures, self.config = pfs, pictures, config
+        self.net = nn.ModuleDict({"pfs": pfs})
+        self.net.log_sharpness = nn.Parameter(torch.tensor(math.log(10.0)))
+        self.labels = torch.arange(2).repeat_interleave(config["pictures"]).float()
+
+    def __call__(self, step: int) -> dict[str, torch.Tensor]:
+        config, rng = self.config, np.random.default_rng([self.config["seed"], 2, step])
+        samplers = [Sampler(self.pictures, label, config["cap"], config["tilt"], rng) for label in (0, 1)]
         rows = [row for sampler in samplers for row in sampler.draw(config["pictures"])]
-        z, e = pfs(batch(train_pictures, rows, config["patches"], rng))
-        kernel = mmd.Kernel(*pfs.kernel_values())
-        value = objectives.loss(
-            mmd.Points(z, e), kernel, labels, config["statistic"], config["objective"], sharpness.exp()
-        )
-        optimizer.zero_grad()
-        value.backward()
-        nn.utils.clip_grad_norm_(pfs.parameters(), 2.0)
-        optimizer.step()
-        schedule.step()
-        if step % config["check"] and step != config["steps"]:
-            continue
-        with torch.no_grad():
-            kinds = labels.repeat_interleave(config["patches"])
-            points = mmd.Points(z, e)
-            j = mmd.power_objective(points[kinds == 0], points[kinds == 1], kernel).item()
-        aurocs = validate(pfs)
+        points = mmd.Points(*self.pfs(batch(self.pictures, rows, config["patches"], rng)))
+        kernel, sharpness = mmd.Kernel(*self.pfs.kernel_values()), self.net.log_sharpness.exp()
+        kind = config["statistic"], config["objective"]
+        return {"loss": objectives.loss(points, kernel, self.labels, *kind, sharpness)}
+
+
+class Keeper:
+    """Says how each signature does on validation, and whether it is the best yet."""
+
+    def __init__(self, validate: Validator, say: Callable[[str], None]) -> None:
+        self.validate, self.say = validate, say
+        self.best, self.first = -1.0, True
+
+    def __call__(self, pfs: PFS, step: int, value: float) -> bool:
+        aurocs = self.validate(pfs)
         mean = float(np.mean(list(aurocs.values())))
         each = ", ".join(f"{name} {auroc:.3f}" for name, auroc in aurocs.items())
-        say(f"step {step}: loss {value.item():.4f}, J {j:.4f}, validation AUROC {mean:.4f} ({each})")
-        if mean > best:
-            kept = PFS(**pfs.config)
-            kept.load_state_dict(pfs.state_dict())
-            if best < 0:
-                for name in ("reference.safetensors", "config.json"):  # of another signature that was trained before
-                    (out / name).unlink(missing_ok=True)
-            best = mean
-            store.save(store.Model(config["name"], source, encoder, geometry, kept, config["statistic"]), out)
-    return best
+        self.say(f"step {step}: loss {value:.4f}, validation AUROC {mean:.4f} ({each})")
+        if mean <= self.best:
+            return False
+        self.first, self.best = self.best < 0, mean
+        return True

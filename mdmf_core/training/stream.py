@@ -3,7 +3,7 @@
     python -m mdmf_core bank recipe.json runs/mine --stream
 
 Merge and reduce (Bentley & Saxe, 1980; for weighted coresets Feldman, Schmidt & Sohler, 2020): the patches of
-a group of shards are compressed to a weighted coreset by `method.bank.compress`; coresets are put together and
+a group of shards are compressed to a weighted coreset by `method.compress`; coresets are put together and
 compressed again as soon as `CHUNK` points have gathered. The error stays close to that of a single
 compression: those of the many groups are independent and average out, so that the last one dominates.
 Memory: about `CHUNK` points on each level of a tree that is log(patches / CHUNK) / log(CHUNK / size) high,
@@ -30,11 +30,11 @@ from tqdm import tqdm
 from mdmf_core.checkpoint.store import Model
 from mdmf_core.errors import DatasetError
 from mdmf_core.images import degrade
-from mdmf_core.method import bank as banks
 from mdmf_core.method import calibration as calibrations
 from mdmf_core.method import mmd
-from mdmf_core.method.bank import Reference
 from mdmf_core.method.calibration import Signed
+from mdmf_core.method.compress import compress as herding
+from mdmf_core.method.reference import Reference
 from mdmf_core.method.state import USUAL
 from mdmf_core.run import workers
 from mdmf_core.run.engine import run as run_on_ray
@@ -77,7 +77,7 @@ def reduce(coreset: Coreset, size: int, kernel: mmd.Kernel) -> Coreset:
         return coreset
     total = coreset.mass.sum()
     unused = torch.zeros((), dtype=total.dtype)
-    small, kept = banks.compress(mmd.Bank(coreset.points, coreset.mass / total, unused), size, kernel)
+    small, kept = herding(mmd.Bank(coreset.points, coreset.mass / total, unused), size, kernel)
     return Coreset(small.points, small.weights * total, coreset.origin[kept], coreset.seen)
 
 
@@ -159,11 +159,11 @@ class Compressor:
         return Compressed(small, pulls)
 
     def _points(self, picture: embed.Embedded) -> Coreset:
-        rng = degrade.generator(self.seed, f"bank {picture.life}", picture.key)
+        rng = degrade.generator(self.seed, f"bank {picture.condition}", picture.key)
         chosen = np.sort(rng.permutation(len(picture.embeddings))[: self.per_picture])
         points = self.model.points(picture.embeddings[torch.from_numpy(chosen)])
         mass = self.shares[picture.label, picture.source] / len(chosen)
-        origin = np.full(len(chosen), f"{picture.key} ({picture.life})", object)
+        origin = np.full(len(chosen), f"{picture.key} ({picture.condition})", object)
         return Coreset(points, torch.full((len(chosen),), mass, dtype=torch.float64), origin, len(chosen))
 
 
@@ -193,7 +193,7 @@ def plan(folder: Path, weights: str, roles: dict[str, str], config: dict, chunk:
     """
     groups: list[Group] = []
     calibration, waiting, gathered = Group([]), Group([]), 0
-    counts, found, last = Counter(), (Counter(), Counter()), None
+    counted = Counted()
     for path, rows in embed.shards(folder, weights):
         used, null = [], []
         for index, row in enumerate(rows):
@@ -201,9 +201,7 @@ def plan(folder: Path, weights: str, roles: dict[str, str], config: dict, chunk:
             if role == "train" and row["life"] in config["lives"]:
                 used.append(index)
                 gathered += min(config["per_picture"], row["rows"] * row["cols"])
-                counts[row["label"], row["source"]] += 1
-                found[row["label"]][row["source"]] += row["key"] != last  # lives of a picture follow each other
-                last = row["key"]
+                counted.add(row)
             elif role == "calibration" and bank.calibrates(row["key"], row["life"], row.get("detail", USUAL), config):
                 null.append(index)
         for part, chosen in ((waiting, used), (calibration, null)):
@@ -214,12 +212,31 @@ def plan(folder: Path, weights: str, roles: dict[str, str], config: dict, chunk:
             waiting, gathered = Group([]), 0
     if gathered:
         groups.append(waiting)
-    shares: dict[tuple[int, str], float] = {}
-    for label in (0, 1):
-        of = {source: count for (kind, source), count in counts.items() if kind == label}
-        dealt = source_shares(of.values(), config["cap"], config["tilt"]) if of else ()
-        shares |= {(label, source): share / of[source] for source, share in zip(of, dealt, strict=True)}
-    return Plan(groups, shares, dict(found[0]), dict(found[1]), calibration)
+    real, generated = map(dict, counted.pictures)
+    return Plan(groups, counted.shares(config["cap"], config["tilt"]), real, generated, calibration)
+
+
+class Counted:
+    """How many pictures of each class and source there are, and how many copies of them."""
+
+    def __init__(self) -> None:
+        self.copies: Counter = Counter()
+        self.pictures = Counter(), Counter()
+        self._last = None
+
+    def add(self, row: dict) -> None:
+        self.copies[row["label"], row["source"]] += 1
+        self.pictures[row["label"]][row["source"]] += row["key"] != self._last  # copies of a picture follow each other
+        self._last = row["key"]
+
+    def shares(self, cap: float, tilt: float) -> dict[tuple[int, str], float]:
+        """What a copy weighs, by class and source."""
+        found: dict[tuple[int, str], float] = {}
+        for label in (0, 1):
+            of = {source: count for (kind, source), count in self.copies.items() if kind == label}
+            dealt = source_shares(of.values(), cap, tilt) if of else ()
+            found |= {(label, source): share / of[source] for source, share in zip(of, dealt, strict=True)}
+        return found
 
 
 def _compressed(compressor: Compressor, groups: list[Group], processes: int, engine: str) -> Iterable[Compressed]:
@@ -284,13 +301,10 @@ def build(
     """What `bank.build` makes, from shards of embeddings that need not fit in memory.
 
     Args:
-        folder: written by `embed`.
-        roles: key of a picture -> "train", "calibration" or another role.
-        model: the checkpoint.
+        folder, roles: as `plan` takes them.
+        model, say: as `bank.build` takes them.
         config: any of `bank.DEFAULTS`; `size` must not be 0.
-        say: takes each line about what was built.
-        processes: that compress at the same time; 0 is as many as there are cores.
-        engine: "local", or "ray" for the machines of a Ray cluster.
+        processes, engine: that compress at the same time, and where; 0 is as many as there are cores.
         chunk: points that are compressed at once.
 
     Raises:
@@ -298,34 +312,32 @@ def build(
         ValueError: an unknown key in `config`, or no size.
         EngineError: Ray isn't there, or can't go on.
     """
-    config = bank.complete(config)
-    if not config["size"]:
-        raise ValueError("A bank that keeps all its points can't be built in one pass; give it a size above 0.")
+    config = _sized(bank.complete(config))
     found = plan(folder, embed.backbone_digest(model.backbone), roles, config, chunk)
     calibration = list(found.calibration.pictures())
     bank.check(found.real, found.generated, calibration, model)
     signed = [Signed(model.points(p.embeddings), p.rows, p.cols) for p in calibration]
     probes = signed[:: -(-len(signed) // PROBES)]
-    points = [probe.points for probe in probes]
-    compressor = Compressor(
-        model,
-        config["size"],
-        config["per_picture"],
-        config["seed"],
-        found.shares,
-        mmd.Points(
-            torch.cat([part.z for part in points]),
-            None if points[0].e is None else torch.cat([part.e for part in points]),
-        ),
-    )
+    sizes = config["size"], config["per_picture"], config["seed"]
+    compressor = Compressor(model, *sizes, found.shares, _together(probes))
     made, pulls = compress(compressor, found.groups, chunk, processes, engine)
     small = [part and mmd.bank(part.points, model.kernel, part.mass / part.mass.sum()) for part in made]
-    names = ("real", "generated")
-    origins = {name: part.origin.tolist() for name, part in zip(names, made, strict=True) if part is not None}
-    facts = {
-        "real": found.real,
-        "generated": found.generated,
-        "points_uncompressed": [0 if part is None else part.seen for part in made],
-        "compression_error": error(probes, small, pulls, model),
-    }
+    named = zip(("real", "generated"), made, strict=True)
+    origins = {name: part.origin.tolist() for name, part in named if part is not None}
+    seen = [0 if part is None else part.seen for part in made]
+    facts = {"real": found.real, "generated": found.generated, "points_uncompressed": seen}
+    facts["compression_error"] = error(probes, small, pulls, model)
     return bank.finish(small, origins, calibration, signed, facts, model, say)
+
+
+def _sized(config: dict) -> dict:
+    if not config["size"]:
+        raise ValueError("A bank that keeps all its points can't be built in one pass; give it a size above 0.")
+    return config
+
+
+def _together(probes: list[Signed]) -> mmd.Points:
+    """The patches of several pictures."""
+    points = [probe.points for probe in probes]
+    e = None if points[0].e is None else torch.cat([part.e for part in points])
+    return mmd.Points(torch.cat([part.z for part in points]), e)

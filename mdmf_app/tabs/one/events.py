@@ -148,12 +148,8 @@ def wire_map(context: Context, state: Kept, alpha: gr.Slider, parts: MapPanel) -
     drawn = [state.result, state.region, parts.colour, parts.opacity]
     marks = [parts.number, state.corner, *parts.box]
     redraw = {"fn": show_map, "inputs": [*drawn, *marks], "outputs": [parts.image, parts.legend, parts.doubts], **QUICK}
-    inspect = {
-        "fn": show_patch,
-        "inputs": [state.result, state.region, parts.number],
-        "outputs": parts.patch,
-        **QUICK,
-    }
+    chosen = [state.result, state.region, parts.number]
+    inspect = {"fn": show_patch, "inputs": chosen, "outputs": parts.patch, **QUICK}
     for control in (parts.colour, parts.opacity):
         control.change(**redraw, trigger_mode="always_last")
     parts.mode.change(lambda mode: gr.update(open=mode == CORNERS), parts.mode, parts.closer, **QUICK)
@@ -165,30 +161,35 @@ def wire_map(context: Context, state: Kept, alpha: gr.Slider, parts: MapPanel) -
         [parts.number, state.corner, *parts.box, parts.hint],
         **QUICK,
     )
-    for event in (
-        clicked,
-        parts.table.select(row_click, None, parts.number, **QUICK),
-        parts.number.input(None, **QUICK),
-    ):
+    row_chosen = parts.table.select(row_click, None, parts.number, **QUICK)
+    for event in (clicked, row_chosen, parts.number.input(None, **QUICK)):
         event.then(**redraw)
         event.then(**inspect)
+    wire_region(context, state, alpha, parts, redraw, inspect)
+    return drawn
+
+
+def wire_region(
+    context: Context,
+    state: Kept,
+    alpha: gr.Slider,
+    parts: MapPanel,
+    redraw: dict[str, Any],
+    inspect: dict[str, Any],
+) -> None:
+    """A region is analysed, or left; both are drawn and inspected anew."""
+    outputs = [state.region, parts.found, parts.back, parts.number]
     looked = parts.look.click(
         partial(analyse_region, context),
         [state.result, alpha, *parts.box],
-        [state.region, parts.found, parts.back, parts.number],
+        outputs,
         show_progress_on=parts.image,
         **PRIVATE,
         **MODEL_QUEUE,
     )
-    left = parts.back.click(
-        lambda: (None, "", gr.update(visible=False), None),
-        None,
-        [state.region, parts.found, parts.back, parts.number],
-        **QUICK,
-    )
+    left = parts.back.click(lambda: (None, "", gr.update(visible=False), None), None, outputs, **QUICK)
     for event in (looked, left):
         event.then(lambda: (None, ""), None, [state.corner, parts.hint], **QUICK)
         event.then(**redraw)
         event.then(**inspect)
         event.then(show_table, [state.result, state.region], parts.table, **QUICK)
-    return drawn

@@ -22,6 +22,7 @@ from mdmf_core.errors import CheckpointError, ImageError, WriteError
 from mdmf_core.evidence import decide
 from mdmf_core.images.isolated import origin_of, read_provenance
 from mdmf_core.show import stability
+from mdmf_core.show.report import Findings
 
 WAITING = "Drop a picture, paste one with Ctrl+V, or click an example. The result appears here."
 GONE = "The picture is not here any more: its hour is over, or others needed the room. Drop it again."
@@ -87,7 +88,7 @@ def analyse_now(
 def show_card(result: Result, alpha: float) -> str:
     """The verdict under a false-alarm rate."""
     view = result.whole
-    return panels.card(views.at_rate(view.evidence, alpha), result.example, view.reliability.warnings, result.origin)
+    return panels.card(view.evidence.at(alpha), result.origin, result.example, view.reliability.warnings)
 
 
 def show_map(
@@ -101,7 +102,7 @@ def show_map(
 ) -> tuple[Any, Any, Any]:
     """Map with its marks, legend, and where not to trust it; or a sentence in the last place."""
     if is_gone(result):
-        return gr.skip(), gr.skip(), f"<p>{GONE}</p>"
+        return gr.skip(), gr.skip(), style.paragraph(GONE)
     view = result.view(region)
     image = views.draw(result, region, colour, opacity)
     image = views.mark(image, result, region, index_of(view, patch), whole_box(box) or corner or ())
@@ -122,7 +123,7 @@ def show_table(result: Result | None, region: View | None) -> Any:
 
 
 def show_null(result: Result | None, alpha: float) -> Any:
-    return gr.skip() if result is None else panels.null_plot(views.at_rate(result.whole.evidence, alpha))
+    return gr.skip() if result is None else panels.null_plot(result.whole.evidence.at(alpha))
 
 
 def show_patch(result: Result | None, region: View | None, patch: float | None) -> str:
@@ -163,9 +164,9 @@ def click(
     if mode == INSPECT:
         return views.patch_at(view, point) + 1, None, *(gr.skip(),) * 4, ""
     if corner is None:
-        return gr.skip(), point, None, None, None, None, f"<p>{FIRST_CORNER}</p>"
+        return gr.skip(), point, None, None, None, None, style.paragraph(FIRST_CORNER)
     (left, right), (top, bottom) = sorted((corner[0], point[0])), sorted((corner[1], point[1]))
-    return gr.skip(), None, left, top, right - left, bottom - top, f"<p>{REGION_SET}</p>"
+    return gr.skip(), None, left, top, right - left, bottom - top, style.paragraph(REGION_SET)
 
 
 def row_click(event: gr.SelectData) -> int:
@@ -261,15 +262,22 @@ def make_report(
         detector = context.detector(result.choice)
     except CheckpointError as error:
         return gr.skip(), gr.skip(), style.error_card(str(error)), gr.skip(), gr.skip()
-    found = read_provenance(Path(result.path), result.picture)
+    findings = Findings(
+        result.picture,
+        result.whole.evidence.at(alpha),
+        result.whole.reliability,
+        variants,
+        read_provenance(Path(result.path), result.picture),
+        detector.reference.facts,
+    )
     try:
-        page, data = panels.write_report(folder, detector, result, alpha, variants, found)
+        page, data = panels.write_report(folder, findings)
     except WriteError as error:
         return gr.skip(), gr.skip(), style.error_card(str(error)), gr.skip(), gr.skip()
     return (
         (result, variants),
         panels.stability_panel(variants, alpha),
-        '<p role="status">The report is ready.</p>',
+        style.paragraph("The report is ready.", role="status"),
         gr.update(value=page, visible=True),
         gr.update(value=data, visible=True),
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import gradio as gr
 from PIL import Image
 
-from mdmf_app import panels, views
+from mdmf_app import panels, style, views
 from mdmf_app.context import EXAMPLES, rate_slider
 from mdmf_core.show import maps as heatmaps
 
@@ -135,8 +135,8 @@ def sources() -> Sources:
 
 def map_panel() -> MapPanel:
     """Controls, then map and patch side by side where there is room, then the table."""
-    maps = [(name, key) for key, (name, *_) in views.MAPS.items()]
-    colour = gr.Radio(maps, value="share", label="Colour shows", elem_id="colour")
+    maps = [(name, key) for key, name in views.MAPS.items()]
+    colour = gr.Radio(maps, value="evidence", label="Colour shows", elem_id="colour")
     with gr.Row():
         opacity = gr.Slider(0, 1, heatmaps.OPACITY, step=0.05, label="Opacity", elem_id="opacity", min_width=260)
         mode = gr.Radio([INSPECT, CORNERS], value=INSPECT, label="A click on the map", elem_id="mode", min_width=260)
@@ -195,7 +195,7 @@ def mask_image() -> gr.Image:
 def region_fields() -> tuple[gr.Accordion, list[gr.Number], gr.Button, gr.Button, gr.HTML]:
     """The region's four numbers, its buttons and what was found in it."""
     with gr.Accordion("Look closer at one region", open=False, elem_id="closer") as closer:
-        gr.HTML(f"<p>{REGION_INTRO}</p>")
+        gr.HTML(style.paragraph(REGION_INTRO))
         with gr.Row():
             box = [
                 gr.Number(label=label, precision=0, minimum=0, min_width=90, elem_id=f"region-{name}")
@@ -225,13 +225,13 @@ def panels_below() -> Panels:
         with gr.Tab("How unusual"):
             null = gr.HTML(elem_id="null")
         with gr.Tab("Does it hold?"):
-            gr.HTML(f"<p>{HELD_INTRO}</p>")
+            gr.HTML(style.paragraph(HELD_INTRO))
             test = gr.Button("Does it hold?", variant="primary", elem_id="hold")
             steady = gr.HTML(elem_id="stability")
         with gr.Tab("Origin"):
             origin = gr.HTML(elem_id="origin")
         with gr.Tab("Report"):
-            gr.HTML(f"<p>{REPORT_INTRO}</p>")
+            gr.HTML(style.paragraph(REPORT_INTRO))
             make = gr.Button("Make the report", variant="primary", elem_id="make")
             ready = gr.HTML(elem_id="ready")
             with gr.Row():

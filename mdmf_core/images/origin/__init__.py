@@ -16,7 +16,7 @@ from pathlib import Path
 
 from mdmf_core.images import containers, reader
 from mdmf_core.images.origin.camera import camera_of
-from mdmf_core.images.origin.first import as_json, contradiction, in_short, summary
+from mdmf_core.images.origin.first import as_json, contradiction, in_short, opening, summary, together
 from mdmf_core.images.origin.generators import claims_of
 from mdmf_core.images.origin.manifest import read_manifest
 from mdmf_core.images.origin.marks import find_marks
@@ -26,7 +26,17 @@ from mdmf_core.images.origin.xmp import Xmp, source_code, source_words
 from mdmf_core.images.reader import Picture
 from mdmf_core.texts import plain
 
-__all__ = ["Origin", "as_json", "contradiction", "in_short", "origin_of", "read_provenance", "summary"]
+__all__ = [
+    "Origin",
+    "as_json",
+    "contradiction",
+    "in_short",
+    "opening",
+    "origin_of",
+    "read_provenance",
+    "summary",
+    "together",
+]
 
 
 def origin_of(source: Picture | str | Path | bytes, picture: Picture | None = None) -> Origin:

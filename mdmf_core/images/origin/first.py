@@ -56,9 +56,34 @@ def contradiction(origin: Origin, decision: str) -> str:
     return ""
 
 
+def opening(origin: Origin, decision: str) -> str:
+    """What stands above the verdict: the statement, and where the score disagrees."""
+    return f"{origin.sentence} {contradiction(origin, decision)}".strip()
+
+
 def as_json(origin: Origin, decision: str) -> dict[str, Any]:
     """The line for programs, with what contradicts the decision."""
     return {**origin.to_dict(), "contradiction": contradiction(origin, decision)}
+
+
+def together(first: Origin, second: Origin) -> str:
+    """What two files declare, and what differs between them, in one sentence."""
+    if first == second:
+        nothing = not (first.declared or first.by)
+        return "Neither file declares its origin." if nothing else "Both files declare the same of their origin."
+    return (
+        f"The files differ in what they declare of their origin: the first {_told(first)}, the second {_told(second)}."
+    )
+
+
+def _told(origin: Origin) -> str:
+    if not (origin.declared or origin.by):
+        return "nothing"
+    said = f"“{origin.declared}”" if origin.declared else "no source"
+    if not origin.signed:
+        return f"{said} (not signed)"
+    state = {True: "unchanged since", False: "altered since", None: "perhaps altered since"}[origin.unchanged]
+    return f"{said} (signed by {origin.by}, {state}, {'trusted' if origin.trusted else 'not confirmed'})"
 
 
 def in_short(origin: Origin | None) -> str:

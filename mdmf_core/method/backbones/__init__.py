@@ -1,10 +1,15 @@
-"""Frozen encoders. All of them keep one protocol: `embed(patches: (N, 3, W, W) uint8) -> (N, D) float32`."""
+"""Frozen encoders. All of them keep one protocol: `embed(patches: (N, 3, W, W) uint8) -> (N, D) float32`.
+
+One that sees windows around its patches gets (B, 3, V, V) instead and gives (B * C, D): C patches of each window.
+"""
 
 from __future__ import annotations
 
 from typing import Protocol
 
 from torch import Tensor, nn
+
+TRAINED_HERE = ("lite", "compact")  # `training.encoder` makes their weights, and a checkpoint holds them
 
 
 class Backbone(Protocol):
@@ -26,10 +31,12 @@ def build(name: str, **config) -> nn.Module:
     """
     if name == "compact":
         from mdmf_core.method.backbones.compact import Compact as kind
+    elif name == "lite":
+        from mdmf_core.method.backbones.lite import Lite as kind
     elif name == "dinov2":
         from mdmf_core.method.backbones.dinov2 import DINOv2 as kind
     else:
-        raise ValueError(f"There is no backbone {name!r}; known are 'compact' and 'dinov2'.")
+        raise ValueError(f"There is no backbone {name!r}; known are 'lite', 'compact' and 'dinov2'.")
     try:
         return kind(**config).eval().requires_grad_(False)
     except TypeError as error:

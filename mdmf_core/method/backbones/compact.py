@@ -96,6 +96,13 @@ class Compact(nn.Module):
         """Embeddings (N, D) float32 of patches (N, 3, W, W) uint8."""
         return _moments(self.layers(self.residual(patches)).float())
 
+    def cells(self, windows: Tensor) -> Tensor:
+        """A map (B, D, 2, 2) of windows (B, 3, V, V) uint8: embeddings of their quarters, each on its own."""
+        side = windows.shape[-1] // 2
+        quarters = windows.unfold(2, side, side).unfold(3, side, side)  # (B, 3, 2, 2, side, side)
+        flat = quarters.permute(0, 2, 3, 1, 4, 5).reshape(-1, 3, side, side)
+        return self(flat).reshape(-1, 2, 2, self.dim).permute(0, 3, 1, 2)
+
     @torch.inference_mode()
     def embed(self, patches: Tensor, batch: int | None = None) -> Tensor:
         """Embeddings (N, D) float32, on the CPU, of patches (N, 3, W, W) uint8; `batch` patches at once."""

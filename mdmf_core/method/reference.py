@@ -1,4 +1,4 @@
-"""The reference of a checkpoint as it is loaded: the banks that a picture is compared with, and their calibration.
+"""The reference of a checkpoint: the banks that a picture is compared with, and their calibration.
 
 Source: arXiv 2605.09296 (a bank of 3,000 to 5,000 real images). A `Reference` holds signatures of real patches and, for
 the relative statistic, of generated ones; the scores of calibration images that are in neither training nor bank; and
@@ -16,16 +16,12 @@ import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
-from scipy.optimize import nnls
 from torch import Tensor
-from tqdm import tqdm
 
 from mdmf_core.files import write_whole
 from mdmf_core.method import mmd
 from mdmf_core.method.calibration import STATISTICS, Calibration, ends
 from mdmf_core.method.state import KINDS, USUAL
-
-SUM_TO_ONE = 1e3  # weight of the row that makes non-negative least squares keep the sum
 
 
 @dataclass(frozen=True)
@@ -65,51 +61,6 @@ class Reference:
     def scale(self, statistic: str) -> tuple[float, float]:
         """Ends of the one colour scale for N * c_i: quantiles of the evidence of real patches."""
         return ends(self.patch_nulls[statistic])
-
-
-def compress(
-    full: mmd.Bank, size: int, kernel: mmd.Kernel, candidates: int = 8192, seed: int = 0
-) -> tuple[mmd.Bank, np.ndarray]:
-    """A bank of at most `size` weighted points whose mean embedding is close to that of `full`.
-
-    Kernel herding (Chen, Welling & Smola, 2010) picks points one by one where the mean embedding is
-    worst matched; non-negative least squares on the Gram matrix then sets their weights.
-
-    Args:
-        full: M points.
-        size: number of points wanted.
-        kernel: kernel parameters.
-        candidates: points to choose from, a seeded sample of the bank.
-        seed: of that sample.
-
-    Returns:
-        The smaller bank, and which points of `full` it keeps, (M',).
-    """
-    if full.points.count <= size:
-        return full, np.arange(full.points.count)
-    chosen_from = np.sort(np.random.default_rng(seed).permutation(full.points.count)[:candidates])
-    pool = full.points[torch.from_numpy(chosen_from)]
-    target = mmd.mean_kernel(pool, *full[:2], kernel)
-    picked: list[int] = []
-    total = torch.zeros_like(target)
-    for count in tqdm(range(size), desc="compress", leave=False):
-        gain = target - total / (count + 1)
-        gain[picked] = -torch.inf
-        best = int(gain.argmax())
-        picked.append(best)
-        total += mmd.gram(pool, pool[best : best + 1], kernel)[:, 0]
-    rows = np.sort(picked)
-    points = pool[torch.from_numpy(rows)]
-    values = mmd.gram(points, points, kernel).double()
-    jitter = 1e-8 * torch.eye(points.count, dtype=torch.float64)
-    root = torch.linalg.cholesky(values + jitter)
-    wanted = mmd.mean_kernel(points, *full[:2], kernel).double()
-    target = torch.linalg.solve_triangular(root, wanted[:, None], upper=False)[:, 0].numpy()
-    sums = np.full((1, points.count), SUM_TO_ONE)
-    weights, _ = nnls(np.vstack([root.T.numpy(), sums]), np.append(target, SUM_TO_ONE))
-    keep = torch.from_numpy(np.flatnonzero(weights > 0))
-    kept = torch.from_numpy(weights)[keep].to(full.weights)
-    return mmd.bank(points[keep], kernel, kept / kept.sum()), chosen_from[rows[keep.numpy()]]
 
 
 def _bank_tensors(prefix: str, bank: mmd.Bank) -> dict[str, Tensor]:
@@ -175,14 +126,34 @@ def load(path: str | Path, signature: int, dim: int, deep: bool, statistic: str)
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # else views of a file that may change
         told = _told((file.metadata() or {}).get("content", "{}"))
-    for name, value in tensors.items():
-        if not torch.isfinite(value).all():
-            raise ValueError(f"the tensor {name} has values that are not finite")
+    stored = _Stored(tensors)
+    real = stored.bank("real", signature, dim if deep else None)
+    both = statistic == "relative" or "generated.z" in tensors
+    generated = stored.bank("generated", signature, dim if deep else None) if both else None
+    origins = stored.origins({"real": real, "generated": generated}, told["pictures"])
+    statistics = STATISTICS if both else STATISTICS[:1]
+    usual = stored.calibration("", statistics)
+    held = [name for name in KINDS if name != USUAL and any(key.startswith(_prefix(name)) for key in tensors)]
+    details = {name: stored.calibration(_prefix(name), statistics) for name in held}
+    if tensors:
+        raise ValueError(f"unexpected tensors: {', '.join(sorted(tensors))}")
+    return Reference(real, generated, *usual, told["facts"], origins, details)
 
-    def take(name: str, *shape: int | None) -> Tensor:
-        if name not in tensors:
+
+class _Stored:
+    """Tensors of a file, each taken once. A method raises ValueError where one doesn't fit; the message names it."""
+
+    def __init__(self, tensors: dict[str, Tensor]) -> None:
+        self.tensors = tensors
+        for name, value in tensors.items():
+            if not torch.isfinite(value).all():
+                raise ValueError(f"the tensor {name} has values that are not finite")
+
+    def take(self, name: str, *shape: int | None) -> Tensor:
+        """The tensor as float64; None stands for a side of any length."""
+        if name not in self.tensors:
             raise ValueError(f"the tensor {name} is missing")
-        value = tensors.pop(name)
+        value = self.tensors.pop(name)
         if len(value.shape) != len(shape) or any(s not in (None, v) for s, v in zip(shape, value.shape, strict=True)):
             wanted = " x ".join("any" if side is None else str(side) for side in shape) or "a scalar"
             raise ValueError(f"the tensor {name} has the shape {tuple(value.shape)} where {wanted} is expected")
@@ -190,39 +161,35 @@ def load(path: str | Path, signature: int, dim: int, deep: bool, statistic: str)
             raise ValueError(f"the tensor {name} is empty")
         return value.double()
 
-    def take_bank(prefix: str) -> mmd.Bank:
-        z = take(f"{prefix}.z", None, signature)
-        e = take(f"{prefix}.e", z.shape[0], dim) if deep else None
-        weights = take(f"{prefix}.weights", z.shape[0])
+    def bank(self, prefix: str, signature: int, dim: int | None) -> mmd.Bank:
+        """A bank; `dim` is None where the kernel doesn't compare embeddings."""
+        z = self.take(f"{prefix}.z", None, signature)
+        e = None if dim is None else self.take(f"{prefix}.e", z.shape[0], dim)
+        weights = self.take(f"{prefix}.weights", z.shape[0])
         if (weights < 0).any() or abs(float(weights.sum()) - 1) > 1e-6:
             raise ValueError(f"the tensor {prefix}.weights does not hold shares that sum to 1")
-        return mmd.Bank(mmd.Points(z, e), weights, take(f"{prefix}.self_term"))
+        return mmd.Bank(mmd.Points(z, e), weights, self.take(f"{prefix}.self_term"))
 
-    real = take_bank("real")
-    generated = take_bank("generated") if statistic == "relative" or "generated.z" in tensors else None
-    origins = {}
-    for name, bank in (("real", real), ("generated", generated)):
-        names = told["pictures"].get(name)
-        if bank is not None and names is not None:
-            index = take(f"{name}.origin", bank.points.count).numpy().astype(int)
-            if index.min() < 0 or index.max() >= len(names):
-                raise ValueError(f"the tensor {name}.origin points to pictures that are not named")
-            origins[name] = [names[i] for i in index]
-
-    def take_calibration(prefix: str) -> Calibration:
-        found = Calibration({}, {})
-        for kind in STATISTICS if generated is not None else STATISTICS[:1]:
-            names = [name for name in tensors if re.fullmatch(rf"{re.escape(prefix)}null\.{kind}\.[1-9]\d*", name)]
-            sizes = sorted(int(name.rsplit(".", 1)[1]) for name in names)
-            if not sizes:
-                raise ValueError(f"there are no calibration scores {prefix}null.{kind}.*")
-            found.nulls[kind] = {k: np.sort(take(f"{prefix}null.{kind}.{k}", None).numpy()) for k in sizes}
-            found.patch_nulls[kind] = np.sort(take(f"{prefix}patch_null.{kind}", None).numpy())
+    def origins(self, banks: dict[str, mmd.Bank | None], pictures: dict[str, list]) -> dict[str, list[str]]:
+        """The picture that each point of a bank comes from, where the file names pictures."""
+        found = {}
+        for name, bank in banks.items():
+            names = pictures.get(name)
+            if bank is not None and names is not None:
+                index = self.take(f"{name}.origin", bank.points.count).numpy().astype(int)
+                if index.min() < 0 or index.max() >= len(names):
+                    raise ValueError(f"the tensor {name}.origin points to pictures that are not named")
+                found[name] = [names[i] for i in index]
         return found
 
-    usual = take_calibration("")
-    held = [name for name in KINDS if name != USUAL and any(key.startswith(_prefix(name)) for key in tensors)]
-    details = {name: take_calibration(_prefix(name)) for name in held}
-    if tensors:
-        raise ValueError(f"unexpected tensors: {', '.join(sorted(tensors))}")
-    return Reference(real, generated, *usual, told["facts"], origins, details)
+    def calibration(self, prefix: str, statistics: tuple[str, ...]) -> Calibration:
+        """Nulls of scores, by block size, and of patches."""
+        found = Calibration({}, {})
+        for kind in statistics:
+            pattern = rf"{re.escape(prefix)}null\.{kind}\.[1-9]\d*"
+            sizes = sorted(int(name.rsplit(".", 1)[1]) for name in self.tensors if re.fullmatch(pattern, name))
+            if not sizes:
+                raise ValueError(f"there are no calibration scores {prefix}null.{kind}.*")
+            found.nulls[kind] = {k: np.sort(self.take(f"{prefix}null.{kind}.{k}", None).numpy()) for k in sizes}
+            found.patch_nulls[kind] = np.sort(self.take(f"{prefix}patch_null.{kind}", None).numpy())
+        return found

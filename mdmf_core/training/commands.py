@@ -1,0 +1,252 @@
+"""The commands that make a checkpoint; each works for a recipe and the folder of its run.
+
+Torch is imported only by the commands that compute.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mdmf_core.terminal import Engine, Processes, Stop, say
+
+Recipe = Annotated[Path, typer.Argument(help="JSON file with data, split and a section for each step.")]
+Run = Annotated[Path, typer.Argument(help="Folder for everything that the recipe makes.")]
+SECTIONS = {"data", "split", "backbone", "geometry", "pretrain", "embed", "train", "bank", "locate"}
+SPLIT_KEYS = {"test", "validation", "calibration", "calibration_share"}
+
+
+def read_recipe(path: Path) -> dict[str, Any]:
+    try:
+        recipe = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise Stop(f"The recipe {path} can't be read.") from error
+    except ValueError as error:
+        raise Stop(f"The recipe {path} is not JSON: {error}.") from error
+    unknown = set(recipe) - SECTIONS
+    if unknown or "data" not in recipe:
+        raise Stop(
+            f"A recipe needs `data` and knows {', '.join(sorted(SECTIONS))}; unknown: {', '.join(unknown) or '-'}."
+        )
+    unknown = set(recipe.get("split", {})) - SPLIT_KEYS
+    if unknown:
+        raise Stop(f"The split section has unknown keys: {', '.join(sorted(unknown))}.")
+    return recipe
+
+
+def _encoder(recipe: dict[str, Any], run: Path) -> tuple[Any, dict, Any]:
+    """The frozen backbone, on the GPU where there is one, its settings for the checkpoint, and the geometry."""
+    from mdmf_core.checkpoint import store
+    from mdmf_core.method import backbones
+    from mdmf_core.method.patches import Geometry
+
+    settings = dict(recipe.get("backbone", {"name": "lite"}))
+    if settings.get("name") in backbones.TRAINED_HERE:
+        if not (run / "encoder.json").is_file():
+            raise Stop(f"The encoder {settings['name']!r} is not trained yet; run `pretrain` first.")
+        settings |= json.loads((run / "encoder.json").read_text("utf-8"))
+        encoder = store.build_backbone({**settings, "weights": str(run / "encoder.safetensors")})
+    else:
+        settings = store.pinned(settings)
+        encoder = store.build_backbone(settings)
+    geometry = Geometry(**recipe.get("geometry", {"patch_size": 32, "max_patches": 1600, "window": 128}))
+    return _on_device(encoder), settings, geometry
+
+
+def _on_device(encoder: Any) -> Any:
+    import torch
+
+    return encoder.to("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _role_of(recipe: dict[str, Any]) -> dict[str, str]:
+    """The role of each picture, by its key."""
+    from mdmf_core.training.dataset import scan, split
+
+    dealt = split(scan(recipe["data"]), **recipe.get("split", {}))
+    return {e.key: role for role in ("train", "validation", "calibration", "test") for e in getattr(dealt, role)}
+
+
+def _roles(recipe: dict[str, Any], run: Path, encoder: Any) -> dict[str, list]:
+    """Embedded pictures by role."""
+    from mdmf_core.training import embed
+
+    role_of = _role_of(recipe)
+    roles: dict[str, list] = {"train": [], "validation": [], "calibration": [], "test": []}
+    for picture in embed.load(run / "embeddings", embed.backbone_digest(encoder)):
+        if picture.key in role_of:
+            roles[role_of[picture.key]].append(picture)
+    return roles
+
+
+def pretrain(recipe: Recipe, run: Run) -> None:
+    """Train an encoder on labelled images; goes on where it was interrupted."""
+    from mdmf_core.training.encoder import pretrain as step
+
+    loaded = read_recipe(recipe)
+    settings = {"backbone": loaded["backbone"]} if "backbone" in loaded else {}
+    written = step(loaded["data"], loaded.get("split", {}), settings | loaded.get("pretrain", {}), run, say)
+    say(f"Encoder written to {written}.")
+
+
+def embed(recipe: Recipe, run: Run, processes: Processes = 0, engine: Engine = "local") -> None:
+    """Precompute the embeddings of all patches; goes on where it was interrupted."""
+    from mdmf_core.training import embed as step
+    from mdmf_core.training.bank import condition_of
+    from mdmf_core.training.dataset import scan, split
+
+    loaded = read_recipe(recipe)
+    encoder, _, geometry = _encoder(loaded, run)
+    settings = loaded.get("embed", {})
+    dealt = split(scan(loaded["data"]), **loaded.get("split", {}))
+    entries = dealt.train + dealt.validation + dealt.calibration
+    conditions = tuple(settings.get("lives", step.AS_IS))
+    seed = settings.get("seed", 0)
+    used = _used(loaded)
+    only = {entry.key: condition_of(entry.key, used) for entry in dealt.calibration} if used else {}
+    failures = step.embed(entries, run / "embeddings", encoder, geometry, conditions, seed, processes, engine, only)
+    for failure in failures:
+        say(f"{failure['key']} ({failure['life']}): {failure['error']}", error=True)
+    wanted = len(entries) * len(conditions) - len(only) * (len(conditions) - 1)
+    say(f"{len(entries)} pictures, {wanted - len(failures)} embedded, {len(failures)} failed.")
+
+
+def _used(recipe: dict[str, Any]) -> list[str]:
+    """The conditions that calibration pictures are used in, where the recipe names them; each picture needs one."""
+    return recipe.get("bank", {}).get("calibration_lives", [])
+
+
+def train(recipe: Recipe, run: Run) -> None:
+    """Train the Patch Forensic Signature on the stored embeddings."""
+    from mdmf_core.files import write_whole
+    from mdmf_core.training.signature import train as step
+
+    loaded = read_recipe(recipe)
+    encoder, settings, geometry = _encoder(loaded, run)
+    roles = _roles(loaded, run, encoder)
+    lines: list[str] = []
+
+    def tell(line: str) -> None:
+        lines.append(line)
+        say(line)
+
+    best = step(
+        roles["train"],
+        roles["validation"],
+        loaded.get("train", {}),
+        encoder,
+        settings,
+        geometry,
+        run / "checkpoint",
+        tell,
+    )
+    write_whole(run / "train.log", lambda path: path.write_text("\n".join(lines) + "\n", "utf-8"))
+    say(f"Best mean validation AUROC {best:.4f}; checkpoint in {run / 'checkpoint'}.")
+
+
+def bank(
+    recipe: Recipe,
+    run: Run,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Checkpoint to give a new bank; default RUN/checkpoint.")
+    ] = None,
+    stream: Annotated[bool, typer.Option("--stream", help="In one pass, for more patches than fit in memory.")] = False,
+    processes: Processes = 0,
+    engine: Engine = "local",
+) -> None:
+    """Build reference bank and calibration; embeds the images first where RUN has no embeddings of this encoder."""
+    from mdmf_core.checkpoint import store
+    from mdmf_core.method import reference
+    from mdmf_core.training import bank as step
+    from mdmf_core.training import embed as first_step
+    from mdmf_core.training.dataset import scan, split
+
+    loaded = read_recipe(recipe)
+    folder = checkpoint or run / "checkpoint"
+    if not (folder / "config.json").is_file():
+        raise Stop(f"There is no checkpoint in {folder}; run `train` first or name one with --checkpoint.")
+    found = store.load(folder)
+    _on_device(found.backbone)
+    if not (run / "embeddings" / "manifest.json").is_file():
+        dealt = split(scan(loaded["data"]), **loaded.get("split", {}))
+        conditions = tuple(loaded.get("embed", {}).get("lives", first_step.AS_IS))
+        entries = dealt.train + dealt.calibration
+        first_step.embed(entries, run / "embeddings", found.backbone, found.geometry, conditions, 0, processes, engine)
+    section = loaded.get("bank", {})
+    if stream or engine == "ray":
+        from mdmf_core.training.stream import build
+
+        made = build(run / "embeddings", _role_of(loaded), found, section, say, processes, engine)
+    else:
+        roles = _roles(loaded, run, found.backbone)
+        made = step.build(roles["train"], roles["calibration"], found, section, say)
+    if section.get("details"):
+        calibration = split(scan(loaded["data"]), **loaded.get("split", {})).calibration
+        made = step.with_details(made, calibration, found, section, say, processes)
+    say(f"Reference written to {reference.save(made, folder / 'reference.safetensors')}.")
+
+
+def locate(recipe: Recipe, run: Run) -> None:
+    """Train the locator, which finds patches unlike the rest of their picture, on composites; calibrate it."""
+    from mdmf_core.checkpoint import store
+    from mdmf_core.training import bank
+    from mdmf_core.training.dataset import scan, split
+    from mdmf_core.training.locator import run as step
+
+    loaded = read_recipe(recipe)
+    folder = run / "checkpoint"
+    if not (folder / "config.json").is_file():
+        raise Stop(f"There is no checkpoint in {folder}; run `train` first.")
+    dealt = split(scan(loaded["data"]), **loaded.get("split", {}))
+    conditions = bank.complete(loaded.get("bank", {}))["calibration_lives"]
+    written = step(folder, store.load(folder), dealt, conditions, loaded.get("locate", {}), say)
+    say(f"Locator written to {written}.")
+
+
+def import_(
+    file: Annotated[Path, typer.Argument(help="PyTorch file with the network's state dict and kernel parameters.")],
+    out: Annotated[Path, typer.Argument(help="Folder for the checkpoint; new or empty.")],
+    recipe: Annotated[
+        Path | None, typer.Option(help="Recipe whose backbone and geometry the network was trained with.")
+    ] = None,
+    backbone: Annotated[str | None, typer.Option(help="DINOv2's weights: folder, file or Hub repository.")] = None,
+    statistic: Annotated[str, typer.Option(help="mmd (the paper's) or relative.")] = "mmd",
+    activation: Annotated[
+        str, typer.Option(help="Between the layers: relu, leaky_relu, elu, gelu, silu, softplus or tanh.")
+    ] = "relu",
+    sigma_form: Annotated[
+        str | None,
+        typer.Option(help="How bandwidths are stored: plain, squared, gaussian, log or log-squared; default by name."),
+    ] = None,
+    epsilon_form: Annotated[
+        str | None, typer.Option(help="How epsilon is stored: plain, sigmoid, squared or log; default by name.")
+    ] = None,
+    values: Annotated[
+        list[str] | None, typer.Option("--set", help="A kernel parameter that the file lacks, NAME=VALUE; repeatable.")
+    ] = None,
+    ignore: Annotated[list[str] | None, typer.Option(help="A name or prefix in FILE to leave out; repeatable.")] = None,
+) -> None:
+    """Turn a research checkpoint into a checkpoint folder, to which `bank` then adds bank and calibration.
+
+    FILE is opened with weights_only=True. Prints where each tensor went and what was assumed; what has no certain
+    place is refused. The paper's released file was out of reach of the machines that this was written on: it has
+    been tried with networks of the same kind only.
+    """
+    from mdmf_core.training.research import Read, import_file
+
+    loaded = read_recipe(recipe) if recipe else None
+    extra = dict(_number(value) for value in values or [])
+    how = Read(statistic, activation, sigma_form, epsilon_form, extra, ignore or [])
+    import_file(file, out, loaded, backbone, how, say)
+    say(f"Checkpoint written to {out}; next: python -m mdmf_core bank {recipe or 'RECIPE'} RUN --checkpoint {out}")
+
+
+def _number(given: str) -> tuple[str, float]:
+    name, _, value = given.partition("=")
+    try:
+        return name, float(value)
+    except ValueError as error:
+        raise Stop(f"--set takes NAME=VALUE with a number, not {given!r}.") from error

@@ -1,0 +1,82 @@
+"""The bundled encoder's code: shapes, folding, its start, its settings."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from mdmf_core.errors import DatasetError
+from mdmf_core.method import backbones
+from mdmf_core.training import imagenet
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    torch.manual_seed(0)
+    made = backbones.build("lite", dim=24)
+    for module in made.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 2)
+    return made
+
+
+@pytest.fixture(scope="module")
+def windows():
+    return torch.randint(0, 256, (3, 3, 128, 128), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+def test_an_embedding_is_the_mean_of_its_patchs_cells(encoder, windows):
+    cells = encoder.cells(windows)
+    assert cells.shape == (3, 24, 8, 8)
+    wanted = []
+    for window in cells:
+        for row in range(4):
+            for col in range(4):
+                wanted.append(window[:, 2 * row : 2 * row + 2, 2 * col : 2 * col + 2].mean((1, 2)))
+    found = encoder.embed(windows)
+    assert found.shape == (48, 24)
+    torch.testing.assert_close(found, torch.stack(wanted), atol=1e-4, rtol=1e-3)
+
+
+def test_how_many_windows_go_at_once_changes_nothing(encoder, windows):
+    torch.testing.assert_close(encoder.embed(windows, 1), encoder.embed(windows, 3), atol=1e-5, rtol=1e-4)
+
+
+def test_folding_follows_new_weights(windows):
+    encoder = backbones.build("lite", dim=8)
+    before = encoder.embed(windows)
+    encoder.bn2.running_mean.add_(1)
+    after = encoder.embed(windows)
+    torch.testing.assert_close(after, encoder.patches(encoder.cells(windows)), atol=1e-4, rtol=1e-3)
+    assert not torch.allclose(before, after)
+
+
+def test_it_goes_to_another_process(encoder, windows):
+    again = pickle.loads(pickle.dumps(encoder))
+    assert torch.equal(again.embed(windows), encoder.embed(windows))
+
+
+def test_it_starts_from_published_weights(tmp_path):
+    torch.manual_seed(1)
+    encoder = backbones.build("lite", dim=8)
+    base = encoder.base()
+    state = {f"theirs.{index:04d}.{name}": value for index, (name, value) in enumerate(base.state_dict().items())}
+    torch.save(state, tmp_path / "start.pth")
+    loaded = imagenet.load(encoder.base(), tmp_path / "start.pth")
+    encoder.start(loaded)
+    assert torch.equal(encoder.conv_stem.weight, base.conv_stem.weight)
+    assert torch.equal(encoder.blocks[5][0].conv_dw.weight, base.blocks[5][0].conv_dw.weight)
+    assert encoder.conv_stem.stride == (1, 1)
+    save_file({"a": torch.zeros(2)}, tmp_path / "other.safetensors")
+    with pytest.raises(DatasetError, match="does not hold the weights of this network"):
+        imagenet.load(encoder.base(), tmp_path / "other.safetensors")
+
+
+@pytest.mark.parametrize("settings", [{"dim": 0}, {"dim": 2.5}, {"patch_size": 20}, {"patch_size": 0}, {"size": 4}])
+def test_settings_that_make_no_sense_are_refused(settings):
+    with pytest.raises(ValueError):
+        backbones.build("lite", **settings)
