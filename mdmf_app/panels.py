@@ -18,6 +18,7 @@ from mdmf_app import style
 from mdmf_app.views import Result, View, extent, is_known
 from mdmf_core.evidence import Evidence, decide
 from mdmf_core.files import write_whole
+from mdmf_core.images.origin import Origin, opening
 from mdmf_core.images.origin.said import C2PA, Provenance
 from mdmf_core.method.calibration import FALSE_DISCOVERIES
 from mdmf_core.show import charts, html, maps, stability
@@ -35,8 +36,8 @@ NOT_COMPARED = (
 LIKE_OURS = ", if it is like those of the calibration"
 
 
-def card(evidence: Evidence, example: dict | None, warnings: Sequence[str] = ()) -> str:
-    """The verdict in words, its figures and its limits."""
+def card(evidence: Evidence, origin: Origin, example: dict | None, warnings: Sequence[str] = ()) -> str:
+    """What the file declares, then the verdict in words, its figures and its limits."""
     picture, verdict = evidence.picture, evidence.verdict
     one_in = round(1 / verdict.alpha)
     figures = [
@@ -48,6 +49,8 @@ def card(evidence: Evidence, example: dict | None, warnings: Sequence[str] = ())
     return style.render(
         "card.html",
         **answer(evidence),
+        origin=opening(origin, verdict.decision),
+        declared=origin.generated == "yes",
         explanation=wording.explain(evidence),
         figures=figures,
         notes=[*picture.notes, *warnings],

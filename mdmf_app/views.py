@@ -12,6 +12,7 @@ from mdmf_app import session
 from mdmf_app.context import Choice
 from mdmf_core.errors import ImageError
 from mdmf_core.evidence import Evidence
+from mdmf_core.images.origin import Origin
 from mdmf_core.images.reader import Picture
 from mdmf_core.method.patches import ALIGN
 from mdmf_core.show import maps
@@ -35,12 +36,13 @@ class View:
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """One picture that was analysed, as a session keeps it. `choice` is the model that did it."""
+    """One picture that was analysed, as a session keeps it: `choice` is the model, `origin` what the file says."""
 
     path: str
     whole: View
     choice: Choice | None
     example: dict | None
+    origin: Origin
 
     @property
     def picture(self) -> Picture:

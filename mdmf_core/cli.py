@@ -1,6 +1,6 @@
 """The command line: `python -m mdmf_core COMMAND`.
 
-    detect PATH...          a score, a p-value and a decision for each picture
+    detect PATH...          a score, a p-value and a decision for each picture; - reads one from standard input
     pretrain RECIPE RUN     train an encoder (backbones `lite` and `compact`)
     embed RECIPE RUN        step 1 of the paper: embeddings of all patches
     train RECIPE RUN        step 2: the Patch Forensic Signature
@@ -20,11 +20,11 @@ import json
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from mdmf_core.terminal import Engine, Processes, Stop, say
+from mdmf_core.terminal import Engine, Processes, Stop, say, tell
 from mdmf_core.training import commands
 
 INTERRUPTED = 130
@@ -63,78 +63,110 @@ def evaluate(
     say((out / "metrics.md").read_text("utf-8"))
 
 
-def _paths(given: list[Path]) -> list[Path]:
-    """The files named, and the pictures of the folders named, in order."""
-    from mdmf_core.images.kinds import is_image_name
-
-    found: list[Path] = []
-    for path in given:
-        inside = sorted(p for p in path.rglob("*") if p.is_file() and is_image_name(p)) if path.is_dir() else [path]
-        if not inside:
-            say(f"The folder {path} holds no picture.", error=True)
-        found += inside
-    return found
-
-
 @app.command()
 def detect(
-    paths: Annotated[list[Path], typer.Argument(help="Pictures or folders of pictures.")],
+    paths: Annotated[list[str], typer.Argument(help="Pictures, folders of pictures, or - for standard input.")],
     model: Annotated[str | None, typer.Option(help="Checkpoint folder or Hub repository.")] = None,
     alpha: Annotated[float, typer.Option(help="False-alarm rate, above 0 and at most 0.2.")] = 0.05,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line on standard output.")] = False,
     heatmap: Annotated[Path | None, typer.Option(help="Folder for an overlay PNG of each picture.")] = None,
     processes: Processes = 0,
 ) -> None:
-    """Score pictures. Exit status 1 if one of them could not be used."""
+    """Score pictures. What is passed over is named on standard error; exit status 1 if something could not be used."""
     from tqdm import tqdm
 
     from mdmf_core.detector import Detector
     from mdmf_core.evidence import check_alpha
+    from mdmf_core.images.folder import pictures
     from mdmf_core.run import workers
 
     check_alpha(alpha)
     detector = Detector.from_pretrained(model)
-    files = _paths(paths)
-    score = partial(_line, detector, alpha, as_json, heatmap)
-    found = workers.run(score, files, processes or workers.sensible(len(files), detector.model.backbone))
-    failed = False
-    for result in tqdm(found, desc="detect", total=len(files), disable=None, leave=False):
+    names, passed = pictures(paths)
+    items = _items(names)
+    for left in passed:
+        tell(left.sentence, error=True)
+    failed = any(left.unread for left in passed)
+    score = partial(_judge, detector, alpha, as_json, heatmap)
+    found = workers.run(score, items, processes or workers.sensible(len(items), detector.model.backbone))
+    for result in tqdm(found, desc="detect", total=len(items), disable=None, leave=False):
         died = isinstance(result, workers.Died)
-        line, good = (_failed(result.item, result, as_json), False) if died else result
-        failed = failed or not good
-        say(line)
+        told = _failed(result.item, result, as_json) if died else result
+        if told.line:
+            tell(told.line)
+        if told.complaint:
+            tell(told.complaint, error=True)
+        failed = failed or not told.good
     if failed:
         raise typer.Exit(1)
 
 
-def _line(detector: Any, alpha: float, as_json: bool, heatmap: Path | None, path: Path) -> tuple[str, bool]:
-    """What `detect` prints about one picture, and whether it could be used."""
-    from mdmf_core.errors import ImageError
+class _Item(NamedTuple):
+    """A picture to judge: what it is called, and its path or its bytes."""
+
+    name: str
+    source: Path | bytes
+
+
+class _Answer(NamedTuple):
+    """What `detect` says of one picture on standard output and on standard error, and whether all went well."""
+
+    line: str
+    good: bool = True
+    complaint: str = ""
+
+
+def _items(names: list[str]) -> list[_Item]:
+    """The pictures to judge; the one from standard input as its bytes."""
+    from mdmf_core.images.bounds import MAX_BYTES
+    from mdmf_core.images.folder import STANDARD_INPUT
+
+    if names.count(STANDARD_INPUT) > 1:
+        raise Stop("Standard input holds one picture; give - once.")
+    return [
+        _Item(name, sys.stdin.buffer.read(MAX_BYTES + 1) if name == STANDARD_INPUT else Path(name)) for name in names
+    ]
+
+
+def _judge(detector: Any, alpha: float, as_json: bool, heatmap: Path | None, item: _Item) -> _Answer:
+    """What `detect` says of one picture."""
+    from mdmf_core.errors import ImageError, WriteError
+    from mdmf_core.images.origin import as_json as origin_json
+    from mdmf_core.images.origin import opening, origin_of
     from mdmf_core.images.reader import read
 
     try:
-        picture = read(path, detector.model.geometry.min_side)
+        picture = read(item.source, detector.model.geometry.min_side)
         evidence = detector.detect(picture, alpha, locate=as_json)
     except ImageError as error:
-        return _failed(path, error, as_json), False
+        return _failed(item, error, as_json)
+    complaint = ""
     if heatmap is not None:
-        _write_heatmap(heatmap, path, picture, evidence)
-    return json.dumps(evidence.to_dict(str(path))) if as_json else _sentence(path, evidence), True
+        try:
+            _write_heatmap(heatmap, item, picture, evidence)
+        except WriteError as error:
+            complaint = f"The map of {item.name} is missing: {error}"
+    origin, decision = origin_of(item.source, picture), evidence.verdict.decision
+    line = f"{_sentence(item.name, evidence)}; origin: {opening(origin, decision)}"
+    if as_json:
+        line = json.dumps({**evidence.to_dict(item.name), "origin": origin_json(origin, decision)})
+    return _Answer(line, not complaint, complaint)
 
 
-def _failed(path: Path, error: Exception, as_json: bool) -> str:
-    return json.dumps({"path": str(path), "error": str(error)}) if as_json else f"{path}: {error}"
+def _failed(item: _Item, error: Exception, as_json: bool) -> _Answer:
+    return _Answer(json.dumps({"path": item.name, "error": str(error)}) if as_json else f"{item.name}: {error}", False)
 
 
-def _write_heatmap(folder: Path, path: Path, picture: Any, evidence: Any) -> None:
-    from mdmf_core.files import write_whole
+def _write_heatmap(folder: Path, item: _Item, picture: Any, evidence: Any) -> None:
+    from mdmf_core.files import short_name, write_whole
     from mdmf_core.show.maps import overlay
 
-    name = f"{path.stem}-{evidence.picture.sha256[:8]}.png"
+    stem = item.source.stem if isinstance(item.source, Path) else "standard input"
+    name = f"{short_name(stem)}-{evidence.picture.sha256[:8]}.png"
     write_whole(folder / name, lambda temporary: overlay(picture.pixels, evidence).save(temporary, format="PNG"))
 
 
-def _sentence(path: Path, evidence: Any) -> str:
+def _sentence(name: str, evidence: Any) -> str:
     words = {
         "generated": "likely generated",
         "inconclusive": "inconclusive",
@@ -142,7 +174,7 @@ def _sentence(path: Path, evidence: Any) -> str:
     }
     verdict = evidence.verdict
     return (
-        f"{path}: {words[verdict.decision]}; score {verdict.score:.4f}, p {verdict.p_value:.4f} "
+        f"{name}: {words[verdict.decision]}; score {verdict.score:.4f}, p {verdict.p_value:.4f} "
         f"({verdict.n_calibration} calibration pictures, alpha {verdict.alpha:g}), "
         f"{evidence.n_outlined} of {evidence.n_patches} patches flagged"
     )
@@ -183,7 +215,7 @@ def main() -> None:
     try:
         app()
     except (Stop, ValueError, RuntimeError, OSError, MemoryError) as error:
-        say(f"Error: {_told(error)}", error=True)
+        tell(f"Error: {_told(error)}", error=True)
         if getattr(error, "errno", None) and not error.filename:
             sys.stdout = None  # it takes no more, and Python would try and complain at the end
         sys.exit(1)

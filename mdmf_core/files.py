@@ -16,11 +16,18 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from mdmf_core.errors import WriteError
+from mdmf_core.texts import one_line
 
 PREFIX, SUFFIX = ".mdmf-", ".part"
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
+MOST_BYTES = 200  # of a name; 255 is the limit of most file systems
 STALE = 3600  # seconds after which a hidden folder belongs to a process that was killed
+
+
+def short_name(stem: str) -> str:
+    """A stem that every file system takes with an ending behind it: printable, and of at most 200 bytes."""
+    return one_line(stem).encode()[:MOST_BYTES].decode(errors="ignore")
 
 
 def write_whole(path: str | Path, write: Callable[[Path], object]) -> Path:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from mdmf_core.texts import printable
+from mdmf_core.texts import one_line, printable
 
 Engine = Annotated[Literal["local", "ray"], typer.Option(help="This machine, or the machines of a Ray cluster.")]
 Processes = Annotated[int, typer.Option(min=0, help="How many work at once; 0 is one a core, or a GPU, if worth it.")]
@@ -20,3 +20,8 @@ class Stop(Exception):
 def say(line: object, error: bool = False) -> None:
     """Print text that may hold names of files: none of them may command the terminal or stop the program."""
     print(printable(line), file=sys.stderr if error else sys.stdout, flush=True)
+
+
+def tell(sentence: object, error: bool = False) -> None:
+    """Print one line, whatever names are in it: no name can end the line and begin another one."""
+    say(one_line(sentence), error)

@@ -26,6 +26,11 @@ def printable(value: object) -> str:
     return "".join(letter if letter.isprintable() or letter in "\n\t" else "\ufffd" for letter in str(value))
 
 
+def one_line(value: object) -> str:
+    """The text on one line of a terminal; characters that can't be printed, line ends too, become U+FFFD."""
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in str(value))
+
+
 def cell(value: Cell) -> Cell | str:
     """A value for a spreadsheet; where it might run a text as a formula, an apostrophe stands in front.
 

@@ -22,6 +22,7 @@ import app
 from benchmarks.served import free_port
 from mdmf_app import api
 from mdmf_app.context import PLACES
+from mdmf_core.images.origin import as_json, origin_of, together
 from mdmf_core.images.reader import read
 from mdmf_core.run import batch
 from mdmf_core.show import maps, report
@@ -82,6 +83,7 @@ def test_without_mcp_there_is_no_tool_for_archives(detector):
 def test_analyze_gives_the_map_and_the_contract(client, detector, photo):
     overlay, data = client.predict(handle_file(photo), 0.2, api_name="/analyze")
     evidence = detector.detect(photo, 0.2)
+    assert data.pop("origin") == as_json(origin_of(photo), evidence.verdict.decision)
     assert data == {**evidence.to_dict(), "path": None, "name": photo.name}
     assert np.array_equal(pixels(overlay), np.asarray(maps.overlay(read(photo, 32).pixels, evidence)))
 
@@ -90,6 +92,7 @@ def test_describe_says_the_result_in_words(client, detector, photo):
     text = client.predict(file=handle_file(photo), api_name="/describe")
     evidence = detector.detect(photo)
     first = maps.top_patches(evidence, 1)[0]
+    assert text.splitlines()[0] == origin_of(photo).sentence
     for needed in (
         wording.VERDICTS[evidence.verdict.decision],
         wording.explain(evidence),
@@ -107,11 +110,12 @@ def test_describe_names_the_places_that_are_unlike_the_rest(detector, photo):
     one = replace(found, outlined=np.arange(evidence.n_patches) == 5)
     x, y, w, h = evidence.grid.boxes[5].tolist()
     needed = f"Patches unlike the rest of the picture (x, y, width, height):\n- {x}, {y}, {w}, {h}\n"
-    assert needed in api.in_words(replace(evidence, maps=evidence.maps | {"locator": one}))
+    origin = origin_of(photo)
+    assert needed in api.in_words(replace(evidence, maps=evidence.maps | {"locator": one}), origin)
     none = replace(found, outlined=np.zeros(evidence.n_patches, bool))
     without = {name: shown for name, shown in evidence.maps.items() if name != "locator"}
     for maps_of_it in (without, without | {"locator": none}):
-        assert "unlike the rest" not in api.in_words(replace(evidence, maps=maps_of_it))
+        assert "unlike the rest" not in api.in_words(replace(evidence, maps=maps_of_it), origin)
 
 
 def test_batch_gives_rows_and_a_table(client, detector, files):
@@ -133,7 +137,9 @@ def test_compare_gives_both_maps_and_a_sentence(client, detector, files):
     found = [detector.detect(path) for path in files[:2]]
     assert data["sentence"] == report.compare(*found)["sentence"]
     assert data["score_difference"] == found[0].verdict.score - found[1].verdict.score and data["same_file"] is False
+    assert data["origins"] == together(*map(origin_of, files[:2]))
     for name, path, evidence, drawn in zip(("first", "second"), files, found, (first, second), strict=False):
+        assert data[name].pop("origin") == as_json(origin_of(path), evidence.verdict.decision)
         assert data[name] == {**evidence.to_dict(), "path": None, "name": path.name}
         assert np.array_equal(pixels(drawn), np.asarray(maps.overlay(read(path, 32).pixels, evidence)))
 

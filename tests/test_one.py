@@ -28,7 +28,7 @@ from mdmf_app.tabs.one import handlers, layout
 from mdmf_core.checkpoint import hub
 from mdmf_core.detector import Detector
 from mdmf_core.errors import CheckpointError
-from mdmf_core.images.origin import read_provenance
+from mdmf_core.images.origin import origin_of, read_provenance
 from mdmf_core.images.reader import read
 from mdmf_core.show import charts, maps, stability
 from mdmf_core.show import words as wording
@@ -50,7 +50,7 @@ def made(detector, tmp_path_factory):
         seen = read(pixels, detector.model.geometry.min_side)
         path = folder / f"{seen.sha256}.png"
         Image.fromarray(pixels).save(path)
-        return views.Result(str(path), views.judge(seen, detector.detect(seen)), None, None)
+        return views.Result(str(path), views.judge(seen, detector.detect(seen)), None, None, origin_of(path))
 
     return make
 
@@ -80,6 +80,7 @@ def bad(tmp_path_factory) -> dict:
 def test_the_endpoint_gives_overlay_and_contract_in_this_order(client, detector, photo):
     overlay, data = client.predict(handle_file(photo), api_name="/analyze")
     evidence = detector.detect(photo)
+    assert data.pop("origin")["declared"] == ""
     assert data == {**evidence.to_dict(), "path": None, "name": photo.name}
     assert abs(sum(patch["evidence"] for patch in data["patches"]) - data["score"]) <= 1e-5 * max(1, abs(data["score"]))
     with Image.open(overlay) as image:
@@ -238,7 +239,7 @@ def test_the_card_says_what_was_found_and_escapes_names(context, detector, tmp_p
 @pytest.mark.parametrize("p_value", [1 / 25, 0.15, 1.0])
 def test_no_card_promises_certainty(result, p_value):
     evidence = replace(result.whole.evidence, verdict=replace(result.whole.evidence.verdict, p_value=p_value)).at(0.05)
-    card = shown.card(evidence, None)
+    card = shown.card(evidence, result.origin, None)
     assert "100%" not in card and " 0%" not in card and "is real" not in card
     assert card.count("<h2>") == 1 and wording.VERDICTS[evidence.verdict.decision] in card
 

@@ -151,7 +151,7 @@ def test_a_model_that_is_gone_is_a_sentence(work, files, tmp_path):
 def test_two_pictures_get_cards_and_maps_on_one_scale(context, detector, files):
     words, card, drawn, second_card, second_drawn, legend = compare.compare(context, files[0], files[1], 0.05, None)
     found = [detector.detect(path) for path in files[:2]]
-    assert report.compare(*found)["sentence"] in words
+    assert report.compare(*found)["sentence"] in words and "Neither file declares its origin." in words
     for path, evidence, text, image in zip(files, found, (card, second_card), (drawn, second_drawn), strict=False):
         assert wording.VERDICTS[evidence.verdict.decision] in text and f"{evidence.verdict.p_value:.3g}" in text
         assert image["visible"] and image["value"].size == read(path, 32).pixels.shape[1::-1]

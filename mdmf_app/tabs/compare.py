@@ -12,6 +12,8 @@ from mdmf_app.context import MODEL_QUEUE, Choice, Context, detect, rate_slider
 from mdmf_core.detector import Detector
 from mdmf_core.errors import CheckpointError
 from mdmf_core.evidence import Evidence
+from mdmf_core.images import isolated, origin
+from mdmf_core.images.origin import Origin
 from mdmf_core.show import maps, report
 
 WAITING = "Choose two pictures: an original and a copy of it, or two that are said to come from one camera."
@@ -66,14 +68,14 @@ def compare(
         hidden = gr.update(value=None, visible=False)
         return style.error_card(str(error)), "", hidden, "", hidden, ""
     halves = [half(detector, path, alpha) for path in (first, second)]
-    found = [evidence for evidence, _, _ in halves if evidence is not None]
+    found = [told for told, _, _ in halves if told is not None]
     outputs = [output for _, *pair in halves for output in pair]
-    legend = panels.legend(found[0], "evidence") if found else ""
+    legend = panels.legend(found[0][0], "evidence") if found else ""
     return together(found, bool(first and second)), *outputs, legend
 
 
-def half(detector: Detector, path: str | None, alpha: float) -> tuple[Evidence | None, str, Any]:
-    """Evidence, card and map of one picture; a sentence where there is none."""
+def half(detector: Detector, path: str | None, alpha: float) -> tuple[tuple[Evidence, Origin] | None, str, Any]:
+    """Evidence with origin, card and map of one picture; a sentence where there is none."""
     hidden = gr.update(value=None, visible=False)
     if not path:
         return None, style.notice(MISSING), hidden
@@ -81,13 +83,17 @@ def half(detector: Detector, path: str | None, alpha: float) -> tuple[Evidence |
         picture, evidence = detect(detector, path, alpha)
     except gr.Error as error:
         return None, style.error_card(error.message), hidden
+    declared = isolated.origin_of(path, picture)
     reliability = views.judge(picture, evidence).reliability
     drawn = maps.overlay(picture.pixels, evidence, colorbar=False, doubtful=reliability.doubtful)
-    return evidence, panels.card(evidence, None, reliability.warnings), gr.update(value=drawn, visible=True)
+    card = panels.card(evidence, declared, None, reliability.warnings)
+    return (evidence, declared), card, gr.update(value=drawn, visible=True)
 
 
-def together(found: list[Evidence], both: bool) -> str:
+def together(found: list[tuple[Evidence, Origin]], both: bool) -> str:
     """What may be said of both, or what is still to do."""
     if len(found) == 2:
-        return style.render("status.html", summary=report.compare(*found)["sentence"], cancelled="")
+        (first, declared), (second, declared_too) = found
+        sentences = report.compare(first, second)["sentence"], origin.together(declared, declared_too)
+        return style.render("status.html", summary=" ".join(sentences), cancelled="")
     return style.error_card("One of the two pictures can't be used.") if both else style.notice(WAITING)

@@ -22,12 +22,13 @@ from mdmf_app.context import MODEL_QUEUE, ONE_HOUR, QUICK, Choice, Context, rate
 from mdmf_core.errors import CheckpointError
 from mdmf_core.images import archive, isolated
 from mdmf_core.images.archive import Item
+from mdmf_core.images.origin import in_short
 from mdmf_core.run import batch
 from mdmf_core.run.batch import Row
 from mdmf_core.show import words as wording
 
-TABLE = ["Name", "Decision", "Score", "p", "q", "Flagged %", "Width", "Height", "KB"]
-TYPES = ["str"] * 2 + ["number"] * 7
+TABLE = ["Name", "Decision", "Score", "p", "q", "Flagged %", "Width", "Height", "KB", "Declared origin"]
+TYPES = ["str"] * 2 + ["number"] * 7 + ["str"]
 WAITING = f"Choose up to {archive.MOST} pictures, or a ZIP of them, and press Analyse."
 NAME_FILTER = """() => setTimeout(() => document.querySelector("#many-table input[type=text]")?.setAttribute(
     "aria-label", "Filter the results"), 300)"""  # Gradio gives this field a title only
@@ -100,7 +101,7 @@ def results_table() -> gr.Dataframe:
         interactive=False,
         visible=False,
         wrap=True,
-        column_widths=[220, 300, 95, 95, 95, 95, 85, 85, 85],
+        column_widths=[220, 300, 95, 95, 95, 95, 85, 85, 85, 260],
         max_height=460,
         show_search="filter",
         buttons=["fullscreen"],
@@ -161,7 +162,7 @@ def work(
         try:
             detector = context.detector(choice)
             begun = told = time.monotonic()
-            rows_to_come = in_time(batch.run(detector, items, alpha, isolated.read), items)
+            rows_to_come = in_time(batch.run(detector, items, alpha, isolated.read, isolated.origin_of), items)
             for row in () if stop.is_set() else rows_to_come:
                 rows.append(row)
                 if stop.is_set():
@@ -251,6 +252,7 @@ def cells(row: Row) -> list[Any]:
         row.width,
         row.height,
         round(row.n_bytes / 1000, 1),
+        in_short(row.origin),
     ]
 
 

@@ -33,7 +33,8 @@ import numpy as np
 from mdmf_core.errors import ImageError
 from mdmf_core.images import origin, reader
 from mdmf_core.images.bounds import MAX_PIXELS
-from mdmf_core.images.origin.said import Provenance
+from mdmf_core.images.origin.marks import find_marks
+from mdmf_core.images.origin.said import Origin, Provenance
 from mdmf_core.images.reader import Picture
 
 PROCESSES = 3
@@ -89,7 +90,12 @@ def read_provenance(path: str | Path, picture: Picture) -> Provenance:
         found, _ = _pool.ask({"path": os.fspath(path), "picture": _facts(picture), "trust": trust})
     except ImageError:
         return replace(origin.read_provenance(b"", picture), notes=(NO_ORIGIN,))
-    return Provenance.from_dict(found)
+    return replace(Provenance.from_dict(found), marks=find_marks(picture.pixels))
+
+
+def origin_of(path: str | Path, picture: Picture) -> Origin:
+    """`origin.origin_of` of a file, in another process."""
+    return origin.summary(read_provenance(path, picture))
 
 
 class Pool:

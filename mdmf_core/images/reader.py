@@ -35,7 +35,8 @@ from mdmf_core.images.colour import EMBEDDED, eight_bits, on_white, ordinary
 from mdmf_core.images.containers import bmp, boxes, jpeg, png
 from mdmf_core.images.declared import declared
 from mdmf_core.images.kinds import format_name, kind_of, misread, other_kind, unreadable
-from mdmf_core.images.metadata import clean, exif_of, metadata_of, orientation_of
+from mdmf_core.images.metadata import MAX_TEXT, clean, exif_of, metadata_of, orientation_of
+from mdmf_core.images.stealth import hidden_text
 
 MAX_READS = 1_000_000  # of a file by Pillow's own code, from the pixels on
 MAX_ZIPPED = 1_000  # zipped texts and profiles of a PNG
@@ -67,7 +68,8 @@ class Picture:
         sha256: of the file's bytes; of `pixels` for a PIL image or an array.
         format: "JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIC"; "array" where there was no file.
         n_bytes: size of the file; of `pixels` for a PIL image or an array.
-        metadata: EXIF tags (without GPS) and text chunks, name to printable text of at most 2,000 characters.
+        metadata: EXIF tags (without GPS), text chunks and text hidden in the pixels, name to printable text of at most
+            2,000 characters.
         notes: what was done to the picture that the user should know, one sentence each.
         name: file name without its folder.
     """
@@ -144,6 +146,8 @@ def _from_bytes(data: bytes, name: str, min_side: int) -> Picture:
             raise unreadable(data, kind) or ValueError("a layout that is misread")
         image, pixels = _decode_or_mend(data, kind, min_side, notes)
         metadata = metadata_of(image)
+        if kind in ("PNG", "WEBP") and (hidden := clean(hidden_text(image), MAX_TEXT)):
+            metadata = {"stealth_pnginfo": hidden, **metadata}
     return Picture(pixels, hashlib.sha256(data).hexdigest(), kind, len(data), metadata, tuple(notes), name)
 
 

@@ -23,6 +23,7 @@ from mdmf_core.detector import Detector
 from mdmf_core.errors import ImageError
 from mdmf_core.evidence import check_alpha
 from mdmf_core.images.archive import Item
+from mdmf_core.images.origin import Origin, as_json, opening, origin_of
 from mdmf_core.images.reader import Picture, read
 from mdmf_core.show import maps
 from mdmf_core.texts import cell
@@ -30,7 +31,7 @@ from mdmf_core.texts import cell
 THUMBNAIL = 320
 COLUMNS = (
     *("name", "decision", "score", "p_value", "q_value", "flagged_share"),
-    *("width", "height", "n_bytes", "sha256", "error"),
+    *("width", "height", "n_bytes", "sha256", "origin", "origin_generated", "error"),
 )
 ABOUT_Q = (
     "The p-value is about one picture; among many, some are low by chance. The q-value allows for the number of "
@@ -56,6 +57,7 @@ class Row:
         sha256: of the file's bytes.
         notes: what was done to the picture on reading, one sentence each.
         thumbnail: the picture with its map, the longest side at most 320 pixels.
+        origin: what the file declares of its origin; no part of the score.
         error: why there is no result.
     """
 
@@ -72,14 +74,30 @@ class Row:
     notes: tuple[str, ...] = ()
     thumbnail: Image.Image | None = None
     error: str | None = None
+    origin: Origin | None = None
+
+    @property
+    def origin_generated(self) -> str | None:
+        """Whether the file declares that it was generated: "yes", "no" or "unknown"."""
+        return self.origin and self.origin.generated
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON, without the thumbnail."""
-        return {name: getattr(self, name) for name in COLUMNS} | {"notes": list(self.notes)}
+        said = self.origin and as_json(self.origin, self.decision or "")
+        return {name: getattr(self, name) for name in COLUMNS} | {"origin": said, "notes": list(self.notes)}
+
+    def cells(self) -> dict[str, Any]:
+        """For a table: one sentence or two in place of the origin's parts."""
+        said = self.origin and opening(self.origin, self.decision or "")
+        return {name: getattr(self, name) for name in COLUMNS} | {"origin": said}
 
 
 def run(
-    detector: Detector, items: Iterable[Item], alpha: float, read: Callable[[Path, int], Picture] = read
+    detector: Detector,
+    items: Iterable[Item],
+    alpha: float,
+    read: Callable[[Path, int], Picture] = read,
+    declared: Callable[[Path, Picture], Origin] = origin_of,
 ) -> Iterator[Row]:
     """One row for each item, as it comes; stop asking to cancel.
 
@@ -88,21 +106,29 @@ def run(
         items: from `gather`.
         alpha: the false-alarm rate that "generated" allows.
         read: as `reader.read` reads a file.
+        declared: as `origin.origin_of` asks a file for its origin.
 
     Raises:
         ValueError: `alpha` is out of range; at once.
     """
     check_alpha(alpha)
-    return (_row(detector, item, alpha, read) for item in items)
+    return (_row(detector, item, alpha, read, declared) for item in items)
 
 
-def _row(detector: Detector, item: Item, alpha: float, read: Callable[[Path, int], Picture]) -> Row:
+def _row(
+    detector: Detector,
+    item: Item,
+    alpha: float,
+    read: Callable[[Path, int], Picture],
+    declared: Callable[[Path, Picture], Origin],
+) -> Row:
     if item.path is None:
         return Row(item.name, error=item.error)
     try:
         picture = read(item.path, detector.model.geometry.min_side)
         evidence = detector.detect(picture, alpha, locate=False)
         thumbnail = maps.overlay(picture.pixels, evidence, colorbar=False)
+        origin = declared(item.path, picture)
     except ImageError as error:
         return Row(item.name, error=str(error))
     except Exception:
@@ -121,6 +147,7 @@ def _row(detector: Detector, item: Item, alpha: float, read: Callable[[Path, int
         sha256=picture.sha256,
         notes=picture.notes,
         thumbnail=thumbnail,
+        origin=origin,
     )
 
 
@@ -164,7 +191,7 @@ def to_csv(rows: Iterable[Row]) -> str:
     writer = csv.writer(file)
     writer.writerow(COLUMNS)
     for row in rows:
-        values = row.to_dict()
+        values = row.cells()
         writer.writerow(["" if values[name] is None else cell(values[name]) for name in COLUMNS])
     return file.getvalue()
 

@@ -138,7 +138,11 @@ def _said(found: Provenance) -> list[tuple[str, str]]:
     lines = list(found.camera.items())
     lines += [("Software", found.software)] if found.software else []
     lines += [("Digital source type (IPTC)", found.digital_source_type)] if found.digital_source_type else []
-    return lines + (_credentials(found.c2pa) if found.c2pa else [])
+    lines += _credentials(found.c2pa) if found.c2pa else []
+    return lines + [
+        ("Invisible mark", f"{mark.tool}: {mark.agreeing} of {mark.bits} bits agree, by luck {mark.chance:.0e}")
+        for mark in found.marks
+    ]
 
 
 def _credentials(c2pa: C2PA) -> list[tuple[str, str]]:

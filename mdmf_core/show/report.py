@@ -1,7 +1,7 @@
 """The figures of a report to hand on, as JSON; `page` makes one HTML file of them.
 
-    from mdmf_core.show.report import Findings, json_report
-    figures = json_report(Findings(picture, evidence))
+from mdmf_core.show.report import Findings, json_report
+figures = json_report(Findings(picture, evidence))
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mdmf_core.evidence import Evidence, ModelFacts
+from mdmf_core.images.origin import as_json, summary
 from mdmf_core.images.reader import Picture
 from mdmf_core.method.calibration import FALSE_DISCOVERIES
 from mdmf_core.show import maps, stability, words
@@ -105,6 +106,7 @@ def json_report(findings: Findings) -> dict[str, Any]:
         "inconsistency": _locator(evidence),
         "reliability": _reliability(findings.reliability),
         "stability": _stability(findings.variants),
+        "origin": as_json(summary(provenance), evidence.verdict.decision) if provenance else None,
         "provenance": provenance.to_dict() if provenance else None,
     }
 

@@ -20,7 +20,7 @@ from mdmf_app.tabs.one.layout import INSPECT
 from mdmf_app.views import Result, View
 from mdmf_core.errors import CheckpointError, ImageError, WriteError
 from mdmf_core.evidence import decide
-from mdmf_core.images.isolated import read_provenance
+from mdmf_core.images.isolated import origin_of, read_provenance
 from mdmf_core.show import stability
 from mdmf_core.show.report import Findings
 
@@ -75,7 +75,7 @@ def analyse_now(
     except (gr.Error, CheckpointError) as error:
         return None, style.error_card(getattr(error, "message", str(error))), hidden, hidden
     session.of_sessions.keep(path, picture)
-    result = Result(path, views.judge(picture, found), chosen, example)
+    result = Result(path, views.judge(picture, found), chosen, example, origin_of(path, picture))
     mask = Image.open(EXAMPLES / example["mask"]) if example and example["mask"] else None
     return (
         result,
@@ -88,7 +88,7 @@ def analyse_now(
 def show_card(result: Result, alpha: float) -> str:
     """The verdict under a false-alarm rate."""
     view = result.whole
-    return panels.card(view.evidence.at(alpha), result.example, view.reliability.warnings)
+    return panels.card(view.evidence.at(alpha), result.origin, result.example, view.reliability.warnings)
 
 
 def show_map(

@@ -3,3 +3,27 @@
 One file a container. They read untrusted bytes within bounds and never beyond the end of the picture; what makes no
 sense ends the search and raises nothing but ValueError.
 """
+
+from __future__ import annotations
+
+from mdmf_core.images.containers import boxes, gif, jpeg, png, riff, tiff
+
+
+def xmp(data: bytes, kind: str) -> list[bytes]:
+    """XMP packets of the picture, from where its container keeps them; the first is the main one."""
+    readers = {"JPEG": jpeg.xmp, "PNG": png.xmp, "WEBP": riff.xmp, "GIF": gif.xmp, "TIFF": tiff.xmp}
+    readers |= dict.fromkeys(("AVIF", "HEIC"), lambda file: boxes.File(file).xmp())
+    try:
+        return readers[kind](data)
+    except (KeyError, ValueError, IndexError):
+        return []
+
+
+def comment(data: bytes, kind: str) -> tuple[bytes, str]:
+    """EXIF's UserComment in full, and the byte order of its EXIF."""
+    readers = {"JPEG": jpeg.exif, "PNG": png.exif, "WEBP": riff.exif, "TIFF": bytes}
+    readers |= dict.fromkeys(("AVIF", "HEIC"), lambda file: boxes.File(file).exif())
+    try:
+        return tiff.comment(readers[kind](data))
+    except (KeyError, ValueError, IndexError):
+        return b"", "<"

@@ -10,6 +10,7 @@ import struct
 RLE4 = 2
 _KINDS = {3: "a BMP with unusual bit fields", 4: "a BMP that wraps a JPEG", 5: "a BMP that wraps a PNG", 6: ""}
 _MAX_PIXELS = 70_000_000
+MAX_BYTES = 2**23  # of a file with run lengths of 4 bits, each of which is a step
 
 
 def compression(data: bytes) -> int:
@@ -18,6 +19,8 @@ def compression(data: bytes) -> int:
 
 def unusual(data: bytes) -> str | None:
     """What kind of BMP this is, where it is one that Pillow may refuse although it is sound."""
+    if compression(data) == RLE4 and len(data) > MAX_BYTES:
+        return "a BMP of very many run lengths"
     return _KINDS.get(compression(data)) or None
 
 
@@ -25,8 +28,10 @@ def plain(data: bytes) -> bytes:
     """The same picture without run lengths, if it has those of 4 bits, which Pillow reads right only from version 13.
 
     Raises:
-        ValueError: the run lengths end before the picture does.
+        ValueError: the run lengths end before the picture does, or there are very many.
     """
+    if compression(data) == RLE4 and len(data) > MAX_BYTES:
+        raise ValueError("too many run lengths")
     if compression(data) != RLE4 or len(data) < 54:
         return data
     width, height = struct.unpack("<ii", data[18:26])

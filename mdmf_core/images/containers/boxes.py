@@ -62,7 +62,7 @@ def boxes(data: bytes, at: int = 0, end: int | None = None) -> Iterator[tuple[by
 
 
 class File:
-    """The picture's items; `references` are (type, from, to) by number of item.
+    """The picture's items, and for each type of reference what it leads from and to, by number of item.
 
     Raises:
         ValueError: the boxes contradict themselves.
@@ -71,7 +71,8 @@ class File:
     def __init__(self, data: bytes):
         self.data, self.primary = data, 0
         self.items: dict[int, Item] = {}
-        self.references: list[tuple[bytes, int, int]] = []
+        self.references: dict[bytes, dict[int, list[int]]] = {}
+        self._many = 0
         self._idat = (0, 0)
         self._primary_at: tuple[int, int] = (0, 0)
         parts = {name: (start, end) for name, start, end in boxes(data) if name == b"meta"}
@@ -135,9 +136,10 @@ class File:
             reader = _Reader(self.data[begin:stop])
             here = reader.number(size)
             for _ in range(min(reader.number(2), MAX_ITEMS)):
-                if len(self.references) >= 4 * MAX_ITEMS:
+                self._many += 1
+                if self._many > 4 * MAX_ITEMS:
                     raise ValueError("too many references")
-                self.references.append((name, here, reader.number(size)))
+                self.references.setdefault(name, {}).setdefault(here, []).append(reader.number(size))
 
     def _iprp(self, start: int, end: int) -> None:
         kinds: list[tuple[bytes, bytes]] = []
@@ -161,7 +163,10 @@ class File:
         return [body for kind, body in self._item(number).properties if kind == name]
 
     def _from(self, kind: bytes, number: int) -> list[int]:
-        return [to for name, here, to in self.references if (name, here) == (kind, number)]
+        return self.references.get(kind, {}).get(number, [])
+
+    def _to_picture(self, kind: bytes) -> list[int]:
+        return [here for here, to in self.references.get(kind, {}).items() if self.primary in to]
 
     def content(self, item: Item) -> bytes | None:
         """The bytes of an item; None where some are not in the file."""
@@ -176,18 +181,13 @@ class File:
 
     def parts(self) -> list[int]:
         """The numbers of the items that make the picture and its transparency, down to the coded ones."""
-        alpha = [
-            here
-            for name, here, to in self.references
-            if name == b"auxl" and to == self.primary and self._is_alpha(here)
-        ]
-        found, waiting = [], [self.primary, *alpha]
+        found = dict.fromkeys([self.primary, *filter(self._is_alpha, self._to_picture(b"auxl"))])
+        waiting = list(found)
         while waiting and len(found) < MAX_ITEMS:
-            number = waiting.pop(0)
-            if number not in found:
-                found.append(number)
-                waiting += self._from(b"dimg", number)
-        return found
+            new = [number for number in dict.fromkeys(self._from(b"dimg", waiting.pop())) if number not in found]
+            found |= dict.fromkeys(new)
+            waiting += new
+        return list(found)
 
     def _is_alpha(self, number: int) -> bool:
         return any(body[4:].startswith(_ALPHA) for body in self._property(number, b"auxC"))
@@ -229,11 +229,21 @@ class File:
                 return code[0], code[1], code[2], body[10] >> 7
         return None
 
+    def _describing(self) -> list[Item]:
+        """The items that describe the picture. Source: ISO/IEC 23008-12, 6.4.1 (cdsc)."""
+        return [self._item(number) for number in self._to_picture(b"cdsc")]
+
     def xmp(self) -> list[bytes]:
-        """XMP that describes the picture. Source: ISO/IEC 23008-12, A.3 (cdsc)."""
-        found = [here for name, here, to in self.references if name == b"cdsc" and to == self.primary]
-        packets = (self.content(self._item(number)) for number in found if self._item(number).content == _XMP)
+        """XMP of the picture. Source: ISO/IEC 23008-12, A.3."""
+        packets = [self.content(item) for item in self._describing() if item.content == _XMP]
         return [packet for packet in packets if packet][:1]
+
+    def exif(self) -> bytes:
+        """EXIF of the picture, from its TIFF header on. Source: ISO/IEC 23008-12, A.2.1."""
+        for item in self._describing():
+            if item.kind == b"Exif" and (content := self.content(item)):
+                return content[4 + int.from_bytes(content[:4], "big") :]
+        return b""
 
     def codec(self) -> bytes:
         """The type of the coded items."""
@@ -251,9 +261,3 @@ def _is_chain(data: bytes, size: int) -> bool:
         if length < 3 or at > len(data) or header >> 15 or header & 7 == 0:
             return False
     return bool(data)
-
-
-def xmp(data: bytes) -> list[bytes]:
-    return File(data).xmp()
-
-

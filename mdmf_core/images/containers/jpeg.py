@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 
 MAX_SEGMENTS = 20_000
 EOI = b"\xff\xd9"
@@ -50,6 +51,11 @@ def segments(data: bytes) -> Iterator[Segment]:
             at = found.end() - 2
 
 
+def header(data: bytes) -> Iterator[Segment]:
+    """The segments before the first scan, where all that describes the picture stands."""
+    return takewhile(lambda part: part.marker != 0xDA, segments(data))
+
+
 def end_of_picture(data: bytes) -> int:
     """Where the picture's end marker ends; the length of the data where there is none."""
     ends = [part.end for part in segments(data) if part.marker == 0xD9]
@@ -58,7 +64,7 @@ def end_of_picture(data: bytes) -> int:
 
 def frame(data: bytes) -> Segment | None:
     """The header of the coded frame."""
-    return next((part for part in segments(data) if part.marker in _FRAMES or part.marker == _JPEG_LS), None)
+    return next((part for part in header(data) if part.marker in _FRAMES or part.marker == _JPEG_LS), None)
 
 
 def unusual(data: bytes) -> str | None:
@@ -124,7 +130,7 @@ def xmp(data: bytes) -> list[bytes]:
     """The picture's XMP packet, then what Adobe's extension carries beyond 64 KB, put together."""
     packets: list[bytes] = []
     more: dict[bytes, dict[int, bytes]] = {}
-    for part in segments(data):
+    for part in header(data):
         body = data[part.body : part.end] if part.marker == 0xE1 else b""
         if body.startswith(_XMP):
             packets.append(body[len(_XMP) :])
@@ -136,8 +142,13 @@ def xmp(data: bytes) -> list[bytes]:
     return packets[:1] + [b"".join(parts[at] for at in sorted(parts)) for parts in pieces]
 
 
+def exif(data: bytes) -> bytes:
+    found = (data[part.body : part.end] for part in header(data) if part.marker == 0xE1)
+    return next((body[6:] for body in found if body.startswith(b"Exif\0\0")), b"")
+
+
 def photoshop(data: bytes) -> bytes:
     """Photoshop's image resources (APP13), put together."""
     head = b"Photoshop 3.0\0"
-    bodies = (data[part.body : part.end] for part in segments(data) if part.marker == 0xED)
+    bodies = (data[part.body : part.end] for part in header(data) if part.marker == 0xED)
     return b"".join(body[len(head) :] for body in bodies if body.startswith(head))

@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Iterator
 
 MAX_CHUNKS = 1_000_000
+XMP = "XML:com.adobe.xmp"
 MAX_TEXT = 2**20  # bytes of one text when unpacked
 _METADATA = {b"tEXt", b"zTXt", b"iTXt", b"eXIf", b"iCCP"}
 
@@ -48,11 +49,11 @@ def colour(data: bytes) -> dict[bytes, tuple[int, ...]]:
     return found
 
 
-def texts(data: bytes) -> Iterator[tuple[str, bytes]]:
-    """Keyword and text of each tEXt, zTXt and iTXt chunk, also those after the pixels, unpacked."""
+def texts(data: bytes, wanted: str | None = None) -> Iterator[tuple[str, bytes]]:
+    """Keyword and text of each tEXt, zTXt and iTXt chunk, also those after the pixels, unpacked; or of one keyword."""
     for name, start, end in chunks(data):
         key, _, rest = data[start:end].partition(b"\0") if name in (b"tEXt", b"zTXt", b"iTXt") else (b"", b"", b"")
-        if not key:
+        if not key or (wanted and key.decode("latin-1") != wanted):
             continue
         zipped = name == b"zTXt"
         if name == b"iTXt":
@@ -71,4 +72,8 @@ def _unzipped(data: bytes) -> bytes:
 
 def xmp(data: bytes) -> list[bytes]:
     """The XMP packet. Source: XMP Specification Part 3, 1.1.5."""
-    return [text for key, text in texts(data) if key == "XML:com.adobe.xmp"][:1]
+    return [text for _, text in texts(data, XMP)][:1]
+
+
+def exif(data: bytes) -> bytes:
+    return next((data[start:end] for name, start, end in chunks(data) if name == b"eXIf"), b"")

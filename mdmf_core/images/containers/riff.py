@@ -20,3 +20,7 @@ def chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 def xmp(data: bytes) -> list[bytes]:
     return [body for name, body in chunks(data) if name == b"XMP "][:1]
+
+
+def exif(data: bytes) -> bytes:
+    return next((body for name, body in chunks(data) if name == b"EXIF"), b"").removeprefix(b"Exif\0\0")

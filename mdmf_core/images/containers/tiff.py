@@ -10,7 +10,7 @@ import struct
 MAX_ENTRIES = 4_096
 MAX_NUMBERS = 64
 BITS, COMPRESSION, PHOTOMETRIC, SAMPLES, PLANAR, PREDICTOR, FORMAT = 258, 259, 262, 277, 284, 317, 339
-XMP, IPTC = 700, 33723
+XMP, IPTC, EXIF, COMMENT = 700, 33723, 34665, 37510
 _FORMS = {1: "B", 3: "H", 4: "I", 7: "B", 13: "I", 16: "Q"}
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _NUMBERS = {1: "whole numbers", 2: "signed numbers", 3: "floating-point numbers"}
@@ -22,14 +22,14 @@ _ORDINARY = (1, 2, 3, 4, 5, 7, 8, 32773, 32946)
 
 
 class Directory:
-    """The first directory of a TIFF: `order` is "<" or ">", `is_big` tells BigTIFF."""
+    """The first directory of a TIFF, or the one at a place: `order` is "<" or ">", `is_big` tells BigTIFF."""
 
-    def __init__(self, data: bytes):
+    def __init__(self, data: bytes, at: int | None = None):
         self.order = "<" if data[:2] == b"II" else ">"
         self.is_big = 43 in data[2:4]
         self._data = data
         self._entries: dict[int, tuple[int, int, int]] = {}
-        self._read()
+        self._read(at)
 
     def _number(self, form: str, at: int) -> int:
         size = struct.calcsize(form)
@@ -37,9 +37,9 @@ class Directory:
             raise ValueError("the directory points outside the file")
         return struct.unpack(self.order + form, self._data[at : at + size])[0]
 
-    def _read(self) -> None:
+    def _read(self, at: int | None) -> None:
         word, count, step = ("Q", "Q", 20) if self.is_big else ("I", "H", 12)
-        at = self._number(word, 8 if self.is_big else 4)
+        at = self._number(word, 8 if self.is_big else 4) if at is None else at
         entries = min(self._number(count, at), MAX_ENTRIES)
         at += struct.calcsize(count)
         inline = 8 if self.is_big else 4
@@ -70,6 +70,13 @@ def xmp(data: bytes) -> list[bytes]:
     return [packet] if packet else []
 
 
+def comment(exif: bytes) -> tuple[bytes, str]:
+    """EXIF's UserComment with its character code, and the byte order. Source: Exif 3.0, 4.6.6.7.2 (tag 37510)."""
+    first = Directory(exif)
+    place = first.numbers(EXIF)
+    return (Directory(exif, place[0]).raw(COMMENT) if place else b""), first.order
+
+
 def misread(found: Directory) -> bool:
     """Whether Pillow would open this layout and read wrong numbers from it.
 
@@ -98,7 +105,7 @@ def unusual(found: Directory) -> str | None:
     ordinary = len(set(bits)) == 1 and (bits[0] in (1, 2, 4, 8, 16) or (samples == 1 and bits[0] in (12, 32)))
     ordinary = ordinary and (samples == 1 or bits[0] in (8, 16))
     ordinary = ordinary and not (found.order == ">" and bits[0] == 16 and found.numbers(PHOTOMETRIC) == (0,))
-    ordinary = ordinary and not (found.numbers(PLANAR) == (2,) and samples > 3 and method == 1)
+    ordinary = ordinary and not (found.numbers(PLANAR) == (2,) and samples > 3)
     if misread(found) or not ordinary:
         planes = " in separate planes" if found.numbers(PLANAR) == (2,) and samples > 1 else ""
         order = " in big-endian order" if bits[0] in (16, 32) and found.order == ">" else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mdmf_core.images.origin.generators import written_by
 from mdmf_core.texts import plain
 
 _CAMERA = {
@@ -15,13 +16,16 @@ _CAMERA = {
     "PhotographicSensitivity": "ISO",
     "FocalLength": "Focal length (mm)",
 }
+_MAKER = ("Make", "Model")
 
 
 def camera_of(texts: dict[str, str]) -> dict[str, str]:
+    """Fields about the capture; where a generator has written to the maker's, they are no camera's."""
+    if any(written_by(name, texts.get(name, ""), texts) for name in _MAKER):
+        texts = {name: text for name, text in texts.items() if name not in _MAKER}
     found: dict[str, str] = {}
     for name, label in _CAMERA.items():
-        text = plain(texts.get(name, ""))
-        if text and not text.startswith(("prompt:", "workflow:")):
+        if text := plain(texts.get(name, "")):
             found.setdefault(label, _fraction(text) if name == "ExposureTime" else text)
     return found
 

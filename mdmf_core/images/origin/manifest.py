@@ -1,6 +1,7 @@
 """C2PA manifests: signature, pixels and actions, checked without a network.
 
-Source: C2PA specification 2.4, section "Validation" (status codes).
+Sources: C2PA specification 2.4, section "Validation" (status codes), 14.4 (key usages); CAWG Identity Assertion 1.2,
+section 7 (cawg.* codes).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mdmf_core.images.origin.said import C2PA, MAX_LIST
-from mdmf_core.images.origin.xmp import AI_SOURCE_TYPES, last_part, source_words
+from mdmf_core.images.origin.xmp import AI_SOURCE_TYPES, Xmp, last_part, source_words
 from mdmf_core.texts import plain
 
 MAX_MANIFEST = 2**24
@@ -27,12 +28,21 @@ _MIME = {
     "HEIC": "image/heic",
 }
 _PIXEL_HASHES = ("assertion.dataHash.", "assertion.bmffHash.", "assertion.boxesHash.", "assertion.collectionHash.")
+# Key usages that a signer's certificate may have: the trust configuration that the C2PA publishes beside its lists
+# (c2pa-rs, cli/sample/store.cfg): e-mail protection, document signing, time stamping, OCSP signing, Microsoft's and
+# C2PA's own for signing claims.
+KEY_USAGES = (
+    *("1.3.6.1.5.5.7.3.4", "1.3.6.1.5.5.7.3.36", "1.3.6.1.5.5.7.3.8", "1.3.6.1.5.5.7.3.9"),
+    *("1.3.6.1.4.1.311.76.59.1.9", "1.3.6.1.4.1.62558.2.1"),
+)
+# Endings of codes that concern what one assertion says, and neither the signature nor other assertions.
+_OF_ONE = (".malformed", ".invalid", ".disallowed", ".ingredientMismatch", ".unsupported")
 _WORST_FIRST = ("altered", "malformed", "revoked", "expired", "untrusted_signer")
 
 
-def read_manifest(data: bytes, kind: str, trust: str | Path | None, notes: list[str]) -> C2PA | None:
+def read_manifest(data: bytes, kind: str, trust: str | Path | None, xmp: Xmp, notes: list[str]) -> C2PA | None:
     if b"c2pa" not in data:
-        if b"dcterms:provenance=" in data:
+        if xmp.field("provenance"):
             notes.append("The file names a C2PA manifest that is kept elsewhere; it was not fetched.")
         return None
     if kind not in _MIME:
@@ -67,8 +77,8 @@ def _anchors(trust: str | Path | None, parse: Callable[[bytes], object], notes: 
 
 def _settings(anchors: str | None) -> dict[str, Any]:
     """Nothing from the network; trust only what was given."""
-    verify = {"verify": {"remote_manifest_fetch": False, "ocsp_fetch": False}}
-    return {**verify, "trust": {"trust_anchors": anchors}} if anchors else verify
+    trust = {"trust_config": "\n".join(KEY_USAGES)} | ({"trust_anchors": anchors} if anchors else {})
+    return {"verify": {"remote_manifest_fetch": False, "ocsp_fetch": False}, "trust": trust}
 
 
 def _report(c2pa: Any, data: bytes, mime: str, anchors: str | None) -> dict | None:
@@ -110,6 +120,7 @@ def _judge(report: dict, has_trust_list: bool) -> C2PA:
     sentences = [sentence for _, sentence in ordered if sentence != explanation]
     if state != "valid" and unchanged:
         sentences.append("The picture is unchanged since it was signed.")
+    sentences += _recorded(active)
     signature = active.get("signature_info") or {}
     in_order = [active, *(manifest for manifest in list(manifests.values())[:MAX_LIST] if manifest is not active)]
     codes = list(dict.fromkeys(code for manifest in in_order for code in _declared(manifest)))
@@ -124,6 +135,7 @@ def _judge(report: dict, has_trust_list: bool) -> C2PA:
         actions=tuple(action for manifest in in_order for action in _actions(manifest))[:MAX_LIST],
         when=plain(signature["time"], 40) if signature.get("time") else None,
         program=_program(active),
+        declares=_declares(manifests, active),
     )
 
 
@@ -138,7 +150,11 @@ def _valid(unchanged: bool | None) -> str:
 
 def _finding(status: dict, has_trust_list: bool) -> tuple[str | None, str]:
     """State and sentence of one failed check; no state where it doesn't touch the verdict."""
-    code = str(status.get("code"))
+    code, reason = str(status.get("code")), str(status.get("explanation"))
+    if code.startswith(_PIXEL_HASHES) and ("exclusion" in reason or code.endswith(".malformed")):
+        return None, "Whether the picture was altered after it was signed can't be told: the record for it is wrong."
+    if code.startswith("cawg."):
+        return None, "Who the manifest names as the picture's creator can't be confirmed."
     if code.endswith(".mismatch") and code.startswith(_PIXEL_HASHES):
         return "altered", "The picture was altered after it was signed."
     if code.endswith(".mismatch") and not code.startswith("timeStamp."):
@@ -155,6 +171,10 @@ def _finding(status: dict, has_trust_list: bool) -> tuple[str | None, str]:
     if code.startswith("timeStamp."):
         return None, "The time of signing can't be confirmed."
     detail = plain(status.get("explanation") or code, 120)
+    if code.startswith(("assertion.", "ingredient.")) and code.endswith(_OF_ONE):
+        place = str(status.get("url")).partition("c2pa.assertions/")[2]
+        part = plain(place or code.split(".")[1], 40)
+        return None, f'One part of the manifest, {part}, breaks a rule of C2PA: "{detail}".'
     return "malformed", f'The manifest breaks a rule of C2PA: "{detail}".'
 
 
@@ -170,10 +190,53 @@ def _about_ingredients(results: dict) -> list[tuple[str | None, str]]:
 def _unchanged(passed: set[str], failed: list[dict]) -> bool | None:
     """A hash of the pixels proves something only where the signed manifest that holds it is intact."""
     codes = {str(status.get("code")) for status in failed}
-    if any(f"{name}mismatch" in codes for name in _PIXEL_HASHES):
+    if any(_finding(status, False)[0] == "altered" and _of_pixels(status) for status in failed):
         return False
+    if any(_of_pixels(status) for status in failed):
+        return None
     intact = "claimSignature.validated" in passed and not any(code.endswith(".mismatch") for code in codes)
     return True if intact and any(f"{name}match" in passed for name in _PIXEL_HASHES) else None
+
+
+def _of_pixels(status: dict) -> bool:
+    return str(status.get("code")).startswith(_PIXEL_HASHES)
+
+
+def _recorded(manifest: dict) -> list[str]:
+    """What the manifest recorded of the signatures of earlier versions and parts when it took them in."""
+    sentences = []
+    for ingredient in (manifest.get("ingredients") or [])[:MAX_LIST]:
+        results = (ingredient.get("validation_results") or {}).get("activeManifest") or {}
+        failures = (results.get("failure") or []) + (ingredient.get("validation_status") or [])
+        codes = [str(status.get("code")) for status in failures[:MAX_VALUES]]
+        passed = [str(status.get("code")) for status in results.get("success") or []]
+        name = plain(ingredient.get("title") or "an earlier version", 60)
+        if any(code.endswith(".mismatch") for code in codes):
+            sentences.append(f'Of "{name}" it was recorded that it did not match its own signature.')
+        elif codes:
+            reason = plain(codes[0], 60)
+            sentences.append(f'Of "{name}" it was recorded that its signature was not accepted ({reason}).')
+        elif "claimSignature.validated" in passed:
+            sentences.append(f'Of "{name}" it was recorded that its own signature was intact.')
+    return sentences
+
+
+def _declares(manifests: dict, active: dict) -> str | None:
+    """The manifest's own source type, the worst first; else that of the version it opened or of its only part.
+
+    A part beside others (componentOf, inputTo) is another picture, whose source type is not this one's.
+    """
+    for _ in range(MAX_LIST):
+        codes = _declared(active)
+        if codes:
+            return next((code for code in codes if code in AI_SOURCE_TYPES), codes[0])
+        parts = active.get("ingredients") or []
+        parents = [part for part in parts if part.get("relationship") == "parentOf"]
+        parents = parents or (parts if len(parts) == 1 else [])
+        if not parents or parents[0].get("active_manifest") not in manifests:
+            return None
+        active = manifests[parents[0]["active_manifest"]]
+    return None
 
 
 def _signer(signature: dict) -> str | None:

@@ -34,6 +34,8 @@ class C2PA:
         actions: what was done to the picture, oldest first within each manifest.
         when: time of signing by the signer's time stamp.
         program: what wrote the manifest.
+        declares: IPTC code that it gives for this picture itself: its own or, where it only opens an earlier version,
+            that version's; None where there is none.
     """
 
     signer: str | None
@@ -46,6 +48,44 @@ class C2PA:
     actions: tuple[str, ...] = ()
     when: str | None = None
     program: str | None = None
+    declares: str | None = None
+
+
+@dataclass(frozen=True)
+class Mark:
+    """An invisible mark in the pixels: whose it is, how many of its bits agree, and the chance of that by luck."""
+
+    tool: str
+    agreeing: int
+    bits: int
+    chance: float
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What is declared of a picture's origin, as its first line; no part of the score.
+
+    Attributes:
+        declared: in words: "made by generative AI"; empty where nothing is declared.
+        by: who says so: a signer, a program's record with its field, a mark in the pixels.
+        signed: the statement stands in a signed manifest that is intact.
+        unchanged: whether the signature covers these pixels; None where it can't be told or nothing is signed.
+        trusted: the signer is on the list of trusted ones.
+        generated: "yes" (in whole or in part), "no" or "unknown", as declared.
+        sentence: all of it as one sentence.
+    """
+
+    declared: str
+    by: str
+    signed: bool
+    unchanged: bool | None
+    trusted: bool
+    generated: str
+    sentence: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -59,6 +99,7 @@ class Provenance:
         digital_source_type: IPTC statement in XMP, in plain words.
         digital_source_code: the same as IPTC's code.
         c2pa: the signed manifest, if there is one.
+        marks: invisible marks in the pixels.
         notes: one sentence each, for the user.
     """
 
@@ -69,6 +110,7 @@ class Provenance:
     digital_source_code: str | None
     c2pa: C2PA | None
     notes: tuple[str, ...]
+    marks: tuple[Mark, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -79,7 +121,9 @@ class Provenance:
         """The other way round."""
         manifest = found["c2pa"] and C2PA(**{key: _tupled(value) for key, value in found["c2pa"].items()})
         claims = tuple(Claim(**claim) for claim in found["generator"])
-        return cls(**{**found, "generator": claims, "c2pa": manifest, "notes": tuple(found["notes"])})
+        marks = tuple(Mark(**mark) for mark in found["marks"])
+        rest = {"generator": claims, "c2pa": manifest, "notes": tuple(found["notes"]), "marks": marks}
+        return cls(**{**found, **rest})
 
 
 def _tupled(value: Any) -> Any:

@@ -1,15 +1,23 @@
-"""XMP packets and IPTC's source type in them. Source: IPTC NewsCodes, "Digital Source Type"."""
+"""XMP of the picture's own subject, and IPTC's source type in it.
+
+Sources: XMP Specification Part 1 (ISO 16684-1), 7.4 and C.2 (RDF: one subject a packet, its properties are direct
+children or attributes of the outer rdf:Description); IPTC NewsCodes, "Digital Source Type"; IPTC Photo Metadata
+Standard 2025.1 (AISystemUsed, AIPromptInformation).
+"""
 
 from __future__ import annotations
 
 import re
-from html import unescape
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from xml.parsers import expat  # noqa: S407  # a document type, and with it every entity, is refused below
 
 from mdmf_core.images.origin.said import MAX_TEXT
 from mdmf_core.texts import plain
 
-MAX_PACKETS = 8
-MAX_PACKET = 2**18
+MAX_PACKET = 2**22
+MAX_NODES = 100_000
+MAX_DEPTH = 60
 
 SOURCE_TYPES = {
     "digitalCapture": "captured with a digital camera",
@@ -28,6 +36,7 @@ SOURCE_TYPES = {
     "screenCapture": "a screenshot",
     "composite": "put together from several parts",
     "compositeCapture": "put together from several photographs",
+    "empty": "an empty canvas",
     "algorithmicMedia": "made by an algorithm that has not learned from pictures",
     "trainedAlgorithmicMedia": "made by generative AI",
     "trainedAlgorithmicData": "made by generative AI",
@@ -37,41 +46,136 @@ SOURCE_TYPES = {
 AI_SOURCE_TYPES = frozenset(
     "trainedAlgorithmicMedia trainedAlgorithmicData compositeWithTrainedAlgorithmicMedia compositeSynthetic".split()
 )
-_SOURCE_TYPE = re.compile(
-    r"DigitalSourceType\s{0,20}=\s{0,20}[\"']([^\"']{1,200})[\"']"
-    r"|DigitalSourceType\s[^<>]{0,200}resource\s{0,20}=\s{0,20}[\"']([^\"']{1,200})[\"']"
-    r"|DigitalSourceType(?:\s[^<>]{0,200})?>\s{0,200}([^<>\s][^<>]{0,199})<"
+CAPTURES = frozenset(
+    "digitalCapture computationalCapture negativeFilm positiveFilm print minorHumanEdits humanEdits compositeCapture "
+    "digitalArt digitalCreation screenCapture virtualRecording".split()
 )
-_XMP_FIELD = r"{0}\s{{0,20}}=\s{{0,20}}[\"']([^\"']{{1,2000}})[\"']|{0}>\s{{0,200}}([^<>\s][^<>]{{0,1999}})<"
+_KNOWN = {code.lower(): code for code in SOURCE_TYPES}
 
 
-def xmp_packets(data: bytes, texts: dict[str, str]) -> list[str]:
-    """XMP as it stands in the file, then what the decoder unpacked, which is cut short."""
-    packets, start = [], 0
-    while len(packets) < MAX_PACKETS and (start := data.find(b"<x:xmpmeta", start)) >= 0:
-        end = data.find(b"</x:xmpmeta>", start, start + MAX_PACKET)
-        packets.append(data[start : end if end > 0 else start + MAX_PACKET].decode("utf-8", "replace"))
-        start = end if end > 0 else start + 1
-    return packets + [texts[name] for name in ("XML:com.adobe.xmp", "xmp") if name in texts]
+@dataclass
+class Node:
+    """An element: its name without prefix, its attributes alike, what is in it."""
+
+    name: str
+    attributes: dict[str, str]
+    children: list[Node] = field(default_factory=list)
+    pieces: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        return "".join(self.pieces).strip()
+
+    def walk(self) -> Iterator[Node]:
+        """This element and all below it, in order."""
+        waiting = [self]
+        while waiting:
+            node = waiting.pop()
+            yield node
+            waiting += reversed(node.children)
 
 
-def xmp_field(packets: list[str], name: str) -> str | None:
-    for packet in packets:
-        if match := re.search(_XMP_FIELD.format(name), packet):
-            return plain(unescape(match[1] or match[2]), MAX_TEXT) or None
-    return None
+class _Stop(Exception):
+    """The packet is larger, deeper or stranger than XMP is."""
 
 
-def source_code(packets: list[str]) -> str | None:
-    for packet in packets:
-        if match := _SOURCE_TYPE.search(packet):
-            return last_part(next(filter(None, match.groups()))) or None
-    return None
+def _tree(packet: bytes) -> Node:
+    """The packet as a tree; of one that breaks off, what stands before."""
+    root = Node("", {})
+    open_, nodes = [root], 0
+
+    def begin(name: str, attributes: dict[str, str]) -> None:
+        nonlocal nodes
+        nodes += 1
+        if nodes > MAX_NODES or len(open_) > MAX_DEPTH:
+            raise _Stop
+        node = Node(_local(name), {_local(key): value for key, value in attributes.items()})
+        open_[-1].children.append(node)
+        open_.append(node)
+
+    def end(name: str) -> None:
+        open_.pop()
+
+    def text(data: str) -> None:
+        open_[-1].pieces.append(data)
+
+    def refuse(*_) -> None:
+        raise _Stop
+
+    parser = expat.ParserCreate()
+    parser.buffer_text = True
+    parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = begin, end, text
+    parser.StartDoctypeDeclHandler = parser.EntityDeclHandler = refuse
+    try:
+        parser.Parse(packet[:MAX_PACKET].strip(b"\0 \r\n\t"), True)
+    except (expat.ExpatError, _Stop, ValueError):
+        pass
+    return root
+
+
+def _local(name: str) -> str:
+    return name.rpartition(":")[2]
+
+
+class Xmp:
+    """The picture's own statements: `fields`, name without prefix to text, and the trees below them."""
+
+    def __init__(self, packets: list[bytes]):
+        self.fields: dict[str, str] = {}
+        self.nodes: dict[str, Node] = {}
+        subject = None
+        for packet in packets:
+            for description in _descriptions(_tree(packet)):
+                about = description.attributes.get("about", "")
+                subject = about if subject is None else subject
+                if about == subject:
+                    self._take(description)
+
+    def _take(self, description: Node) -> None:
+        for name, value in description.attributes.items():
+            if name != "about":
+                self.fields.setdefault(name, value)
+        for child in description.children:
+            self.nodes.setdefault(child.name, child)
+            if value := _value(child):
+                self.fields.setdefault(child.name, value)
+
+    def field(self, name: str, most: int = MAX_TEXT) -> str | None:
+        """A property as one line."""
+        return plain(self.fields.get(name, ""), most) or None
+
+    def below(self, name: str) -> Iterator[dict[str, str]]:
+        """Attributes and simple elements of each structure below a property."""
+        for node in self.nodes[name].walk() if name in self.nodes else ():
+            yield node.attributes | {child.name: child.text for child in node.children if not child.children}
+
+
+def _descriptions(root: Node) -> list[Node]:
+    """The outer rdf:Description elements: those right below rdf:RDF, which is the root or its child."""
+    tops = [node for top in root.children for node in (top, *top.children) if node.name == "RDF"]
+    return [node for top in tops for node in top.children if node.name == "Description"]
+
+
+def _value(node: Node) -> str:
+    """The text of a simple property, its rdf:resource, or the first item of its array."""
+    if "resource" in node.attributes:
+        return node.attributes["resource"]
+    if not node.children:
+        return node.text
+    array = node.children[0]
+    if array.name in ("Alt", "Seq", "Bag") and array.children and not array.children[0].children:
+        return array.children[0].text or array.children[0].attributes.get("resource", "")
+    return ""
+
+
+def source_code(xmp: Xmp) -> str | None:
+    return last_part(xmp.fields.get("DigitalSourceType", "")) or None
 
 
 def last_part(uri: object) -> str:
     """trainedAlgorithmicMedia of http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia."""
-    return plain(re.split(r"[/:#]", str(uri)[:MAX_TEXT].strip().rstrip("/"))[-1], 100)
+    code = plain(re.split(r"[/:#]", str(uri)[:MAX_TEXT].strip().rstrip("/"))[-1], 100)
+    return _KNOWN.get(code.lower(), code)
 
 
 def source_words(code: str) -> str:

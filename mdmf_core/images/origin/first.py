@@ -1,0 +1,160 @@
+"""The first line: what a file declares of its origin, who says so and what that is worth, in one sentence.
+
+Order of the statements: generative AI leads whoever says it, a signature before a field, a field before a mark; then
+what is signed, IPTC's source type, a camera's name. An expired certificate, an unknown signer are remarks behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from mdmf_core.images.origin.generators import AIGC, label_of
+from mdmf_core.images.origin.said import C2PA, Mark, Origin, Provenance
+from mdmf_core.images.origin.xmp import AI_SOURCE_TYPES, CAPTURES, source_words
+from mdmf_core.texts import plain
+
+MADE, MAYBE = "made by generative AI", "possibly made by generative AI"
+NOTHING = "The file declares nothing about its origin, as most files on the web."
+PARTS = "put together with parts made by generative AI"
+CLEAN = "The file says that it was generated; the score finds nothing unusual: trust the file's statement."
+UNUSUAL = (
+    "The file's signature says that a camera took this picture; the score finds it unusual: trust the signature where "
+    "its signer is known to you."
+)
+_UNCHANGED = {
+    True: "and the picture is unchanged since",
+    False: "but the picture was altered afterwards",
+    None: "and whether the picture was altered since can't be told",
+}
+_REMARKS = {
+    "valid": "the signer is trusted",
+    "untrusted_signer": "who signed is not confirmed",
+    "expired": "the signer's certificate has expired",
+    "revoked": "the signer's certificate was withdrawn",
+    "altered": "the signature does not hold for the file as it is",
+    "malformed": "the manifest breaks a rule of C2PA",
+}
+
+
+def summary(found: Provenance) -> Origin:
+    """The statement that leads."""
+    statements = list(_statements(found))
+    for wanted in ("yes", "maybe", ""):
+        for origin, kind in statements:
+            if not wanted or kind == wanted:
+                return origin
+    return Origin("", "", False, None, False, "unknown", NOTHING)
+
+
+def contradiction(origin: Origin, decision: str) -> str:
+    """One sentence where origin and score disagree; empty where they don't. The score stays as it is."""
+    if origin.generated == "yes" and decision == "no_evidence":
+        return CLEAN
+    if origin.generated == "no" and origin.signed and origin.unchanged and decision == "generated":
+        return UNUSUAL
+    return ""
+
+
+def opening(origin: Origin, decision: str) -> str:
+    """What stands above the verdict: the statement, and where the score disagrees."""
+    return f"{origin.sentence} {contradiction(origin, decision)}".strip()
+
+
+def as_json(origin: Origin, decision: str) -> dict[str, Any]:
+    """The line for programs, with what contradicts the decision."""
+    return {**origin.to_dict(), "contradiction": contradiction(origin, decision)}
+
+
+def together(first: Origin, second: Origin) -> str:
+    """What two files declare, and what differs between them, in one sentence."""
+    if first == second:
+        nothing = not (first.declared or first.by)
+        return "Neither file declares its origin." if nothing else "Both files declare the same of their origin."
+    return (
+        f"The files differ in what they declare of their origin: the first {_told(first)}, the second {_told(second)}."
+    )
+
+
+def _told(origin: Origin) -> str:
+    if not (origin.declared or origin.by):
+        return "nothing"
+    said = f"“{origin.declared}”" if origin.declared else "no source"
+    if not origin.signed:
+        return f"{said} (not signed)"
+    state = {True: "unchanged since", False: "altered since", None: "perhaps altered since"}[origin.unchanged]
+    return f"{said} (signed by {origin.by}, {state}, {'trusted' if origin.trusted else 'not confirmed'})"
+
+
+def in_short(origin: Origin | None) -> str:
+    """A few words for a table, which sort generated pictures together."""
+    if origin is None or not origin.declared:
+        return "nothing declared"
+    signed = ", signed" if origin.signed else ""
+    return f"{'generated' if origin.generated == 'yes' else 'declared'}: {origin.declared}{signed}"
+
+
+def _statements(found: Provenance) -> Iterator[tuple[Origin, str]]:
+    """All statements, the stronger first, each with "yes", "maybe" or "" for generative AI."""
+    if found.c2pa is not None:
+        yield from _of_manifest(found.c2pa)
+    if found.digital_source_code:
+        code = found.digital_source_code
+        yield _unsigned(source_words(code), "the field DigitalSourceType (IPTC)", _answer(code))
+    for claim in found.generator:
+        words, answer = MADE, "yes"
+        if claim.tool == AIGC and label_of(claim.text) in ("2", "3"):
+            words, answer = MAYBE, "maybe"
+        yield _unsigned(words, f"a record of {claim.tool} in the field {claim.field}", answer)
+    for mark in found.marks:
+        yield _of_mark(mark), "yes"
+    if made := " ".join(found.camera[name] for name in ("Make", "Model") if name in found.camera):
+        yield _unsigned(f"taken with a camera, {plain(made, 80)}", "EXIF fields", "")
+    if found.software:
+        yield _unsigned(f"written by a program, {plain(found.software, 80)}", "the field Software", "")
+
+
+def _answer(code: str) -> str:
+    return "yes" if code in AI_SOURCE_TYPES else "no" if code in CAPTURES else ""
+
+
+def _of_manifest(c2pa: C2PA) -> Iterator[tuple[Origin, str]]:
+    if c2pa.declares is None:
+        words, answer = (PARTS, "yes") if c2pa.claims_ai else ("", "")
+    else:
+        words, answer = source_words(c2pa.declares), _answer(c2pa.declares)
+    intact = c2pa.state not in ("altered", "malformed") or c2pa.unchanged is not None
+    signed = c2pa.signer is not None and intact
+    unchanged = c2pa.unchanged if signed else None
+    trusted = c2pa.state == "valid"
+    by = plain(c2pa.signer or "nobody", 120)
+    remark = _REMARKS[c2pa.state]
+    if c2pa.state == "expired" and any(problem.startswith("Who signed can't") for problem in c2pa.problems):
+        remark = "who signed is not confirmed, and the certificate has expired"
+    if signed:
+        start = (
+            f"The file declares: {words}; signed" if words else "The file is signed without a word about its source,"
+        )
+        sentence = f"{start} by {by}, {_UNCHANGED[unchanged]}; {remark}."
+    else:
+        said = f"declares: {words}; but" if words else "has a record of its origin (C2PA), but"
+        sentence = f"The file {said} {remark}, so it proves nothing."
+    yield Origin(words, by, signed, unchanged, trusted, _three(answer), sentence), answer
+
+
+def _three(answer: str) -> str:
+    return answer if answer in ("yes", "no") else "unknown"
+
+
+def _unsigned(words: str, place: str, answer: str) -> tuple[Origin, str]:
+    sentence = f"The file declares: {words}, in {plain(place, 140)}; nothing of it is signed."
+    return Origin(words, place, False, None, False, _three(answer), sentence), answer
+
+
+def _of_mark(mark: Mark) -> Origin:
+    by = f"an invisible mark of {mark.tool}"
+    sentence = (
+        f"The pixels carry {by}: {mark.agreeing} of {mark.bits} bits agree, a chance of {mark.chance:.0e} in a picture "
+        "without it; the program that made or edited it is a generator."
+    )
+    return Origin(MADE, by, False, None, False, "yes", sentence)
