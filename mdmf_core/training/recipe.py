@@ -63,9 +63,9 @@ class Pretrain(Settings):
 
     `start` is a file of ImageNet weights, `go_on_from` one of an encoder that an earlier run has written, `pairs` a
     folder of pairs, `faces` are sources that together get at most `faces_share` of either class, `raised` how many
-    times as often a source is drawn, `leave_out` sources not to train on. A step holds `pictures` of each class, `paired`
-    of them in pairs, `mixed` composites and `traceless` crops without traces, whose answer is `nothing`. `compile`
-    takes a C++ compiler and makes a long run faster.
+    times as often a source is drawn, `leave_out` sources not to train on. A step holds `pictures` of each class,
+    `paired` of them in pairs, `mixed` composites and `traceless` crops without traces, whose answer is `nothing`.
+    `compile` takes a C++ compiler and makes a long run faster.
     """
 
     backbone: Backbone = Lite()
