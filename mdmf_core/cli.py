@@ -1,6 +1,7 @@
 """The command line: `python -m mdmf_core COMMAND`.
 
     detect PATH...          a score, a p-value and a decision for each picture
+    reference make PATH...  pictures that you trust, for `detect --reference`; also `list` and `remove`
     pretrain RECIPE RUN     train an encoder (backbones `lite` and `compact`)
     embed RECIPE RUN        step 1 of the paper: embeddings of all patches
     train RECIPE RUN        step 2: the Patch Forensic Signature
@@ -24,14 +25,21 @@ from typing import Annotated, Any
 
 import typer
 
+from mdmf_core.run.commands import files_in, reference
 from mdmf_core.terminal import Engine, Processes, Stop, say
 from mdmf_core.training import commands
 
 INTERRUPTED = 130
+WORDS = {
+    "generated": "likely generated",
+    "inconclusive": "inconclusive",
+    "no_evidence": "no evidence of generation",
+}
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 for step in (commands.pretrain, commands.embed, commands.train, commands.bank, commands.locate):
     app.command()(step)
+app.add_typer(reference, name="reference")
 
 
 @app.command()
@@ -63,19 +71,6 @@ def evaluate(
     say((out / "metrics.md").read_text("utf-8"))
 
 
-def _paths(given: list[Path]) -> list[Path]:
-    """The files named, and the pictures of the folders named, in order."""
-    from mdmf_core.images.kinds import is_image_name
-
-    found: list[Path] = []
-    for path in given:
-        inside = sorted(p for p in path.rglob("*") if p.is_file() and is_image_name(p)) if path.is_dir() else [path]
-        if not inside:
-            say(f"The folder {path} holds no picture.", error=True)
-        found += inside
-    return found
-
-
 @app.command()
 def detect(
     paths: Annotated[list[Path], typer.Argument(help="Pictures or folders of pictures.")],
@@ -83,6 +78,9 @@ def detect(
     alpha: Annotated[float, typer.Option(help="False-alarm rate, above 0 and at most 0.2.")] = 0.05,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line on standard output.")] = False,
     heatmap: Annotated[Path | None, typer.Option(help="Folder for an overlay PNG of each picture.")] = None,
+    trusted: Annotated[
+        str | None, typer.Option("--reference", help="Compare with pictures you trust: a name or a file.")
+    ] = None,
     processes: Processes = 0,
 ) -> None:
     """Score pictures. Exit status 1 if one of them could not be used."""
@@ -94,8 +92,9 @@ def detect(
 
     check_alpha(alpha)
     detector = Detector.from_pretrained(model)
-    files = _paths(paths)
-    score = partial(_line, detector, alpha, as_json, heatmap)
+    mine = _reference(trusted, detector)
+    files = files_in(paths)
+    score = partial(_line, detector, alpha, as_json, heatmap, mine)
     found = workers.run(score, files, processes or workers.sensible(len(files), detector.model.backbone))
     failed = False
     for result in tqdm(found, desc="detect", total=len(files), disable=None, leave=False):
@@ -107,8 +106,18 @@ def detect(
         raise typer.Exit(1)
 
 
-def _line(detector: Any, alpha: float, as_json: bool, heatmap: Path | None, path: Path) -> tuple[str, bool]:
-    """What `detect` prints about one picture, and whether it could be used."""
+def _reference(wanted: str | None, detector: Any) -> Any:
+    """The trusted pictures of a name or a file, for this detector."""
+    if wanted is None:
+        return None
+    from mdmf_core.run.trust import place_of
+    from mdmf_core.trusted import load
+
+    return load(place_of(wanted), detector)
+
+
+def _line(detector: Any, alpha: float, as_json: bool, heatmap: Path | None, mine: Any, path: Path) -> tuple[str, bool]:
+    """What `detect` prints about one picture, compared with trusted ones if there are any; whether it could be used."""
     from mdmf_core.errors import ImageError
     from mdmf_core.images.reader import read
 
@@ -119,7 +128,11 @@ def _line(detector: Any, alpha: float, as_json: bool, heatmap: Path | None, path
         return _failed(path, error, as_json), False
     if heatmap is not None:
         _write_heatmap(heatmap, path, picture, evidence)
-    return json.dumps(evidence.to_dict(str(path))) if as_json else _sentence(path, evidence), True
+    compared = None if mine is None else mine.judge(evidence)
+    if as_json:
+        found = evidence.to_dict(str(path)) | ({"reference": compared.to_dict()} if compared else {})
+        return json.dumps(found), True
+    return _sentence(path, evidence) + (f". {compared.sentence(WORDS)}" if compared else ""), True
 
 
 def _failed(path: Path, error: Exception, as_json: bool) -> str:
@@ -135,14 +148,9 @@ def _write_heatmap(folder: Path, path: Path, picture: Any, evidence: Any) -> Non
 
 
 def _sentence(path: Path, evidence: Any) -> str:
-    words = {
-        "generated": "likely generated",
-        "inconclusive": "inconclusive",
-        "no_evidence": "no evidence of generation",
-    }
     verdict = evidence.verdict
     return (
-        f"{path}: {words[verdict.decision]}; score {verdict.score:.4f}, p {verdict.p_value:.4f} "
+        f"{path}: {WORDS[verdict.decision]}; score {verdict.score:.4f}, p {verdict.p_value:.4f} "
         f"({verdict.n_calibration} calibration pictures, alpha {verdict.alpha:g}), "
         f"{evidence.n_outlined} of {evidence.n_patches} patches flagged"
     )

@@ -2,14 +2,14 @@
 
     python benchmarks/quality/trusted.py FOLDER            # with real/SOURCE and fake/SOURCE
 
-Takes real sources with the role "test" in `benchmarks/configs/folds.json` that have at least 60 pictures, and generated
-pictures of held-out sources, a few of each; none was in training, bank or calibration. Every picture is looked at once
-(`--kept` keeps that). Then, for each source and each size of a reference, pictures of the source are drawn as trusted, and
-its other pictures, and all generated ones, are compared with them; that is done `--draws` times. Printed, written to
-`--out` and into docs/method.md: shares with p <= 0.05, with the general null and with the reference.
+Takes real sources with the role "test" in `benchmarks/configs/folds.json` that have at least 60 pictures, and a few
+generated pictures of each held-out source; none was in training, bank or calibration. Every picture is looked at once
+(`--kept` keeps that). Then, for each source and each size of a reference, pictures of the source are drawn as trusted,
+and its other pictures, and all generated ones, are compared with them; that is done `--draws` times. Printed, written
+to `--out` and into docs/method.md: shares with p <= 0.05, with the general null and with the reference.
 
-A reference needs at least 8 pictures that are left over. A share over draws has as many independent pictures as the source
-has, not more.
+At least 8 pictures of a source are left over. However many draws there are, a share has no more independent pictures
+than the source.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import json
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,8 @@ ALPHA = 0.05
 SIZES = (30, 50, 100, 300)
 LEAST = 60  # pictures of a real source
 HELD = 8  # pictures of a source that are left over at least
+AT_ONCE = 100  # pictures looked at before they are kept
+FACTS = [field.name for field in fields(Kept) if field.name != "signatures"]
 DOC = ROOT / "docs" / "method.md"
 BLOCK = re.compile(r"(<!-- trusted: [^\n]* -->\n).*?(<!-- /trusted -->)", re.DOTALL)
 
@@ -57,8 +59,9 @@ def chosen(data: Path, known: roles.Roles, most_generated: int) -> list[Entry]:
     sources: dict[tuple[int, str], list[Entry]] = {}
     for entry in entries:
         sources.setdefault((entry.label, entry.source), []).append(entry)
-    found = [own if label == 0 else own[:most_generated] for (label, _), own in sources.items() if label or len(own) >= LEAST]
-    taken = [entry for own in found for entry in own]
+    most = {0: None, 1: most_generated}
+    wanted = [own[: most[label]] for (label, _), own in sources.items() if label or len(own) >= LEAST]
+    taken = [entry for own in wanted for entry in own]
     if {entry.label for entry in taken} != {0, 1}:
         raise DatasetError(f"{data} lacks real sources of {LEAST} pictures or generated ones that are held out.")
     return taken
@@ -66,23 +69,32 @@ def chosen(data: Path, known: roles.Roles, most_generated: int) -> list[Entry]:
 
 def looked_at(entries: Sequence[Entry], detector: Detector, file: Path | None, processes: int) -> dict[str, Kept]:
     """What is kept of each picture, by its key; what `file` has of this detector is not looked at again."""
-    found: dict[str, Kept] = {}
-    if file is not None and file.is_file():
-        with np.load(file, allow_pickle=False) as stored:
-            facts = json.loads(str(stored["facts"]))
-            if facts["fingerprint"] == detector.fingerprint:
-                rows = zip(facts["rows"], stored["signatures"], strict=True)
-                found = {key: Kept(**row, signatures=own) for (key, row), own in rows}
+    found = {} if file is None else read_kept(file, detector.fingerprint)
     missing = [entry for entry in entries if entry.key not in found]
-    seen = look_at(detector, [entry.path for entry in missing], processes)
-    for entry, kept in zip(missing, tqdm(seen, total=len(missing), desc="pictures"), strict=True):
-        if isinstance(kept, Kept):
-            found[entry.key] = kept
-    if file is not None and missing:
-        rows = [(key, {k: v for k, v in asdict(kept).items() if k != "signatures"}) for key, kept in found.items()]
-        facts = json.dumps({"fingerprint": detector.fingerprint, "rows": rows})
-        np.savez(file, facts=facts, signatures=np.stack([kept.signatures for kept in found.values()]))
+    for start in tqdm(range(0, len(missing), AT_ONCE), desc=f"{AT_ONCE} pictures each"):
+        part = missing[start : start + AT_ONCE]
+        seen = look_at(detector, [entry.path for entry in part], processes)
+        found |= {entry.key: kept for entry, kept in zip(part, seen, strict=True) if isinstance(kept, Kept)}
+        if file is not None:
+            write_kept(file, found, detector.fingerprint)
     return found
+
+
+def read_kept(file: Path, fingerprint: str) -> dict[str, Kept]:
+    """What an earlier run kept; nothing where there is no file, or another detector's."""
+    if not file.is_file():
+        return {}
+    with np.load(file, allow_pickle=False) as stored:
+        facts, signatures = json.loads(str(stored["facts"])), stored["signatures"]
+    if facts["fingerprint"] != fingerprint:
+        return {}
+    return {key: Kept(**row, signatures=own) for (key, row), own in zip(facts["rows"], signatures, strict=True)}
+
+
+def write_kept(file: Path, kept: dict[str, Kept], fingerprint: str) -> None:
+    rows = [(key, {name: getattr(one, name) for name in FACTS}) for key, one in kept.items()]
+    facts = json.dumps({"fingerprint": fingerprint, "rows": rows})
+    np.savez(file, facts=facts, signatures=np.stack([one.signatures for one in kept.values()]))
 
 
 def called(pictures: Sequence[Kept], reference: Trusted) -> float:
@@ -90,7 +102,7 @@ def called(pictures: Sequence[Kept], reference: Trusted) -> float:
     return float(np.mean([p_value(*reference.among(picture)) <= ALPHA for picture in pictures]))
 
 
-def of_source(own: list[Kept], generated: list[Kept], detector: Detector, size: int, draws: int, seed: int) -> dict | None:
+def of_source(own: list, generated: list, detector: Detector, size: int, draws: int, seed: int) -> dict | None:
     """Shares called of one source's other pictures and of generated ones; None where it has too few pictures."""
     if len(own) < size + HELD:
         return None
@@ -118,22 +130,23 @@ def summarise(
 
 def means(sources: dict[str, dict]) -> dict[str, dict]:
     """Means over the sources with enough pictures for a size: general false alarms, and both with the reference."""
-    made = {}
+    names, made = ("general_false_alarms", "false_alarms", "found"), {}
     for size in map(str, SIZES):
         rows = [(row["general"], *row["sizes"][size].values()) for row in sources.values() if row["sizes"][size]]
-        names = ("general_false_alarms", "false_alarms", "found")
-        made[size] = {"sources": len(rows), **(dict(zip(names, np.mean(rows, axis=0).tolist(), strict=True)) if rows else {})}
+        values = np.mean(rows, axis=0).tolist() if rows else [None] * len(names)
+        made[size] = {"sources": len(rows), **dict(zip(names, values, strict=True))}
     return made
 
 
 def markdown(result: dict[str, Any]) -> str:
-    """The figures as two sentences and a table."""
+    """The figures as sentences and a table."""
     figures = result["figures"]
+    general = figures["found_general"]
     head = ["source", "pictures", "general null", *(f"{size} trusted" for size in SIZES)]
     lines = [
-        f"{result['command']}, on {result['date']} with the model {result['fingerprint'][:12]}. False alarms at "
-        f"p <= {ALPHA} on pictures of held-out sources, and in brackets the share found of {figures['generated']} generated "
-        f"pictures of held-out generators; the general null finds {figures['found_general']:.2f} of them.",
+        f"`{result['command']}` printed this on {result['date']} with the model {result['fingerprint'][:12]}: false",
+        "alarms at p <= 0.05 on pictures of held-out sources and, in brackets, the share found of",
+        f"{figures['generated']} generated pictures of held-out generators. The general null finds {general:.2f}.",
         "",
         f"| {' | '.join(head)} |",
         f"|---|{'---:|' * (len(head) - 1)}",
@@ -141,17 +154,17 @@ def markdown(result: dict[str, Any]) -> str:
     for name, row in sorted(figures["sources"].items()):
         cells = [_cell(row["sizes"][str(size)]) for size in SIZES]
         lines.append(f"| `{name}` | {row['pictures']} | {row['general']:.2f} | {' | '.join(cells)} |")
-    for size, row in figures["means"].items():
-        if row["sources"]:
-            lines += [] if size != str(SIZES[0]) else [""]
-            lines.append(
-                f"- {size} trusted pictures, {row['sources']} sources: false alarms {row['general_false_alarms']:.3f} with "
-                f"the general null, {row['false_alarms']:.3f} with the reference; found {figures['found_general']:.3f} and "
-                f"{row['found']:.3f}."
-            )
-        else:
-            lines.append(f"- {size} trusted pictures: no source has so many.")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", *(_mean(size, row, general) for size, row in figures["means"].items())]) + "\n"
+
+
+def _mean(size: str, row: dict, general: float) -> str:
+    """What a reference of one size changes, over the sources."""
+    if not row["sources"]:
+        return f"- {size} trusted pictures: no held-out source has so many."
+    return (
+        f"- {size} trusted pictures ({row['sources']} sources): false alarms {row['general_false_alarms']:.3f} before,"
+        f" {row['false_alarms']:.3f} after; found {general:.3f} before, {row['found']:.3f} after."
+    )
 
 
 def _cell(figures: dict | None) -> str:
@@ -191,7 +204,7 @@ def main() -> None:
             real.setdefault(entry.source, []).append(kept[entry.key])
     generated = [kept[entry.key] for entry in entries if entry.label == 1 and entry.key in kept]
     result = {
-        "command": f"`python benchmarks/quality/trusted.py FOLDER --most-generated {given.most_generated}`",
+        "command": f"python benchmarks/quality/trusted.py FOLDER --most-generated {given.most_generated}",
         "fingerprint": detector.fingerprint,
         "date": datetime.now(timezone.utc).date().isoformat(),
         "alpha": ALPHA,

@@ -1,17 +1,16 @@
 """A picture among pictures that someone trusts: scores that count all of them alike, and which of them stand out.
 
-Let n trusted pictures and the one in question have general scores s_i, and signatures P of each. K_ij is the mean kernel
-between the signatures of pictures i and j, and r_i that between picture i and the real bank. The real bank is mixed with
-the signatures of all pictures but i itself, which get the share m of its weight:
+Let n trusted pictures and the one in question have general scores s_i, and P signatures each. K_ij is the mean kernel
+between the signatures of pictures i and j, and r_i that between picture i and the real bank. Mixed into the real bank
+are the signatures of all pictures but i itself, with the share m of its weight:
 
     r'(v) = (1 - m) r(v) + m / n sum_{j != i} mean kernel of v and picture j
     s'_i  = s_i - 2 m (1/n sum_{j != i} K_ij - r_i)                             m = 0: the general score
 
-Among the others of a trusted picture is the one in question, and all trusted ones are among the others of that. So the
-n + 1 scores are made alike, and p = (1 + #{i <= n: s'_i >= s'}) / (n + 1) is exact where the pictures are exchangeable
-("full" conformal prediction, Vovk et al., 2005). The bank's own term is left out: it is the same for all but for one
-picture in n. Whoever stands out among the trusted is told by the modified z-score of Iglewicz & Hoaglin (1993), which half of
-the pictures can't spoil.
+The picture in question is among the others of each trusted one, as these are among its own. So the n + 1 scores are
+made alike, and p = (1 + #{i <= n: s'_i >= s'}) / (n + 1) is exact where the pictures are exchangeable ("full" conformal
+prediction, Vovk et al., 2005). The bank's own term is left out: it is nearly the same for all. Which trusted pictures
+stand out is told by the modified z-score of Iglewicz & Hoaglin (1993), which a minority of them can't spoil.
 
 Pure functions.
 """

@@ -8,8 +8,8 @@
 `pictures` has the reference, `comparison` what comes of it, `files` how it is written and read.
 """
 
-from mdmf_core.trusted.comparison import Comparison, explain
+from mdmf_core.trusted.comparison import Comparison
 from mdmf_core.trusted.files import load, save
-from mdmf_core.trusted.pictures import Doubt, Kept, Trusted, check_count, collect, keep
+from mdmf_core.trusted.pictures import Doubt, Kept, Trusted, check_count, collect, keep, told
 
-__all__ = ["Comparison", "Doubt", "Kept", "Trusted", "check_count", "collect", "explain", "keep", "load", "save"]
+__all__ = ["Comparison", "Doubt", "Kept", "Trusted", "check_count", "collect", "keep", "load", "save", "told"]

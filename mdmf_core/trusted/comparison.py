@@ -58,18 +58,14 @@ class Comparison:
             "notes": list(self.notes),
         }
 
-
-def explain(found: Comparison, words: dict[str, str]) -> str:
-    """The comparison in two or three sentences; `words` are those of decisions."""
-    reach = {0: "none of them scores", 1: "1 of them scores"}.get(found.above, f"{found.above:,} of them score")
-    before = f"Without them p is {found.general_p_value:.2g}"
-    old, new = words[found.general_decision], words[found.decision]
-    change = f'and the answer "{old}" becomes "{new}"' if old != new else f'and the answer "{new}" stays'
-    return " ".join(
-        [
-            f"Compared with your {found.n:,} pictures: {reach} as high, p = {found.p_value:.2g}.",
-            f"{before}, {change}.",
-            f"With {found.n:,} pictures p can't be below {found.smallest_p:.2g}.",
-            *found.notes,
-        ]
-    )
+    def sentence(self, words: dict[str, str]) -> str:
+        """The comparison in some sentences; `words` are those of the decisions."""
+        n, old, new = f"{self.n:,}", words[self.general_decision], words[self.decision]
+        reach = {0: "none of them scores", 1: "1 of them scores"}.get(self.above, f"{self.above:,} of them score")
+        change = f"the answer “{new}” stays" if old == new else f"the answer changes from “{old}” to “{new}”"
+        told = (
+            f"Compared with your {n} pictures: {reach} at least as high, so p is {self.p_value:.2g} and not "
+            f"{self.general_p_value:.2g}; {change}.",
+            f"With {n} pictures p can't be below {self.smallest_p:.2g}.",
+        )
+        return " ".join([*told, *self.notes])

@@ -32,8 +32,13 @@ NUMBERS = (*COLUMNS, "likeness")
 KEYS = {"format", "fingerprint", "name", "hashes", "pictures"}
 
 
-def save(trusted: Trusted, path: str | Path) -> Path:
+def save(trusted: Trusted, path: str | Path, keep_names: bool = False) -> Path:
     """Write a reference; signatures in float32, all else in float64.
+
+    Args:
+        trusted: the reference.
+        path: of the file.
+        keep_names: also write what the pictures are called.
 
     Raises:
         WriteError: the disk is full or the folder can't be written; one sentence.
@@ -45,7 +50,7 @@ def save(trusted: Trusted, path: str | Path) -> Path:
         "fingerprint": trusted.fingerprint,
         "name": trusted.name,
         "hashes": trusted.hashes,
-        "pictures": trusted.pictures,
+        "pictures": trusted.pictures if keep_names else (),
     }
     content = {"content": json.dumps(told, sort_keys=True)}
     return write_whole(path, lambda place: save_file(tensors, place, metadata=content))
@@ -107,7 +112,9 @@ def _read(path: Path) -> tuple[_Told, dict[str, Tensor]]:
         told = _content((file.metadata() or {}).get("content", "{}"))
         if set(file.keys()) != {*NUMBERS, "signatures"}:
             raise _Unfit("it does not hold what one does")
-        return told, {name: file.get_tensor(name).clone() for name in file.keys()}  # else views of a file that may change
+        return told, {
+            name: file.get_tensor(name).clone() for name in file.keys()
+        }  # else views of a file that may change
 
 
 def _content(text: str) -> _Told:
