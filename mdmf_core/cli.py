@@ -1,6 +1,7 @@
 """The command line: `python -m mdmf_core COMMAND`.
 
     detect PATH...          a score, a p-value and a decision for each picture; - reads one from standard input
+    reference make PATH...  pictures that you trust, for `detect --reference`; also `list` and `remove`
     pretrain RECIPE RUN     train an encoder (backbones `lite` and `compact`)
     embed RECIPE RUN        step 1 of the paper: embeddings of all patches
     train RECIPE RUN        step 2: the Patch Forensic Signature
@@ -24,14 +25,21 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
+from mdmf_core.run.commands import reference
 from mdmf_core.terminal import Engine, Processes, Stop, say, tell
 from mdmf_core.training import commands
 
 INTERRUPTED = 130
+WORDS = {
+    "generated": "likely generated",
+    "inconclusive": "inconclusive",
+    "no_evidence": "no evidence of generation",
+}
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 for step in (commands.pretrain, commands.embed, commands.train, commands.bank, commands.locate):
     app.command()(step)
+app.add_typer(reference, name="reference")
 
 
 @app.command()
@@ -70,6 +78,9 @@ def detect(
     alpha: Annotated[float, typer.Option(help="False-alarm rate, above 0 and at most 0.2.")] = 0.05,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line on standard output.")] = False,
     heatmap: Annotated[Path | None, typer.Option(help="Folder for an overlay PNG of each picture.")] = None,
+    trusted: Annotated[
+        str | None, typer.Option("--reference", help="Compare with pictures you trust: a name or a file.")
+    ] = None,
     processes: Processes = 0,
 ) -> None:
     """Score pictures. What is passed over is named on standard error; exit status 1 if something could not be used."""
@@ -82,12 +93,13 @@ def detect(
 
     check_alpha(alpha)
     detector = Detector.from_pretrained(model)
+    mine = _reference(trusted, detector)
     names, passed = pictures(paths)
     items = _items(names)
     for left in passed:
         tell(left.sentence, error=True)
     failed = any(left.unread for left in passed)
-    score = partial(_judge, detector, alpha, as_json, heatmap)
+    score = partial(_judge, detector, alpha, as_json, heatmap, mine)
     found = workers.run(score, items, processes or workers.sensible(len(items), detector.model.backbone))
     for result in tqdm(found, desc="detect", total=len(items), disable=None, leave=False):
         died = isinstance(result, workers.Died)
@@ -128,8 +140,18 @@ def _items(names: list[str]) -> list[_Item]:
     ]
 
 
-def _judge(detector: Any, alpha: float, as_json: bool, heatmap: Path | None, item: _Item) -> _Answer:
-    """What `detect` says of one picture."""
+def _reference(wanted: str | None, detector: Any) -> Any:
+    """The trusted pictures of a name or a file, for this detector."""
+    if wanted is None:
+        return None
+    from mdmf_core.run.trust import place_of
+    from mdmf_core.trusted import load
+
+    return load(place_of(wanted), detector)
+
+
+def _judge(detector: Any, alpha: float, as_json: bool, heatmap: Path | None, mine: Any, item: _Item) -> _Answer:
+    """What `detect` says of one picture, compared with trusted ones if there are any."""
     from mdmf_core.errors import ImageError, WriteError
     from mdmf_core.images.origin import as_json as origin_json
     from mdmf_core.images.origin import opening, origin_of
@@ -147,9 +169,12 @@ def _judge(detector: Any, alpha: float, as_json: bool, heatmap: Path | None, ite
         except WriteError as error:
             complaint = f"The map of {item.name} is missing: {error}"
     origin, decision = origin_of(item.source, picture), evidence.verdict.decision
+    compared = None if mine is None else mine.judge(evidence)
     line = f"{_sentence(item.name, evidence)}; origin: {opening(origin, decision)}"
+    line += f". {compared.sentence(WORDS)}" if compared else ""
     if as_json:
-        line = json.dumps({**evidence.to_dict(item.name), "origin": origin_json(origin, decision)})
+        found = evidence.to_dict(item.name) | {"origin": origin_json(origin, decision)}
+        line = json.dumps(found | ({"reference": compared.to_dict()} if compared else {}))
     return _Answer(line, not complaint, complaint)
 
 
@@ -167,14 +192,9 @@ def _write_heatmap(folder: Path, item: _Item, picture: Any, evidence: Any) -> No
 
 
 def _sentence(name: str, evidence: Any) -> str:
-    words = {
-        "generated": "likely generated",
-        "inconclusive": "inconclusive",
-        "no_evidence": "no evidence of generation",
-    }
     verdict = evidence.verdict
     return (
-        f"{name}: {words[verdict.decision]}; score {verdict.score:.4f}, p {verdict.p_value:.4f} "
+        f"{name}: {WORDS[verdict.decision]}; score {verdict.score:.4f}, p {verdict.p_value:.4f} "
         f"({verdict.n_calibration} calibration pictures, alpha {verdict.alpha:g}), "
         f"{evidence.n_outlined} of {evidence.n_patches} patches flagged"
     )

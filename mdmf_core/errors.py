@@ -25,3 +25,7 @@ class EngineError(MDMFError, RuntimeError):
 
 class WriteError(MDMFError, OSError):
     """A file can't be written."""
+
+
+class TrustedError(MDMFError, ValueError):
+    """A reference of trusted pictures can't be made or used."""

@@ -58,7 +58,9 @@ def test_every_command_is_there(page):
         if words[1:3] == ["-m", "mdmf_core"]:
             if words[3:4] == ["--help"]:
                 continue
-            options = {option for parameter in known[words[3]].params for option in parameter.opts}
+            command = known[words[3]]
+            command = command.commands[words[4]] if hasattr(command, "commands") else command
+            options = {option for parameter in command.params for option in parameter.opts}
             assert {word for word in words[4:] if word.startswith("--")} <= options, words
         else:
             for name in (word for word in words[1:] if word.startswith(PROGRAMS)):

@@ -1,0 +1,372 @@
+"""References of trusted pictures: the maths, the check, the file, the command line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from scipy.stats import kstest
+from tiny import make_checkpoint, picture
+
+from mdmf_core import trusted
+from mdmf_core.detector import Detector
+from mdmf_core.errors import TrustedError
+from mdmf_core.method import company, mmd
+from mdmf_core.run import trust
+from mdmf_core.trusted import pictures
+from mdmf_core.trusted.files import NUMBERS
+
+KERNEL = mmd.Kernel(1.5)
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def drawn(rng: np.random.Generator, index: int, patches: int = 64, dim: int = 4, shift: float = 0.0) -> trusted.Kept:
+    """A picture with random signatures around a middle of its own."""
+    middle = rng.normal(shift, 0.5, dim)
+    signatures = (middle + rng.normal(0, 0.5, (patches, dim))).astype(np.float32)
+    score = float(middle[0] + rng.normal(0, 0.3))
+    return trusted.Kept(f"{index}.jpg", f"{index:064x}", score, float(rng.uniform(0.06, 1)), 100, "usual", signatures)
+
+
+def made(kept: list[trusted.Kept], detector: Detector) -> trusted.Trusted:
+    return trusted.collect(kept, detector, "mine")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """24 pictures of one kind."""
+    place = tmp_path_factory.mktemp("trusted")
+    for seed in range(24):
+        Image.fromarray(picture(200 + seed)).save(place / f"{seed:02d}.png")
+    return place
+
+
+@pytest.fixture(scope="module")
+def reference(folder, detector) -> trusted.Trusted:
+    """What the random detector keeps of them."""
+    return made(list(trust.look_at(detector, sorted(folder.iterdir()))), detector)
+
+
+# The maths
+
+
+def naive(kept: list[trusted.Kept], bank: mmd.Bank, share: float) -> list[float]:
+    """s' of each picture among all the others, in loops."""
+
+    def kernel(a: np.ndarray, b: np.ndarray) -> float:
+        return float(np.exp(-((a.astype(float) - b.astype(float)) ** 2).sum() / KERNEL.s_z**2))
+
+    def mean(one: trusted.Kept, other: trusted.Kept) -> float:
+        return float(np.mean([kernel(a, b) for a in one.signatures for b in other.signatures]))
+
+    real, weights = bank.points.z.numpy(), bank.weights.numpy()
+    scores = []
+    for i, one in enumerate(kept):
+        near = np.mean([mean(one, other) for j, other in enumerate(kept) if j != i])
+        r = np.mean([sum(w * kernel(v, z) for w, z in zip(weights, real, strict=True)) for v in one.signatures])
+        scores.append(one.score - 2 * share * (near - r))
+    return scores
+
+
+def test_scores_among_trusted_pictures_are_those_of_a_loop_over_all(monkeypatch, detector):
+    rng = np.random.default_rng(0)
+    monkeypatch.setattr(pictures, "FEWEST", 4)
+    monkeypatch.setattr(pictures, "MIXED_FROM", 4)
+    monkeypatch.setattr(pictures, "PATCHES", 6)
+    kept = [drawn(rng, index, patches=6) for index in range(7)]
+    bank = mmd.bank(mmd.Points(torch.from_numpy(rng.normal(0, 1, (5, 4)))), KERNEL)
+    reference = replace(made(kept[:-1], detector), kernel=KERNEL, bank=bank)
+    z = reference.signatures.double()
+    reference = replace(
+        reference, likeness=company.likeness(z, KERNEL).numpy(), real=company.to_bank(z, bank, KERNEL).numpy()
+    )
+    score, null = reference.among(kept[-1])
+    wanted = naive(kept, bank, pictures.SHARE)
+    assert score == pytest.approx(wanted[-1], abs=1e-9)
+    assert null == pytest.approx(sorted(wanted[:-1]), abs=1e-9)
+    assert reference.own_scores == pytest.approx(naive(kept[:-1], bank, pictures.SHARE), abs=1e-9)
+
+
+@pytest.mark.parametrize("n", [20, 60])
+def test_p_values_of_pictures_like_the_trusted_ones_are_uniform(n, detector):
+    rng = np.random.default_rng(n)
+    p_values = []
+    for _ in range(40):
+        kept = [drawn(rng, index) for index in range(n + 12)]
+        reference = made(kept[:n], detector)
+        assert (reference.share > 0) == (n >= 50)
+        for one in kept[n:]:
+            score, null = reference.among(one)
+            p_values.append((1 + (null >= score).sum() - rng.uniform()) / (n + 1))
+    assert kstest(p_values, "uniform").pvalue > 0.01
+
+
+def test_each_trusted_picture_is_scored_as_one_that_comes_new(detector):
+    rng = np.random.default_rng(1)
+    kept = [drawn(rng, index) for index in range(61)]
+    whole = made(kept, detector)
+    for left_out in (0, 17, 60):
+        rest = made(kept[:left_out] + kept[left_out + 1 :], detector)
+        fresh, member = rest.among(kept[left_out]), whole.among(kept[left_out])
+        assert member[0] == pytest.approx(fresh[0], abs=1e-9) == whole.own_scores[left_out]
+        assert len(member[1]) == 60 and member[1] == pytest.approx(fresh[1], abs=1e-9)
+
+
+def test_without_leaving_out_itself_a_trusted_picture_would_look_better_than_a_new_one(detector):
+    rng = np.random.default_rng(2)
+    z = made([drawn(rng, index) for index in range(60)], detector).signatures.double()
+    own = torch.stack([mmd.gram(mmd.Points(one), mmd.Points(one), KERNEL).mean() for one in z])
+    assert (own > company.likeness(z, KERNEL) / 59).all()
+
+
+def test_signatures_are_spread_over_a_picture():
+    assert company.spread(1600, 64).tolist() == list(range(12, 1600, 25))
+    assert company.spread(3, 6).tolist() == [0, 0, 1, 1, 2, 2]
+
+
+def test_from_fifty_pictures_on_their_signatures_are_mixed_in(detector):
+    rng = np.random.default_rng(3)
+    kept = [drawn(rng, index) for index in range(50)]
+    assert made(kept[:49], detector).share == 0 and made(kept, detector).share == pictures.SHARE
+    assert made(kept[:49], detector).own_scores.tolist() == [one.score for one in kept[:49]]
+
+
+def test_a_large_reference_keeps_a_bounded_number_of_signatures(detector):
+    rng = np.random.default_rng(4)
+    reference = made([drawn(rng, index) for index in range(700)], detector)
+    assert reference.signatures.shape[:2] == (700, pictures.MOST_SIGNATURES // 700)
+
+
+# The check
+
+
+def test_a_generated_picture_among_the_trusted_is_named(detector):
+    rng = np.random.default_rng(5)
+    kept = [drawn(rng, index) for index in range(60)]
+    poison = [replace(drawn(rng, 90 + index, shift=6), name=f"bad{index}.png", p_value=0.001) for index in range(5)]
+    reference = made([*kept, *poison], detector)
+    named = {doubt.picture: doubt.reasons for doubt in reference.doubts()}
+    assert {name for name, why in named.items() if "stands_out" in why} == {f"bad{index}.png" for index in range(5)}
+    assert all(named[f"bad{index}.png"] == ("stands_out", "generated") for index in range(5))
+    lines = " ".join(trusted.told(reference))
+    assert "5 stand out among your pictures" in lines and "bad3.png" in lines and "5 of the 65 would be called" in lines
+    rest = reference.without(reference.outliers())
+    assert rest.n == 60 and rest.own_scores == pytest.approx(made(kept, detector).own_scores)
+
+
+def test_a_reference_of_mostly_generated_pictures_says_so(detector):
+    rng = np.random.default_rng(6)
+    kept = [replace(drawn(rng, index), p_value=0.01 if index < 20 else 0.5) for index in range(30)]
+    lines = trusted.told(made(kept, detector))
+    assert lines[-1].startswith("That is most of them") and not any("stand out" in line for line in lines)
+    assert trusted.told(made([replace(one, p_value=0.5) for one in kept], detector)) == []
+
+
+def test_equal_scores_do_not_stand_out():
+    assert not company.stands_out(np.ones(30)).any()
+    assert company.stands_out(np.r_[np.linspace(0, 1, 30), 9]).tolist() == [False] * 30 + [True]
+    assert not company.stands_out(np.r_[np.linspace(0, 1, 30), -9]).any()
+
+
+def test_too_few_pictures_and_too_many_are_a_sentence(detector):
+    rng = np.random.default_rng(7)
+    kept = [drawn(rng, index) for index in range(20)]
+    with pytest.raises(TrustedError, match="at least 20 pictures that can be used, and there are 19"):
+        made(kept[:19], detector)
+    with pytest.raises(TrustedError, match="there are 19"):
+        made([*kept[:19], kept[0]], detector)
+    with pytest.raises(TrustedError, match="at most 2,000 pictures, and there are 2,001"):
+        trusted.check_count(2001)
+    with pytest.raises(TrustedError, match="there are 19"):
+        made(kept, detector).without([3])
+
+
+# Judging
+
+
+def test_a_picture_is_compared_with_the_trusted_ones(reference, detector, photo):
+    evidence = detector.detect(photo)
+    found = reference.judge(evidence)
+    above = sum(score >= evidence.verdict.score for score in reference.scores)
+    assert (found.n, found.above, found.p_value) == (24, above, (1 + above) / 25) and found.smallest_p == 1 / 25
+    assert found.general_p_value == evidence.verdict.p_value and not found.mixed
+    told = found.to_dict()
+    assert told["n"] == 24 and told["name"] == "mine" and told["smallest_p"] == 0.04
+    assert told["changed"]["general_p_value"] == evidence.verdict.p_value
+    assert told["changed"]["decision"] == (found.decision != evidence.verdict.decision)
+
+
+def test_a_trusted_picture_is_compared_with_the_others(reference, detector, folder):
+    found = reference.judge(detector.detect(folder / "03.png"))
+    assert found.n == 23 and any("one of your pictures" in note for note in found.notes)
+
+
+def test_a_picture_of_another_size_or_detail_gets_a_note(reference, detector):
+    evidence = detector.detect(picture(300))
+    assert not reference.judge(evidence).notes
+    large, soft = (
+        replace(reference, **{key: value})
+        for key, value in (
+            ("n_patches", np.full(24, 5)),
+            ("details", np.full(24, 1)),
+        )
+    )
+    assert ["far larger" in note for note in large.judge(evidence).notes] == [True]
+    assert ["fine detail" in note for note in soft.judge(evidence).notes] == [True]
+    small = replace(reference, n_patches=np.full(24, 100))
+    assert ["far smaller" in note for note in small.judge(evidence).notes] == [True]
+
+
+def test_another_models_evidence_is_refused(reference, photo, tmp_path):
+    other = Detector.from_pretrained(make_checkpoint(tmp_path / "other", statistic="mmd"))
+    with pytest.raises(TrustedError, match="made with another model"):
+        reference.judge(other.detect(photo))
+
+
+def test_with_a_kernel_on_embeddings_a_reference_is_a_null_alone(tmp_path):
+    deep = Detector.from_pretrained(make_checkpoint(tmp_path / "deep", deep=True))
+    rng = np.random.default_rng(8)
+    reference = made([drawn(rng, index) for index in range(60)], deep)
+    assert reference.share == 0 and not reference.judge(deep.detect(picture(5))).mixed
+
+
+# The file
+
+
+def test_a_reference_is_saved_and_loaded(reference, detector, photo, tmp_path):
+    path = trusted.save(reference, tmp_path / "mine.safetensors")
+    loaded = trusted.load(path, detector)
+    assert loaded.judge(detector.detect(photo)) == reference.judge(detector.detect(photo))
+    assert loaded.hashes == reference.hashes and loaded.pictures == () and b"03.png" not in path.read_bytes()
+    assert all((getattr(loaded, name) == getattr(reference, name)).all() for name in NUMBERS)
+    assert torch.equal(loaded.signatures, reference.signatures)
+    named = trusted.load(trusted.save(reference, tmp_path / "named.safetensors", keep_names=True), detector)
+    assert named.pictures == reference.pictures and "03.png" in named.pictures
+
+
+def test_a_reference_of_another_checkpoint_is_refused(reference, tmp_path):
+    path = trusted.save(reference, tmp_path / "mine.safetensors")
+    other = Detector.from_pretrained(make_checkpoint(tmp_path / "other", statistic="mmd"))
+    with pytest.raises(TrustedError, match="^The reference mine was made with another model; make it again"):
+        trusted.load(path, other)
+
+
+def altered(path: Path, tensors: dict | None = None, **told) -> Path:
+    """The file with other tensors, or telling something else."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        content = json.loads(file.metadata()["content"])
+    place = path.with_name("altered.safetensors")
+    save_file(load_file(path) | (tensors or {}), place, metadata={"content": json.dumps(content | told)})
+    return place
+
+
+@pytest.mark.parametrize(
+    ("tensors", "told"),
+    [
+        ({"scores": torch.zeros(3, dtype=torch.float64)}, {}),
+        ({"scores": torch.full((24,), float("nan"), dtype=torch.float64)}, {}),
+        ({"p_values": torch.full((24,), 2.0, dtype=torch.float64)}, {}),
+        ({"details": torch.full((24,), 7.0, dtype=torch.float64)}, {}),
+        ({"n_patches": torch.full((24,), 1.5, dtype=torch.float64)}, {}),
+        ({"signatures": torch.zeros(24, 64, 5)}, {}),
+        ({"signatures": torch.zeros(24, 65, 4)}, {}),
+        ({"pixels": torch.zeros(3)}, {}),
+        ({}, {"format": "something"}),
+        ({}, {"hashes": ["a"] * 24}),
+        ({}, {"hashes": 7}),
+        ({}, {"pictures": ["one"]}),
+        ({}, {"name": 3}),
+    ],
+)
+def test_a_file_with_wrong_content_is_one_sentence(reference, detector, tmp_path, tensors, told):
+    path = altered(trusted.save(reference, tmp_path / "mine.safetensors"), tensors, **told)
+    with pytest.raises(TrustedError, match=r"^The file altered.safetensors is no reference that can be used: [^.]+\.$"):
+        trusted.load(path, detector)
+
+
+def test_a_damaged_file_is_one_sentence(reference, detector, tmp_path):
+    path = trusted.save(reference, tmp_path / "mine.safetensors")
+    for content in (b"", b"a letter", path.read_bytes()[:-20], b"\xff" * 300):
+        path.write_bytes(content)
+        with pytest.raises(TrustedError, match="damaged or no reference"):
+            trusted.load(path, detector)
+    with pytest.raises(TrustedError, match="can't be read: No such file"):
+        trusted.load(tmp_path / "nothing.safetensors", detector)
+    path.write_bytes(b"")
+    with path.open("r+b") as file:
+        file.truncate(2**26 + 1)
+    with pytest.raises(TrustedError, match="larger than 64 MiB"):
+        trusted.load(path, detector)
+
+
+def test_a_hostile_name_in_a_file_commands_nothing(reference, detector, tmp_path):
+    path = altered(trusted.save(reference, tmp_path / "mine.safetensors"), name="\x1b[31mred\n" + "x" * 999)
+    name = trusted.load(path, detector).name
+    assert name.startswith("[31mred x") and len(name) == 200
+
+
+# The command line
+
+
+@pytest.fixture
+def mdmf(checkpoint, tmp_path):
+    """Runs a command for a user whose data folder is empty."""
+
+    def run(*arguments: object) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [sys.executable, "-m", "mdmf_core", *map(str, arguments)],
+            cwd=ROOT,
+            env={"PATH": "/usr/bin", "MDMF_MODEL": str(checkpoint), "XDG_DATA_HOME": str(tmp_path / "data")},
+            capture_output=True,
+            text=True,
+        )
+
+    return run
+
+
+def test_a_reference_is_made_used_listed_and_removed(mdmf, folder, photo, tmp_path, detector):
+    done = mdmf("reference", "make", folder, "--name", "my phone")
+    place = tmp_path / "data" / "mdmf" / "references" / "my phone.safetensors"
+    assert done.returncode == 0 and place.is_file(), done.stderr
+    assert done.stdout.splitlines()[-1] == f"{place}: 24 pictures; p can't be below 0.04."
+    assert mdmf("reference", "list").stdout == "my phone\n"
+    again = mdmf("reference", "make", folder, "--name", "my phone")
+    assert again.returncode == 1 and "already" in again.stderr
+    alone, compared = mdmf("detect", photo), mdmf("detect", photo, "--reference", "my phone")
+    assert compared.stdout.startswith(alone.stdout.strip() + ". Compared with your 24 pictures: ")
+    assert "p can't be below 0.04." in compared.stdout
+    data = json.loads(mdmf("detect", photo, "--json", "--reference", place).stdout)
+    wanted = trusted.load(place, detector).judge(detector.detect(photo)).to_dict()
+    assert data["reference"] == wanted and wanted["name"] == "my phone"
+    assert "reference" not in json.loads(mdmf("detect", photo, "--json").stdout)
+    assert mdmf("reference", "remove", "my phone").returncode == 0 and not place.exists()
+    assert "There is no reference my phone" in mdmf("reference", "remove", "my phone").stderr
+    assert "There is no reference my phone" in mdmf("detect", photo, "--reference", "my phone").stderr
+
+
+def test_what_can_not_be_used_is_said_and_the_others_go_on(mdmf, folder, tmp_path):
+    bad = tmp_path / "bad.jpg"
+    bad.write_text("This is a letter and no picture.\n" * 20)
+    out = tmp_path / "mine.safetensors"
+    done = mdmf("reference", "make", folder, bad, "--out", out, "--keep-names")
+    assert done.returncode == 0 and "bad.jpg: The file looks like text" in done.stderr and out.is_file()
+    assert b"07.png" in out.read_bytes()
+    few = mdmf("reference", "make", bad, "--out", tmp_path / "few.safetensors")
+    assert few.returncode == 1 and few.stderr.count("\n") == 1 and "at least 20 pictures" in few.stderr
+
+
+def test_a_reference_needs_one_place_and_a_name_that_is_one(mdmf, folder, tmp_path):
+    assert "either --name or --out" in mdmf("reference", "make", folder).stderr
+    assert "up to 64 letters" in mdmf("reference", "make", folder, "--name", "../mine").stderr
+    with pytest.raises(TrustedError, match="There is no reference ../mine"):
+        trust.place_of("../mine")
