@@ -51,7 +51,7 @@ def bundled() -> Detector:
     return Detector.from_pretrained(hub.BUNDLED)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def address(tmp_path_factory):
     """`python app.py` with the bundled detector, running."""
     with served.serve(tmp_path_factory.mktemp("served")) as url:
