@@ -51,7 +51,7 @@ def bundled() -> Detector:
     return Detector.from_pretrained(hub.BUNDLED)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def address(tmp_path_factory):
     """`python app.py` with the bundled detector, running."""
     with served.serve(tmp_path_factory.mktemp("served")) as url:
@@ -74,3 +74,13 @@ def axe() -> str:
     if found is None:
         pytest.fail("axe-core is missing; install it with: pip install -r requirements-dev.txt", pytrace=False)
     return (Path(found.submodule_search_locations[0]) / "axe.min.js").read_text(encoding="utf-8")
+
+
+@pytest.fixture()
+def small_data(tmp_path: Path) -> Path:
+    for label in ("real", "fake"):
+        for index in range(6):
+            folder = tmp_path / "data" / label / f"{label}{index % 2}"
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(picture(index, 128, 128)).save(folder / f"{index}.png")
+    return tmp_path / "data"

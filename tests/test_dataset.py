@@ -137,3 +137,13 @@ def test_a_sampler_draws_one_class_source_by_source():
     assert drawn == again
     with pytest.raises(DatasetError, match="no generated picture"):
         Sampler(entries(real_a=3), 1, 120, 0.7, np.random.default_rng(0))
+
+
+def test_sampler_balances_sources() -> None:
+    entries = [Entry(Path("x"), f"{i}", 1, "large" if i < 90 else "small") for i in range(100)]
+    sampler = Sampler(entries, 1, cap=20, tilt=0.5, rng=np.random.default_rng(0))
+    drawn = np.array(sampler.draw(4000))
+    wanted = 20**0.5 / (20**0.5 + 10**0.5)
+    assert (drawn < 90).mean() == pytest.approx(wanted, abs=0.03)
+    with pytest.raises(DatasetError, match="no real picture"):
+        Sampler(entries, 0, 20, 0.5, np.random.default_rng(0))
