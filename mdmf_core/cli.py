@@ -135,15 +135,14 @@ def _write_heatmap(folder: Path, path: Path, picture: Any, evidence: Any) -> Non
 
 
 def _sentence(path: Path, evidence: Any) -> str:
-    words = {
-        "generated": "likely generated",
-        "inconclusive": "inconclusive",
-        "no_evidence": "no evidence of generation",
-    }
+    from mdmf_core.show import words
+
     verdict = evidence.verdict
+    found = verdict.strength
+    told = verdict.reason or (f"{found.support} (likelihood ratio {found.ratio:.3g})" if found else words.NO_RATIO)
     return (
-        f"{path}: {words[verdict.decision]}; score {verdict.score:.4f}, p {verdict.p_value:.4f} "
-        f"({verdict.n_calibration} calibration pictures, alpha {verdict.alpha:g}), "
+        f"{path}: {words.headline(evidence).lower()}; {told.rstrip('.')}; score {verdict.score:.4f}, "
+        f"p {verdict.p_value:.4f} ({verdict.n_calibration} calibration pictures, alpha {verdict.alpha:g}), "
         f"{evidence.n_outlined} of {evidence.n_patches} patches flagged"
     )
 

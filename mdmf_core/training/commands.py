@@ -173,7 +173,7 @@ def bank(
     if not (run / "embeddings" / "manifest.json").is_file():
         dealt = split(scan(loaded["data"]), **loaded.get("split", {}))
         conditions = tuple(loaded.get("embed", {}).get("lives", first_step.AS_IS))
-        entries = dealt.train + dealt.calibration
+        entries = dealt.train + dealt.validation + dealt.calibration
         first_step.embed(entries, run / "embeddings", found.backbone, found.geometry, conditions, 0, processes, engine)
     section = loaded.get("bank", {})
     if stream or engine == "ray":
@@ -183,9 +183,11 @@ def bank(
     else:
         roles = _roles(loaded, run, found.backbone)
         made = step.build(roles["train"], roles["calibration"], found, section, say)
+    dealt = split(scan(loaded["data"]), **loaded.get("split", {}))
+    others = step.unseen(dealt)
+    made = step.with_strength(made, run / "embeddings", others, found, section, say)
     if section.get("details"):
-        calibration = split(scan(loaded["data"]), **loaded.get("split", {})).calibration
-        made = step.with_details(made, calibration, found, section, say, processes)
+        made = step.with_details(made, dealt.calibration, found, section, say, processes, others)
     say(f"Reference written to {reference.save(made, folder / 'reference.safetensors')}.")
 
 
