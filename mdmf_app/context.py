@@ -124,7 +124,8 @@ def rate_slider(elem_id: str) -> gr.Slider:
         ALPHA,
         step=0.01,
         label="False alarms you accept",
-        info="0.05: 1 real picture in 20 would be called generated. Lower is stricter.",
+        info="Of real pictures like those of the calibration, this share gets a p-value as low. It changes the "
+        "decision for programs and the threshold in the chart, never the headline.",
         elem_id=elem_id,
         min_width=260,
     )

@@ -16,7 +16,7 @@ import numpy as np
 
 from mdmf_app import style
 from mdmf_app.views import Result, View, extent, is_known
-from mdmf_core.evidence import Evidence, decide
+from mdmf_core.evidence import Evidence, decide, outcome
 from mdmf_core.files import write_whole
 from mdmf_core.images.origin import Origin, opening
 from mdmf_core.images.origin.said import C2PA, Provenance
@@ -41,6 +41,7 @@ def card(evidence: Evidence, origin: Origin, example: dict | None, warnings: Seq
     picture, verdict = evidence.picture, evidence.verdict
     one_in = round(1 / verdict.alpha)
     figures = [
+        *strength_figures(evidence),
         ("p-value", f"{verdict.p_value:.3g}, from {verdict.n_calibration:,} real pictures"),
         ("Score", wording.score_line(evidence)),
         ("False alarms", f"{verdict.alpha:.2g}: about 1 real picture in {one_in} would be called generated{LIKE_OURS}"),
@@ -59,10 +60,21 @@ def card(evidence: Evidence, origin: Origin, example: dict | None, warnings: Seq
     )
 
 
+def strength_figures(evidence: Evidence) -> list[tuple[str, str]]:
+    """The likelihood ratio with its range and words; nothing where there is none."""
+    verdict = evidence.verdict
+    if not verdict.judged or verdict.strength is None:
+        return []
+    found = verdict.strength
+    low, high = map(wording.rounded, found.bounds)
+    ratio = f"{wording.rounded(found.ratio)}, on a scale from {low} to {high} that the tests can carry"
+    return [("Support", found.support.capitalize()), ("Likelihood ratio", ratio)]
+
+
 def answer(evidence: Evidence) -> dict[str, str]:
-    """The decision, its sign and its words."""
-    decision = evidence.verdict.decision
-    return {"decision": decision, "icon": style.ICONS[decision], "words": wording.VERDICTS[decision]}
+    """The outcome, its sign and its words."""
+    outcome = evidence.verdict.outcome
+    return {"decision": outcome, "icon": style.ICONS[outcome], "words": wording.headline(evidence)}
 
 
 def null_plot(evidence: Evidence) -> str:
@@ -192,6 +204,7 @@ def region_card(view: View, alpha: float) -> str:
     figures = [
         ("Region", f"x {x:,}, y {y:,}, {w:,} x {h:,} pixels"),
         ("Patches", f"{evidence.n_patches:,}"),
+        *strength_figures(evidence),
         ("p-value", f"{evidence.verdict.p_value:.3g}. {wording.rarity(evidence)}."),
         ("Score", wording.score_line(evidence)),
     ]
@@ -203,7 +216,12 @@ def stability_panel(variants: Sequence[stability.Variant], alpha: float) -> str:
     rows = [
         (v.name, v.error, "", "")
         if v.error
-        else (v.name, f"{v.score:.3g}", f"{v.p_value:.2g}", wording.VERDICTS[decide(v.p_value, alpha)])
+        else (
+            v.name,
+            f"{v.score:.3g}",
+            f"{v.p_value:.2g}",
+            wording.VERDICTS[outcome(decide(v.p_value, alpha), v.ratio, v.judged)],
+        )
         for v in variants
     ]
     return style.render(

@@ -14,7 +14,7 @@ from mdmf_core.show.html import environment
 
 _TEMPLATES = environment(Path(__file__).with_name("templates"))
 
-ICONS = {"generated": "▲", "inconclusive": "◆", "no_evidence": "○"}
+ICONS = {"generated": "▲", "inconclusive": "◆", "no_evidence": "○", "not_judged": "–"}
 
 PASTE = """
 () => document.addEventListener("paste", (event) => {
@@ -70,6 +70,7 @@ CSS = """
 .generated {--tone: #b3261e;}
 .inconclusive {--tone: #b26a00;}
 .no_evidence {--tone: #5f6b7a;}
+.not_judged {--tone: #4b5563;}
 .waiting, .error, .notice {--tone: #1f6feb;}
 .error {--tone: #b3261e;}
 .small {font-size: 0.9rem; overflow-wrap: anywhere;}

@@ -30,12 +30,6 @@ from mdmf_core.terminal import Engine, Processes, Stop, say, tell
 from mdmf_core.training import commands
 
 INTERRUPTED = 130
-WORDS = {
-    "generated": "likely generated",
-    "inconclusive": "inconclusive",
-    "no_evidence": "no evidence of generation",
-}
-
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 for step in (commands.pretrain, commands.embed, commands.train, commands.bank, commands.locate):
     app.command()(step)
@@ -156,6 +150,7 @@ def _judge(detector: Any, alpha: float, as_json: bool, heatmap: Path | None, min
     from mdmf_core.images.origin import as_json as origin_json
     from mdmf_core.images.origin import opening, origin_of
     from mdmf_core.images.reader import read
+    from mdmf_core.show.words import VERDICTS
 
     try:
         picture = read(item.source, detector.model.geometry.min_side)
@@ -171,7 +166,7 @@ def _judge(detector: Any, alpha: float, as_json: bool, heatmap: Path | None, min
     origin, decision = origin_of(item.source, picture), evidence.verdict.decision
     compared = None if mine is None else mine.judge(evidence)
     line = f"{_sentence(item.name, evidence)}; origin: {opening(origin, decision)}"
-    line += f". {compared.sentence(WORDS)}" if compared else ""
+    line += f". {compared.sentence(VERDICTS)}" if compared else ""
     if as_json:
         found = evidence.to_dict(item.name) | {"origin": origin_json(origin, decision)}
         line = json.dumps(found | ({"reference": compared.to_dict()} if compared else {}))
@@ -192,10 +187,14 @@ def _write_heatmap(folder: Path, item: _Item, picture: Any, evidence: Any) -> No
 
 
 def _sentence(name: str, evidence: Any) -> str:
+    from mdmf_core.show import words
+
     verdict = evidence.verdict
+    found = verdict.strength
+    told = verdict.reason or (f"{found.support} (likelihood ratio {found.ratio:.3g})" if found else words.NO_RATIO)
     return (
-        f"{name}: {WORDS[verdict.decision]}; score {verdict.score:.4f}, p {verdict.p_value:.4f} "
-        f"({verdict.n_calibration} calibration pictures, alpha {verdict.alpha:g}), "
+        f"{name}: {words.headline(evidence).lower()}; {told.rstrip('.')}; score {verdict.score:.4f}, "
+        f"p {verdict.p_value:.4f} ({verdict.n_calibration} calibration pictures, alpha {verdict.alpha:g}), "
         f"{evidence.n_outlined} of {evidence.n_patches} patches flagged"
     )
 

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mdmf_core.method.calibration import threshold
+from mdmf_core.method.strength import Strength
 
 if TYPE_CHECKING:
     from mdmf_core.method.patches import Grid
 
 INCONCLUSIVE = 0.2
+NOT_JUDGED = "not_judged"
+TRACES, WEAK = 10.0, 2.0  # likelihood ratios from which there are traces, and weak ones
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,9 @@ class Verdict:
     share of calibration pictures that score at least as high, `null` their sorted scores, `threshold` what a score
     must exceed for p <= `alpha`. `detail` says which calibration pictures: those whose fine detail is missing ("soft")
     or drowned ("noisy") as this picture's is, or "usual" ones, also where the model has no others.
+
+    `strength` is what the score is worth as evidence; None where the model has no likelihood ratios. `reason` says in
+    one sentence why the picture can't be judged, "" where it can; `decision` and `p_value` are there all the same.
     """
 
     score: float
@@ -58,6 +64,17 @@ class Verdict:
     alpha: float
     threshold: float
     decision: str
+    strength: Strength | None = None
+    reason: str = ""
+
+    @property
+    def judged(self) -> bool:
+        return not self.reason
+
+    @property
+    def outcome(self) -> str:
+        """What the headline says: a decision, by the likelihood ratio where there is one, or `NOT_JUDGED`."""
+        return outcome(self.decision, self.strength and self.strength.ratio, self.judged)
 
     @property
     def n_calibration(self) -> int:
@@ -134,6 +151,9 @@ class Evidence:
             "alpha": verdict.alpha,
             "n_calibration": verdict.n_calibration,
             "detail": verdict.detail,
+            "judged": verdict.judged,
+            "reason": verdict.reason,
+            **strength_of(verdict),
             "model": model.name,
             "revision": model.revision,
             "fingerprint": model.fingerprint,
@@ -165,6 +185,30 @@ class Evidence:
             "p_values": found.p_values.tolist(),
             "flagged": found.outlined.tolist(),
         }
+
+
+def outcome(decision: str, ratio: float | None, judged: bool) -> str:
+    """What the headline says: by the likelihood ratio, or the decision where there is none, or `NOT_JUDGED`."""
+    if not judged:
+        return NOT_JUDGED
+    if ratio is None:
+        return decision
+    return "generated" if ratio >= TRACES else "inconclusive" if ratio >= WEAK else "no_evidence"
+
+
+def strength_of(verdict: Verdict) -> dict[str, Any]:
+    """What the JSON says of the strength of the evidence; null where there are no likelihood ratios or no verdict."""
+    found = verdict.strength if verdict.judged else None
+    if found is None:
+        return dict.fromkeys(("likelihood_ratio", "likelihood_ratio_range", "support", "as_strong"))
+    shares = {"real": found.real, "generated": found.generated}
+    counts = {"n_real": found.n_real, "n_generated": found.n_generated}
+    return {
+        "likelihood_ratio": found.ratio,
+        "likelihood_ratio_range": list(found.bounds),
+        "support": found.support,
+        "as_strong": shares | counts,
+    }
 
 
 def decide(p_value: float, alpha: float) -> str:

@@ -374,5 +374,5 @@ def test_json_has_the_same_figures(detector):
 
 def test_summary_in_words():
     text = batch.summary([GOOD, replace(GOOD, decision="no_evidence")], 0.05)
-    assert text == "1 of 2 pictures is likely generated; if all were real, about 0.1 would be called so by chance."
+    assert text == "1 of 2 pictures has p <= 0.05; if all were real, about 0.1 would by chance."
     assert batch.summary([Row("x", error="bad.")], 0.05) == "No picture could be analysed."

@@ -236,9 +236,9 @@ def test_two_pictures_are_compared_on_one_scale(detector, parts):
 @pytest.mark.parametrize(
     ("first", "second", "expected"),
     [
-        (("generated", 0.01), ("no_evidence", 0.5), "The first is likely generated, the second shows no evidence of"),
-        (("inconclusive", 0.2), ("inconclusive", 0.1), "Both are inconclusive. The score of the second is the rarer"),
-        (("no_evidence", 0.5), ("no_evidence", 0.5), "Both show no evidence of generation. Their scores are equally"),
+        (("generated", 0.01), ("no_evidence", 0.5), "The first shows traces of generation, the second shows no"),
+        (("inconclusive", 0.2), ("inconclusive", 0.1), "Both show weak traces. The score of the second is the rarer"),
+        (("no_evidence", 0.5), ("no_evidence", 0.5), "Both show no traces. Their scores are equally"),
     ],
 )
 def test_the_comparison_in_words(parts, first, second, expected):

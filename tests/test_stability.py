@@ -61,7 +61,7 @@ def test_a_rate_that_is_none_is_refused(detector):
 
 def test_stable():
     text = sentence(made(*["generated"] * 7))
-    assert text == 'Stable: the result stays "Likely generated" in all 6 changed copies.'
+    assert text == 'Stable: the result stays "Traces of generation" in all 6 changed copies.'
 
 
 def test_what_flips_is_named():
@@ -69,9 +69,9 @@ def test_what_flips_is_named():
         made("generated", "generated", "generated", "inconclusive", "no_evidence", "no_evidence", "generated")
     )
     assert text.startswith(
-        'Not stable: the result is "Likely generated" as it is, but turns into "Inconclusive" (JPEG 50)'
+        'Not stable: the result is "Traces of generation" as it is, but turns into "Weak traces" (JPEG 50)'
     )
-    assert '"No evidence of generation" (resized to 75% and resized to 50%).' in text
+    assert '"No traces found" (resized to 75% and resized to 50%).' in text
 
 
 def test_what_could_not_be_judged_is_named():

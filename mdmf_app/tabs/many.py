@@ -246,7 +246,7 @@ def cells(row: Row) -> list[Any]:
         return [row.name, f"Not analysed. {row.error}"]
     return [
         row.name,
-        wording.VERDICTS[row.decision],
+        wording.VERDICTS[row.outcome or row.decision],
         *(float(f"{value:.3g}") for value in (row.score, row.p_value, row.q_value)),
         round(100 * row.flagged_share, 1),
         row.width,
@@ -257,4 +257,4 @@ def cells(row: Row) -> list[Any]:
 
 
 def caption(row: Row) -> str:
-    return f"{row.name}: {wording.VERDICTS[row.decision].lower()}, p = {row.p_value:.2g}"
+    return f"{row.name}: {wording.VERDICTS[row.outcome or row.decision].lower()}, p = {row.p_value:.2g}"

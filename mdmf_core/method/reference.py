@@ -11,6 +11,7 @@ import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +23,10 @@ from mdmf_core.files import write_whole
 from mdmf_core.method import mmd
 from mdmf_core.method.calibration import STATISTICS, Calibration, ends
 from mdmf_core.method.state import KINDS, USUAL
+from mdmf_core.method.strength import Table
+
+STRENGTH = re.compile(rf"strength\.({'|'.join(KINDS)})\.([1-9]\d*)\.scores")
+SIDES = ("real", "generated")
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,7 @@ class Reference:
         facts: what the banks were made of: counts, sources, compression error. For people.
         origins: bank ("real", "generated") -> the picture that each of its points comes from, M names.
         details: kind of detail ("soft", "noisy") -> the calibration for pictures with it.
+        strength: kind of detail -> {k -> likelihood ratios for scores of k x k blocks}; empty where there are none.
     """
 
     real: mmd.Bank
@@ -43,6 +49,7 @@ class Reference:
     facts: dict
     origins: dict[str, list[str]] = field(default_factory=dict)
     details: dict[str, Calibration] = field(default_factory=dict)
+    strength: dict[str, dict[int, Table]] = field(default_factory=dict)
 
     def nearest(self, detail: str) -> str:
         """The kind of detail of the calibration images that pictures with this one are compared with."""
@@ -54,13 +61,22 @@ class Reference:
 
     def null(self, statistic: str, n_patches: int, detail: str = USUAL) -> np.ndarray:
         """Calibration scores, sorted, to compare a picture of `n_patches` patches with."""
-        blocks = self.calibration(detail).nulls[statistic]
-        fitting = [k for k in blocks if k * k <= n_patches]
-        return blocks[max(fitting) if fitting else min(blocks)]
+        return _fitting(self.calibration(detail).nulls[statistic], n_patches)
+
+    def table(self, n_patches: int, detail: str = USUAL) -> Table | None:
+        """Likelihood ratios for scores of pictures of `n_patches` patches with this detail, where there are any."""
+        tables = self.strength.get(self.nearest(detail))
+        return _fitting(tables, n_patches) if tables else None
 
     def scale(self, statistic: str) -> tuple[float, float]:
         """Ends of the one colour scale for N * c_i: quantiles of the evidence of real patches."""
         return ends(self.patch_nulls[statistic])
+
+
+def _fitting(blocks: dict[int, Any], n_patches: int) -> Any:
+    """What belongs to the largest k x k block of at most `n_patches` patches, or to the smallest there is."""
+    fitting = [k for k in blocks if k * k <= n_patches]
+    return blocks[max(fitting) if fitting else min(blocks)]
 
 
 def _bank_tensors(prefix: str, bank: mmd.Bank) -> dict[str, Tensor]:
@@ -81,6 +97,14 @@ def _calibration_tensors(prefix: str, made: Calibration) -> dict[str, Tensor]:
     return tensors
 
 
+def _strength_tensors(detail: str, tables: dict[int, Table]) -> dict[str, Tensor]:
+    return {
+        f"strength.{detail}.{k}.{name}": torch.from_numpy(values)
+        for k, table in tables.items()
+        for name, values in table._asdict().items()
+    }
+
+
 def save(reference: Reference, path: str | Path) -> Path:
     """Write `reference.safetensors`; signatures in float32, scores in float64."""
     tensors = _bank_tensors("real", reference.real)
@@ -96,6 +120,8 @@ def save(reference: Reference, path: str | Path) -> Path:
         tensors[f"{name}.origin"] = torch.from_numpy(index.astype(np.int32))
     for detail in (USUAL, *reference.details):
         tensors |= _calibration_tensors(_prefix(detail), reference.calibration(detail))
+    for detail, tables in reference.strength.items():
+        tensors |= _strength_tensors(detail, tables)
     told = {"facts": reference.facts, "pictures": {name: names.tolist() for name, names in pictures.items()}}
     content = {"content": json.dumps(told, sort_keys=True)}
     return write_whole(path, lambda temporary: save_file(tensors, temporary, metadata=content))
@@ -135,9 +161,15 @@ def load(path: str | Path, signature: int, dim: int, deep: bool, statistic: str)
     usual = stored.calibration("", statistics)
     held = [name for name in KINDS if name != USUAL and any(key.startswith(_prefix(name)) for key in tensors)]
     details = {name: stored.calibration(_prefix(name), statistics) for name in held}
+    strength = stored.strength()
     if tensors:
         raise ValueError(f"unexpected tensors: {', '.join(sorted(tensors))}")
-    return Reference(real, generated, *usual, told["facts"], origins, details)
+    return Reference(real, generated, *usual, told["facts"], origins, details, strength)
+
+
+def _order(match: re.Match) -> tuple[int, int]:
+    """Tables by kind of detail and block size."""
+    return KINDS.index(match[1]), int(match[2])
 
 
 class _Stored:
@@ -192,4 +224,17 @@ class _Stored:
                 raise ValueError(f"there are no calibration scores {prefix}null.{kind}.*")
             found.nulls[kind] = {k: np.sort(self.take(f"{prefix}null.{kind}.{k}", None).numpy()) for k in sizes}
             found.patch_nulls[kind] = np.sort(self.take(f"{prefix}patch_null.{kind}", None).numpy())
+        return found
+
+    def strength(self) -> dict[str, dict[int, Table]]:
+        """Likelihood ratios by kind of detail and block size; empty where the file has none."""
+        found: dict[str, dict[int, Table]] = {}
+        for match in sorted(filter(None, map(STRENGTH.fullmatch, self.tensors)), key=_order):
+            name = f"strength.{match[1]}.{match[2]}"
+            scores = self.take(f"{name}.scores", None).numpy()
+            others = [self.take(f"{name}.log10_lr", len(scores)), *(self.take(f"{name}.{of}", None) for of in SIDES)]
+            table = Table(scores, *(values.numpy() for values in others))
+            if any((np.diff(values) < 0).any() for values in table):
+                raise ValueError(f"the tensors {name} hold values that are not sorted")
+            found.setdefault(match[1], {})[int(match[2])] = table
         return found

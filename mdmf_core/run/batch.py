@@ -21,7 +21,7 @@ from scipy.stats import false_discovery_control
 
 from mdmf_core.detector import Detector
 from mdmf_core.errors import ImageError
-from mdmf_core.evidence import check_alpha
+from mdmf_core.evidence import Verdict, check_alpha, strength_of
 from mdmf_core.images.archive import Item
 from mdmf_core.images.origin import Origin, as_json, opening, origin_of
 from mdmf_core.images.reader import Picture, read
@@ -31,6 +31,7 @@ from mdmf_core.texts import cell
 THUMBNAIL = 320
 COLUMNS = (
     *("name", "decision", "score", "p_value", "q_value", "flagged_share"),
+    *("likelihood_ratio", "likelihood_ratio_low", "likelihood_ratio_high", "support", "judged", "reason"),
     *("width", "height", "n_bytes", "sha256", "origin", "origin_generated", "error"),
 )
 ABOUT_Q = (
@@ -59,6 +60,11 @@ class Row:
         thumbnail: the picture with its map, the longest side at most 320 pixels.
         origin: what the file declares of its origin; no part of the score.
         error: why there is no result.
+        outcome: what the headline says (`Verdict.outcome`).
+        likelihood_ratio: of the score; None where the model has none, or where the picture can't be judged.
+        likelihood_ratio_low, likelihood_ratio_high: the lowest and highest that it could be.
+        support: in the words of the verbal scale.
+        judged, reason: whether the picture can be judged, and why not.
     """
 
     name: str
@@ -75,6 +81,13 @@ class Row:
     thumbnail: Image.Image | None = None
     error: str | None = None
     origin: Origin | None = None
+    outcome: str | None = None
+    likelihood_ratio: float | None = None
+    likelihood_ratio_low: float | None = None
+    likelihood_ratio_high: float | None = None
+    support: str | None = None
+    judged: bool | None = None
+    reason: str | None = None
 
     @property
     def origin_generated(self) -> str | None:
@@ -148,7 +161,23 @@ def _row(
         notes=picture.notes,
         thumbnail=thumbnail,
         origin=origin,
+        **_strength(evidence.verdict),
     )
+
+
+def _strength(verdict: Verdict) -> dict[str, Any]:
+    """The fields about the strength of the evidence."""
+    found = strength_of(verdict)
+    low, high = found["likelihood_ratio_range"] or (None, None)
+    return {
+        "outcome": verdict.outcome,
+        "likelihood_ratio": found["likelihood_ratio"],
+        "likelihood_ratio_low": low,
+        "likelihood_ratio_high": high,
+        "support": found["support"],
+        "judged": verdict.judged,
+        "reason": verdict.reason,
+    }
 
 
 def adjust(rows: Sequence[Row]) -> list[Row]:
@@ -159,15 +188,18 @@ def adjust(rows: Sequence[Row]) -> list[Row]:
 
 
 def summary(rows: Sequence[Row], alpha: float) -> str:
-    """The batch in one or two sentences."""
+    """The batch in a few sentences."""
     good = [row for row in rows if row.error is None]
     if not good:
         return "No picture could be analysed."
     called = sum(row.decision == "generated" for row in good)
+    have = "picture has" if len(good) == 1 else "pictures has" if called == 1 else "pictures have"
     text = (
-        f"{called:,} of {len(good):,} pictures {'is' if called == 1 else 'are'} likely generated; if all were real, "
-        f"about {alpha * len(good):.3g} would be called so by chance."
+        f"{called:,} of {len(good):,} {have} p <= {alpha:g}; if all were real, about {alpha * len(good):.3g} would by "
+        "chance."
     )
+    refused = sum(row.judged is False for row in good)
+    text += f" {refused:,} can't be judged." if refused else ""
     bad = len(rows) - len(good)
     return text + (f" {bad:,} {'file' if bad == 1 else 'files'} could not be analysed." if bad else "")
 

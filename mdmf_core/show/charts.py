@@ -14,14 +14,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
-from mdmf_core.evidence import INCONCLUSIVE, Evidence
+from mdmf_core.evidence import INCONCLUSIVE, NOT_JUDGED, TRACES, WEAK, Evidence
 from mdmf_core.show.words import VERDICTS, rarity, score_line
 
 if TYPE_CHECKING:
     from mdmf_core.show.stability import Variant
 
 _CHART_INK, _CHART_BARS, _CHART_MARK = "#202020", "#9fb6c9", "#6a1f8a"
-_MARKERS = {"generated": "^", "inconclusive": "D", "no_evidence": "o"}
+_MARKERS = {"generated": "^", "inconclusive": "D", "no_evidence": "o", NOT_JUDGED: "x"}
+_P_PLACES = (1, 0.2, 0.05, 0.01, 0.001, 0.0001)
+_RATIO_PLACES = (0.01, 0.1, 0.5, 1, 2, 10, 100, 1000, 10000)
 
 
 def _chart(height: float) -> tuple[Figure, Axes]:
@@ -58,7 +60,7 @@ def null_plot(evidence: Evidence) -> Figure:
     words = f"{verdict.n_calibration:,} real pictures"
     _histogram(axes, verdict.null, verdict.score, words, f"this picture: {verdict.score:.3g}", "Score")
     if not math.isinf(verdict.threshold):
-        label = f"likely generated above {verdict.threshold:.3g}"
+        label = f"p at most {verdict.alpha:.2g} above {verdict.threshold:.3g}"
         axes.axvline(verdict.threshold, color=_CHART_INK, linewidth=1.5, linestyle=(0, (4, 2)), label=label)
     _legend(figure)
     return figure
@@ -95,34 +97,48 @@ def describe_patch(evidence: Evidence, index: int) -> str:
 
 
 def stability_plot(variants: Sequence[Variant], alpha: float) -> Figure:
-    """The p-value after each change, more evidence further right, over bands for the three decisions.
+    """Likelihood ratio or, without, p-value after each change, over bands for the headlines; more evidence is right.
 
     Args:
         variants: in the order to draw, from above.
         alpha: the false-alarm rate that "generated" allows.
     """
     figure, axes = _chart(1.5 + 0.33 * len(variants))
-    least = min([variant.p_value for variant in variants if variant.error is None] + [alpha / 2])
-    ends = (1.15, least / 1.5)
-    bands = {"no_evidence": (1.15, INCONCLUSIVE), "inconclusive": (INCONCLUSIVE, alpha), "generated": (alpha, ends[1])}
-    for (decision, (start, stop)), colour in zip(bands.items(), ("#eef1f4", "#fbe9c6", "#f6cfc9"), strict=True):
-        axes.axvspan(start, stop, color=colour, linewidth=0, label=VERDICTS[decision])
-    for row, variant in enumerate(variants):
-        if variant.error is None:
-            axes.plot(variant.p_value, row, _MARKERS[variant.decision], color=_CHART_MARK, markersize=8)
+    values, edges, places, unit = _stability_scale(variants, alpha)
+    bands = zip(("no_evidence", "inconclusive", "generated"), edges, edges[1:], strict=False)
+    for (outcome, start, stop), colour in zip(bands, ("#eef1f4", "#fbe9c6", "#f6cfc9"), strict=True):
+        axes.axvspan(start, stop, color=colour, linewidth=0, label=VERDICTS[outcome])
+    for row, (variant, value) in enumerate(zip(variants, values, strict=True)):
+        if value is not None:
+            axes.plot(value, row, _MARKERS[variant.outcome], color=_CHART_MARK, markersize=8)
         else:
-            axes.text(0.97, row, "can't be judged", color=_CHART_INK, fontsize=10, va="center")
+            start = edges[0] ** 0.97 * edges[1] ** 0.03
+            axes.text(start, row, "can't be judged", color=_CHART_INK, fontsize=10, va="center")
     axes.set_xscale("log")
-    axes.set_xlim(ends)
+    axes.set_xlim(edges[0], edges[-1])
     axes.set_ylim(len(variants) - 0.4, -0.6)
     axes.set_yticks(range(len(variants)), [variant.name for variant in variants])
-    places = [p for p in (1, 0.2, 0.05, 0.01, 0.001, 0.0001) if ends[1] <= p]
     axes.xaxis.set_major_locator(FixedLocator(places))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xticks(places, [f"{p:g}" for p in places])
-    axes.set_xlabel("p-value (further right: more evidence)", color=_CHART_INK, fontsize=11)
+    axes.set_xlabel(f"{unit} (further right: more evidence)", color=_CHART_INK, fontsize=11)
     _legend(figure)
     return figure
+
+
+def _stability_scale(
+    variants: Sequence[Variant], alpha: float
+) -> tuple[list[float | None], list[float], list[float], str]:
+    """What is drawn of each variant, the four edges of the bands from the left, the places that are named, the unit."""
+    good = [variant for variant in variants if variant.error is None]
+    if good and all(variant.ratio is not None for variant in good):
+        ratios = [variant.ratio for variant in good if variant.ratio is not None]
+        edges = [min(*ratios, 0.5) / 1.5, WEAK, TRACES, max(*ratios, 20) * 1.5]
+        places = [ratio for ratio in _RATIO_PLACES if edges[0] <= ratio <= edges[-1]]
+        return [variant.ratio for variant in variants], edges, places, "Likelihood ratio"
+    least = min([variant.p_value for variant in good if variant.p_value is not None] + [alpha / 2])
+    edges = [1.15, INCONCLUSIVE, alpha, least / 1.5]
+    return [variant.p_value for variant in variants], edges, [p for p in _P_PLACES if edges[-1] <= p], "p-value"
 
 
 def describe_stability(variants: Sequence[Variant]) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mdmf_core.evidence import Evidence, ModelFacts
+from mdmf_core.evidence import NOT_JUDGED, Evidence, ModelFacts, strength_of
 from mdmf_core.images.origin import as_json, summary
 from mdmf_core.images.reader import Picture
 from mdmf_core.method.calibration import FALSE_DISCOVERIES
@@ -56,9 +56,10 @@ CITATION = (
     "Micro-Defects Expose Macro-Fakes: Detecting AI-Generated Images via Local Distributional Shifts. arXiv:2605.09296."
 )
 SAID_OF = {
-    "generated": ("is likely generated", "are likely generated"),
-    "inconclusive": ("is inconclusive", "are inconclusive"),
-    "no_evidence": ("shows no evidence of generation", "show no evidence of generation"),
+    "generated": ("shows traces of generation", "show traces of generation"),
+    "inconclusive": ("shows weak traces", "show weak traces"),
+    "no_evidence": ("shows no traces", "show no traces"),
+    NOT_JUDGED: ("can't be judged", "can't be judged"),
 }
 
 
@@ -156,7 +157,11 @@ def _result(evidence: Evidence) -> dict[str, Any]:
     verdict, found = evidence.verdict, evidence.maps["evidence"]
     return {
         "decision": verdict.decision,
-        "verdict": words.VERDICTS[verdict.decision],
+        "verdict": words.headline(evidence),
+        "outcome": verdict.outcome,
+        "judged": verdict.judged,
+        "reason": verdict.reason,
+        **strength_of(verdict),
         "explanation": words.explain(evidence),
         "rarity": words.rarity(evidence),
         "score": verdict.score,
@@ -205,7 +210,8 @@ def _stability(variants: Sequence[Variant]) -> dict[str, Any]:
     if not variants:
         return {"run": False, "sentence": NOT_RUN, "variants": []}
     rows = [
-        {"name": v.name, "score": v.score, "p_value": v.p_value, "decision": v.decision, "error": v.error}
+        {"name": v.name, "score": v.score, "p_value": v.p_value, "decision": v.decision}
+        | {"outcome": v.outcome, "likelihood_ratio": v.ratio, "error": v.error}
         for v in variants
     ]
     return {"run": True, "sentence": stability.sentence(variants), "variants": rows}
@@ -233,10 +239,12 @@ def _together(first: Evidence, second: Evidence) -> str:
     if first.picture.sha256 == second.picture.sha256:
         return "Both are the same file."
     one, other = first.verdict, second.verdict
-    if one.decision == other.decision:
-        opening = f"Both {SAID_OF[one.decision][1]}."
+    if one.outcome == other.outcome:
+        opening = f"Both {SAID_OF[one.outcome][1]}."
     else:
-        opening = f"The first {SAID_OF[one.decision][0]}, the second {SAID_OF[other.decision][0]}."
+        opening = f"The first {SAID_OF[one.outcome][0]}, the second {SAID_OF[other.outcome][0]}."
+    if not (one.judged and other.judged):
+        return opening
     if one.p_value == other.p_value:
         return f"{opening} Their scores are equally rare among real pictures."
     rarer = "first" if one.p_value < other.p_value else "second"

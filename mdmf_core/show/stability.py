@@ -12,6 +12,7 @@ import numpy as np
 
 from mdmf_core.detector import Detector
 from mdmf_core.errors import ImageError
+from mdmf_core.evidence import outcome
 from mdmf_core.images import degrade
 from mdmf_core.images.reader import Picture
 from mdmf_core.show.words import VERDICTS
@@ -38,6 +39,13 @@ class Variant:
     p_value: float | None = None
     decision: str | None = None
     error: str | None = None
+    ratio: float | None = None
+    judged: bool = True
+
+    @property
+    def outcome(self) -> str | None:
+        """What the headline says of it."""
+        return self.decision and outcome(self.decision, self.ratio, self.judged)
 
 
 def variants(detector: Detector, picture: Picture, alpha: float) -> Iterator[Variant]:
@@ -58,11 +66,12 @@ def variants(detector: Detector, picture: Picture, alpha: float) -> Iterator[Var
         except ImageError as error:
             yield Variant(name, error=str(error))
         else:
-            yield Variant(name, verdict.score, verdict.p_value, verdict.decision)
+            ratio = None if verdict.strength is None else verdict.strength.ratio
+            yield Variant(name, verdict.score, verdict.p_value, verdict.decision, None, ratio, verdict.judged)
 
 
 def sentence(tried: Sequence[Variant]) -> str:
-    """Whether the decision stays the same, and under which change it flips; plain words.
+    """Whether the headline stays the same, and under which change it flips; plain words.
 
     Args:
         tried: what `variants` gave, the picture as it is first.
@@ -74,13 +83,13 @@ def sentence(tried: Sequence[Variant]) -> str:
     untried = f" Too small to be judged: {_listed(missing)}." if missing else ""
     flips: dict[str, list[str]] = {}
     for variant in changed:
-        if variant.decision != first.decision:
-            flips.setdefault(variant.decision, []).append(variant.name)
-    start = f'"{VERDICTS[first.decision]}"'
+        if variant.outcome != first.outcome:
+            flips.setdefault(variant.outcome, []).append(variant.name)
+    start = f'"{VERDICTS[first.outcome]}"'
     if not flips:
         copies = "the one changed copy" if len(changed) == 1 else f"all {len(changed)} changed copies"
         return f"Stable: the result stays {start} in {copies}.{untried}"
-    turns = _listed([f'"{VERDICTS[decision]}" ({_listed(names)})' for decision, names in flips.items()])
+    turns = _listed([f'"{VERDICTS[other]}" ({_listed(names)})' for other, names in flips.items()])
     return f"Not stable: the result is {start} as it is, but turns into {turns}. Quote it with care.{untried}"
 
 

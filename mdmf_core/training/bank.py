@@ -5,15 +5,17 @@
 Source: arXiv 2605.09296 (the bank), calibration and compression as in docs/method.md. Bank pictures may be training
 pictures; calibration pictures may be neither, and each is used once, in one condition drawn by lot, so that the
 calibration scores are exchangeable. `details` of the recipe names conditions that make them soft or noisy
-(`mdmf_core.method.state`); such pictures then get a calibration of their own. Prints what the compression of the bank
-costs.
+(`mdmf_core.method.state`); such pictures then get a calibration of their own. The calibration pictures of sources that
+are not trained on, and the generated pictures for validation, give the likelihood ratios (`training.strength`). Prints
+what the compression of the bank costs.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence, Sized
+from collections.abc import Callable, Iterable, Sequence, Sized
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -26,8 +28,10 @@ from mdmf_core.method import mmd
 from mdmf_core.method.calibration import Signed
 from mdmf_core.method.compress import compress
 from mdmf_core.method.reference import Reference
+from mdmf_core.method.state import USUAL
 from mdmf_core.run import workers
-from mdmf_core.training.dataset import Entry, lot, source_shares
+from mdmf_core.training import embed, strength
+from mdmf_core.training.dataset import Entry, Split, lot, source_shares
 from mdmf_core.training.embed import Embedded, Embedder
 from mdmf_core.training.recipe import Bank
 
@@ -162,6 +166,56 @@ def finish(
     return Reference(*small, nulls, patch_nulls, facts, origins)
 
 
+def with_strength(
+    made: Reference,
+    folder: Path,
+    entries: Iterable[Entry],
+    model: Model,
+    config: Bank,
+    say: Callable[[str], None] = print,
+) -> Reference:
+    """The same reference with likelihood ratios for pictures with the usual detail.
+
+    Args:
+        made: banks and the usual calibration.
+        folder: of embeddings.
+        entries: pictures that training did not see (`unseen`), real and generated.
+        model, config, say: as `build` takes them; each picture is used once, in one condition drawn by lot.
+    """
+    wanted = {entry.key for entry in entries}
+    sides: tuple[list[Signed], list[Signed]] = ([], [])
+    for path, rows in embed.shards(folder, embed.backbone_digest(model.backbone)):
+        chosen = [
+            index
+            for index, row in enumerate(rows)
+            if row["key"] in wanted and calibrates(row["key"], row["life"], row.get("detail", USUAL), config)
+        ]
+        for picture in embed.pictures(path, chosen):
+            sides[picture.label].append(Signed(model.points(picture.embeddings), picture.rows, picture.cols))
+    return _with_tables(made, USUAL, sides, model, say)
+
+
+def _with_tables(
+    made: Reference, detail: str, sides: tuple[list[Signed], list[Signed]], model: Model, say: Callable[[str], None]
+) -> Reference:
+    """The same reference with likelihood ratios from real and generated pictures with this detail, where they do."""
+    tables = strength.tables(*sides, (made.real, made.generated), model)
+    counts = f"{len(sides[0])} real and {len(sides[1])} generated {detail} pictures of sources not trained on"
+    if not tables:
+        say(f"likelihood ratios: none, for there are {counts}")
+        return made
+    low, high = (10 ** tables[max(tables)].log10_lr[end] for end in (0, -1))
+    say(f"likelihood ratios: {low:.2g} to {high:.3g}, from {counts}")
+    return replace(made, strength=made.strength | {detail: tables})
+
+
+def unseen(dealt: Split) -> list[Entry]:
+    """Real calibration pictures of sources that are not trained on, and generated ones for validation."""
+    trained = {entry.source for entry in dealt.train if entry.label == 0}
+    real = [entry for entry in dealt.calibration if entry.source not in trained]
+    return real + [entry for entry in dealt.validation if entry.label == 1]
+
+
 def with_details(
     made: Reference,
     entries: list[Entry],
@@ -169,46 +223,63 @@ def with_details(
     config: Bank,
     say: Callable[[str], None] = print,
     processes: int = 1,
+    others: Iterable[Entry] = (),
 ) -> Reference:
-    """The same reference with a calibration for each other kind of detail that the recipe names conditions for.
+    """The same reference with a calibration, and likelihood ratios, for each other kind of detail.
 
     Args:
         made: banks and the usual calibration.
         entries: the calibration pictures, each of which is used at most once a kind.
         model: the checkpoint.
         config: the section `bank`; of the conditions in `details` a picture gets one by lot. It is left out where
-            its detail is of another kind afterwards. At most `details_most` pictures, drawn by lot, are used.
+            its detail is of another kind afterwards. At most `details_most` pictures of each class, drawn by
+            lot, are used.
         say, processes: as `build` and `embed` take them.
+        others: pictures that training did not see (`unseen`).
 
     Raises:
         DatasetError: fewer than `FEWEST` pictures are of a kind.
         ValueError: a condition's number is out of range.
     """
-    details, facts = {}, {}
-    entries = sorted(entries, key=lambda entry: lot(f"detail {entry.key}"))[: config.details_most]
+    facts = {}
+    others = list(others)
+    keys, most = {entry.key for entry in others}, config.details_most
+    entries = _by_lot(entries, most)
+    generated = _by_lot((entry for entry in others if entry.label == 1), most)
     embedder = Embedder(model.backbone, model.geometry, config.seed)
     for name, conditions in config.details.named.items():
-        jobs = [(entry, condition_of(f"{name} {entry.key}", conditions)) for entry in entries]
-        found = _with_detail(name, embedder, jobs, processes)
-        signed = [
-            Signed(model.points(torch.from_numpy(fields["embeddings"])), fields["rows"], fields["cols"])
-            for fields in found
-        ]
-        details[name] = calibrations.calibrate(signed, made.real, made.generated, model.kernel)
+        found, contrast = (_with_detail(name, embedder, own, conditions, processes) for own in (entries, generated))
+        if len(found) < FEWEST:
+            enough = "name other lives or more pictures"
+            raise DatasetError(f"Only {len(found)} calibration pictures become {name}; {enough}.")
+        signed = [_signed(fields, model) for fields in found]
+        calibrated = calibrations.calibrate(signed, made.real, made.generated, model.kernel)
+        made = replace(made, details=made.details | {name: calibrated})
         facts[name] = dict(Counter(fields["life"] for fields in found))
         say(f"calibration of {name} pictures: {len(found)} pictures")
-    return replace(made, details=details, facts=made.facts | {"details": facts} if facts else made.facts)
+        if others:
+            real = [each for each, fields in zip(signed, found, strict=True) if fields["key"] in keys]
+            made = _with_tables(made, name, (real, [_signed(fields, model) for fields in contrast]), model, say)
+    return replace(made, facts=made.facts | {"details": facts} if facts else made.facts)
 
 
-def _with_detail(name: str, embedder: Embedder, jobs: list[tuple[Entry, str]], processes: int) -> list[dict]:
-    """What the embedder gives of the jobs whose pictures have this kind of detail afterwards."""
+def _by_lot(entries: Iterable[Entry], most: int) -> list[Entry]:
+    return sorted(entries, key=lambda entry: lot(f"detail {entry.key}"))[:most]
+
+
+def _signed(fields: dict, model: Model) -> Signed:
+    """What an embedder gave, as points."""
+    return Signed(model.points(torch.from_numpy(fields["embeddings"])), fields["rows"], fields["cols"])
+
+
+def _with_detail(
+    name: str, embedder: Embedder, entries: list[Entry], conditions: Sequence[str], processes: int
+) -> list[dict]:
+    """What the embedder gives of pictures that have this kind of detail after one of the conditions, by lot."""
+    jobs = [(entry, condition_of(f"{name} {entry.key}", conditions)) for entry in entries]
     embedded = workers.run(embedder, jobs, processes or workers.sensible(len(jobs), embedder.encoder))
     embedded = tqdm(embedded, desc=f"calibrate {name}", total=len(jobs), unit="picture")
-    found = [fields for fields in embedded if isinstance(fields, dict) and fields.get("detail") == name]
-    if len(found) < FEWEST:
-        enough = "name other lives or more pictures"
-        raise DatasetError(f"Only {len(found)} calibration pictures become {name}; {enough}.")
-    return found
+    return [fields for fields in embedded if isinstance(fields, dict) and fields.get("detail") == name]
 
 
 def compression_error(signed: list[Signed], full: list, small: list, model: Model, most: int = 60) -> dict[str, float]:

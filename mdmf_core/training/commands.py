@@ -159,7 +159,7 @@ def bank(
     _on_device(found.backbone)
     if not (run / "embeddings" / "manifest.json").is_file():
         dealt, conditions = _dealt(loaded), loaded.embed.lives
-        entries = dealt.train + dealt.calibration
+        entries = dealt.train + dealt.validation + dealt.calibration
         first_step.embed(entries, run / "embeddings", found.backbone, found.geometry, conditions, 0, processes, engine)
     if stream or engine == "ray":
         from mdmf_core.training.stream import build
@@ -168,8 +168,11 @@ def bank(
     else:
         roles = _roles(loaded, run, found.backbone)
         made = step.build(roles["train"], roles["calibration"], found, loaded.bank, say)
+    dealt = _dealt(loaded)
+    others = step.unseen(dealt)
+    made = step.with_strength(made, run / "embeddings", others, found, loaded.bank, say)
     if loaded.bank.details.named:
-        made = step.with_details(made, _dealt(loaded).calibration, found, loaded.bank, say, processes)
+        made = step.with_details(made, dealt.calibration, found, loaded.bank, say, processes, others)
     say(f"Reference written to {reference.save(made, folder / 'reference.safetensors')}.")
 
 
