@@ -24,7 +24,7 @@ import gradio as gr  # noqa: E402
 from mdmf_app import api, style  # noqa: E402
 from mdmf_app.context import ONE_HOUR, Context, first_detector  # noqa: E402
 from mdmf_app.server import limits  # noqa: E402
-from mdmf_app.tabs import compare, many, model, one  # noqa: E402
+from mdmf_app.tabs import compare, many, mine, model, one  # noqa: E402
 from mdmf_core.detector import Detector  # noqa: E402
 from mdmf_core.errors import CheckpointError  # noqa: E402
 
@@ -33,7 +33,7 @@ INTRO = (
     "Drop a picture. Its small patches are compared with patches of real photographs: you see how unusual it is, "
     "and which parts make it so. Pictures stay on the machine that runs this page."
 )
-TABS = {"One picture": one, "Many pictures": many, "Two pictures": compare, "Model": model}
+TABS = {"Many pictures": many, "Two pictures": compare, "Model": model}
 
 
 def build(detector: Detector, warning: str = "", mcp: bool = False) -> gr.Blocks:
@@ -47,9 +47,13 @@ def build(detector: Detector, warning: str = "", mcp: bool = False) -> gr.Blocks
             gr.HTML(style.error_card(warning, title=""), padding=False)
         chosen = gr.State(time_to_live=ONE_HOUR)
         with gr.Tabs():
+            with gr.Tab("One picture"):
+                shown = one.tab(context, chosen)
             for name, module in TABS.items():
                 with gr.Tab(name):
                     module.tab(context, chosen)
+            with gr.Tab(mine.NAME):
+                mine.tab(context, chosen, shown)
         gr.HTML(footer(detector), padding=False)
         api.add(context, mcp)
     demo.queue(max_size=most.waiting, default_concurrency_limit=1, api_open=False)

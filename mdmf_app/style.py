@@ -36,7 +36,7 @@ NAME_PAIR = """
 CSS = """
 .gradio-container {max-width: 1440px !important; width: 100%; min-width: 0; margin: 0 auto;}
 .dark {--color-accent: #60a5fa;}
-:is(#hint, #doubts):not(:has(p)) {display: none;}
+:is(#hint, #doubts, #beside):not(:has(p)) {display: none;}
 #stability, #ready {min-height: 60px;}
 @media (max-width: 500px) {
   .gradio-container main {padding: 12px !important;}

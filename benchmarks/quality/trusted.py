@@ -49,7 +49,7 @@ DOC = ROOT / "docs" / "method.md"
 BLOCK = re.compile(r"(<!-- trusted: [^\n]* -->\n).*?(<!-- /trusted -->)", re.DOTALL)
 
 
-def chosen(data: Path, known: roles.Roles, most_generated: int) -> list[Entry]:
+def chosen(data: Path, known: roles.Roles, most_generated: int, only: Sequence[str] = ()) -> list[Entry]:
     """Photographs of held-out sources with enough pictures, and some generated pictures of each held-out source.
 
     Raises:
@@ -60,7 +60,11 @@ def chosen(data: Path, known: roles.Roles, most_generated: int) -> list[Entry]:
     for entry in entries:
         sources.setdefault((entry.label, entry.source), []).append(entry)
     most = {0: None, 1: most_generated}
-    wanted = [own[: most[label]] for (label, _), own in sources.items() if label or len(own) >= LEAST]
+    wanted = [
+        own[: most[label]]
+        for (label, source), own in sources.items()
+        if label or (len(own) >= LEAST and source in (only or [source]))
+    ]
     taken = [entry for own in wanted for entry in own]
     if {entry.label for entry in taken} != {0, 1}:
         raise DatasetError(f"{data} lacks real sources of {LEAST} pictures or generated ones that are held out.")
@@ -144,8 +148,9 @@ def markdown(result: dict[str, Any]) -> str:
     general = figures["found_general"]
     head = ["source", "pictures", "general null", *(f"{size} trusted" for size in SIZES)]
     lines = [
-        f"`{result['command']}` printed this on {result['date']} with the model {result['fingerprint'][:12]}: false",
-        "alarms at p <= 0.05 on pictures of held-out sources and, in brackets, the share found of",
+        f"`{result['command']}`",
+        f"printed this on {result['date']} with the model {result['fingerprint'][:12]}. False alarms at p <= 0.05 on",
+        "pictures of held-out sources and, in brackets, the share found of",
         f"{figures['generated']} generated pictures of held-out generators. The general null finds {general:.2f}.",
         "",
         f"| {' | '.join(head)} |",
@@ -185,6 +190,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("data", type=Path, help="folder with real/SOURCE and fake/SOURCE")
     parser.add_argument("--model", help="checkpoint folder or repository; default: the bundled detector")
     parser.add_argument("--most-generated", type=int, default=4, help="pictures of a generated source at most")
+    parser.add_argument("--only", nargs="*", default=[], help="real sources to take; default: all with enough pictures")
     parser.add_argument("--draws", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--processes", type=int, default=0, help="0: as many as are worth their start")
@@ -196,7 +202,7 @@ def parsed() -> argparse.Namespace:
 def main() -> None:
     given = parsed()
     detector = Detector.from_pretrained(given.model)
-    entries = chosen(given.data, roles.load(), given.most_generated)
+    entries = chosen(given.data, roles.load(), given.most_generated, given.only)
     kept = looked_at(entries, detector, given.kept, given.processes)
     real: dict[str, list[Kept]] = {}
     for entry in entries:
@@ -204,7 +210,9 @@ def main() -> None:
             real.setdefault(entry.source, []).append(kept[entry.key])
     generated = [kept[entry.key] for entry in entries if entry.label == 1 and entry.key in kept]
     result = {
-        "command": f"python benchmarks/quality/trusted.py FOLDER --most-generated {given.most_generated}",
+        "command": "python benchmarks/quality/trusted.py FOLDER"
+        + (f" --only {' '.join(given.only)}" if given.only else ""),
+        "most_generated": given.most_generated,
         "fingerprint": detector.fingerprint,
         "date": datetime.now(timezone.utc).date().isoformat(),
         "alpha": ALPHA,

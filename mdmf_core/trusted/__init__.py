@@ -10,6 +10,7 @@
 
 from mdmf_core.trusted.comparison import Comparison
 from mdmf_core.trusted.files import load, save
-from mdmf_core.trusted.pictures import Doubt, Kept, Trusted, check_count, collect, keep, told
+from mdmf_core.trusted.pictures import FEWEST, MOST, Doubt, Kept, Trusted, check_count, collect, keep, told
 
-__all__ = ["Comparison", "Doubt", "Kept", "Trusted", "check_count", "collect", "keep", "load", "save", "told"]
+__all__ = ["FEWEST", "MOST", "Comparison", "Doubt", "Kept", "Trusted"]
+__all__ += ["check_count", "collect", "keep", "load", "save", "told"]

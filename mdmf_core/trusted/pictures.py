@@ -50,10 +50,10 @@ class Kept:
     signatures: np.ndarray
 
 
-def keep(evidence: Evidence) -> Kept:
-    """What a reference keeps of one picture's evidence."""
+def keep(evidence: Evidence, name: str = "") -> Kept:
+    """What a reference keeps of one picture's evidence, under a name or the file's."""
     picture, verdict = evidence.picture, evidence.verdict
-    facts = picture.name, picture.sha256, verdict.score, verdict.p_value, evidence.n_patches, verdict.detail
+    facts = name or picture.name, picture.sha256, verdict.score, verdict.p_value, evidence.n_patches, verdict.detail
     return Kept(*facts, evidence.signatures[company.spread(evidence.n_patches, PATCHES)].astype(np.float32))
 
 
@@ -195,7 +195,7 @@ def check_count(n: int) -> None:
     if n < FEWEST:
         raise TrustedError(f"A reference needs at least {FEWEST} pictures that can be used, and there are {n:,}.")
     if n > MOST:
-        raise TrustedError(f"A reference takes at most {MOST:,} pictures, and there are {n:,}; choose some of them.")
+        raise TrustedError(f"A reference takes at most {MOST:,} pictures; choose some of them.")
 
 
 def collect(pictures: Sequence[Kept], detector: Detector, name: str) -> Trusted:

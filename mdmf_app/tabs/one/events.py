@@ -30,13 +30,13 @@ from mdmf_app.tabs.one.handlers import (
     show_table,
     take,
 )
-from mdmf_app.tabs.one.layout import CORNERS, Kept, MapPanel, Panels, Sources, panels_below, sources
+from mdmf_app.tabs.one.layout import CORNERS, Kept, MapPanel, Panels, Shown, Sources, panels_below, sources
 from mdmf_app.views import Result
 
 LAST = {"trigger_mode": "always_last"}  # what comes meanwhile is done afterwards; else it would be passed over
 
 
-def tab(context: Context, chosen: gr.State) -> None:
+def tab(context: Context, chosen: gr.State) -> Shown:
     """Drop, paste, camera, pick or example; card and panels."""
     kept = (gr.State(value, time_to_live=ONE_HOUR) for value in (*[None] * 6, Turn()))
     state = Kept(*kept)
@@ -45,6 +45,7 @@ def tab(context: Context, chosen: gr.State) -> None:
             given = sources()
         with gr.Column(scale=5, min_width=300):
             verdict = gr.HTML(style.notice(WAITING), elem_id="verdict")
+            beside = gr.HTML(elem_id="beside")
             panels = panels_below(context.default.model.statistic)
     drawn = wire_map(context, state, given.alpha, panels.parts)
     wire_picture(context, state, given, verdict, panels, chosen, drawn)
@@ -57,6 +58,7 @@ def tab(context: Context, chosen: gr.State) -> None:
         trigger_mode="always_last",
         **QUICK,
     )
+    return Shown(state.result, given.alpha, verdict, beside)
 
 
 def wire_picture(

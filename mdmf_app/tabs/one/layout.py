@@ -92,6 +92,16 @@ class Panels:
 
 
 @dataclass(frozen=True)
+class Shown:
+    """What another tab can add to: the session's result, its rate and card, and a place below that."""
+
+    result: gr.State
+    alpha: gr.Slider
+    verdict: gr.HTML
+    beside: gr.HTML
+
+
+@dataclass(frozen=True)
 class Kept:
     """What a session keeps."""
 
