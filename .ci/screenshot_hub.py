@@ -2,8 +2,8 @@
 
     python .ci/screenshot_hub.py --out assets
 
-The Hub is the stand-in of the tests (`tests/helpers/hub.py`); the checkpoint that it serves is the bundled detector,
-and to be loaded in the page one with random weights. Needs what `benchmarks/served.py` needs.
+The Hub is the stand-in of the tests (`tests/helpers/hub.py`). The checkpoint that it serves is the bundled detector; to
+be loaded in the page it has one with random weights. Needs what `benchmarks/served.py` needs.
 """
 
 from __future__ import annotations

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
+import time
 from pathlib import Path
 
+import httpx
 import pytest
 import torch
+from at_hub import GOOD_CARD
+from hub import StandIn, connect
 from PIL import Image
 from tiny import make_checkpoint, picture
 
 from benchmarks import served
+from mdmf_core.checkpoint import client as clients
 from mdmf_core.checkpoint import hub
 from mdmf_core.detector import Detector
 
@@ -84,3 +90,65 @@ def small_data(tmp_path: Path) -> Path:
             folder.mkdir(parents=True, exist_ok=True)
             Image.fromarray(picture(index, 128, 128)).save(folder / f"{index}.png")
     return tmp_path / "data"
+
+
+@pytest.fixture(scope="module")
+def demo(detector):
+    """The page with small limits."""
+    from asked import LIMITS
+
+    import app
+    from mdmf_app.server import limits
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(limits, "limits", lambda: LIMITS)
+        built = app.build(detector, mcp=True)
+        app.launch(built, server_port=served.free_port(), prevent_thread_lock=True, quiet=True, mcp_server=True)
+        yield built
+        built.close()
+
+
+@pytest.fixture(scope="module")
+def web(demo):
+    """A program that speaks HTTP with the server."""
+    with httpx.Client(base_url=demo.local_url.rstrip("/"), timeout=120) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def client(demo):
+    """Gradio's client of that page."""
+    from gradio_client import Client
+
+    return Client(demo.local_url, verbose=False, download_files=False)
+
+
+@pytest.fixture
+def standin():
+    """A Hub without repositories."""
+    with StandIn() as server:
+        yield server
+
+
+@pytest.fixture
+def home(standin, tmp_path, monkeypatch) -> Path:
+    """An empty cache; this process talks to the stand-in, and its time runs ten times as fast."""
+    sleep = time.sleep
+
+    def nap(seconds: float) -> None:
+        assert seconds <= 2, f"{seconds} seconds are too long a pause"
+        sleep(seconds / 10)
+
+    connect(monkeypatch, standin.url, tmp_path / "home")
+    monkeypatch.setattr(time, "sleep", nap)
+    monkeypatch.setattr(clients, "TIMEOUT", clients.TIMEOUT / 10)
+    monkeypatch.setattr(clients, "UPLOAD_TIMEOUT", clients.UPLOAD_TIMEOUT / 10)
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def folder(checkpoint, tmp_path) -> Path:
+    """A checkpoint with a card that can be published."""
+    copy = Path(shutil.copytree(checkpoint, tmp_path / "folder"))
+    (copy / hub.CARD).write_text(GOOD_CARD)
+    return copy

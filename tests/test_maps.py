@@ -2,77 +2,18 @@
 
 from __future__ import annotations
 
-import io
-import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from evidence import SCALE, located, made
 from tiny import make_checkpoint, picture
 
-from mdmf_core.detector import Detector, witness_map
-from mdmf_core.evidence import Evidence, ModelFacts, PatchMap, PictureFacts, Verdict, decide
+from mdmf_core.detector import Detector
 from mdmf_core.method import calibration, mmd
-from mdmf_core.method.patches import Grid
-from mdmf_core.show import charts, maps
-from mdmf_core.show import words as wording
+from mdmf_core.show import maps
 from mdmf_core.show.maps import LONGEST_SIDE, colours, layer, overlay, ticks
-from mdmf_core.show.stability import Variant
-from mdmf_core.show.words import VERDICTS, explain, score_line
-
-SCALE = (0.1, 0.4)
-ROWS, COLS, SIDE = 3, 4, 32
-
-
-def made(
-    values: np.ndarray,
-    outlined: tuple[int, ...] = (),
-    scale=SCALE,
-    size=(128, 96),
-    witness: np.ndarray | None = None,
-    p_values: np.ndarray | None = None,
-    **changes,
-) -> Evidence:
-    """Evidence with N * share = `values` on a grid of 3 x 4 cells of 32 pixels; `changes` are of the verdict."""
-    corners = [(SIDE * col, SIDE * row, SIDE, SIDE) for row in range(ROWS) for col in range(COLS)]
-    boxes, n = np.array(corners), ROWS * COLS
-    verdict = Verdict(
-        score=float(np.mean(values)),
-        statistic="relative",
-        mmd2=0.0,
-        relative=float(np.mean(values)),
-        shares=np.broadcast_to(np.asarray(values, float), n) / n,
-        p_value=0.04,
-        null=np.linspace(-0.1, 0.1, 99),
-        detail="usual",
-        alpha=0.05,
-        threshold=0.08,
-        decision="generated",
-    )
-    verdict = replace(verdict, **changes)
-    p_values = np.ones(n) if p_values is None else p_values
-    null = np.linspace(-0.2, 0.45, 999)
-    shown = PatchMap(n * verdict.shares, p_values, np.isin(np.arange(n), outlined), scale, null)
-    other = PatchMap(np.linspace(0, 1, n), np.ones(n), np.isin(np.arange(n), [n - 1]), (0.2, 0.9), null)
-    return Evidence(
-        picture=PictureFacts("a.png", "0" * 64, *size, ()),
-        verdict=verdict,
-        grid=Grid(ROWS, COLS, boxes, boxes, n),
-        maps={
-            "evidence": shown,
-            "witness": witness_map(shown, np.zeros(n) if witness is None else witness, verdict.statistic),
-            "mmd": shown if verdict.statistic == "mmd" else other,
-        },
-        model=ModelFacts("tiny", "local", "f" * 64, "compact"),
-        signatures=np.arange(n, dtype=float)[:, None] ** 2,
-    )
-
-
-def of_verdict(evidence: Evidence, **changes) -> Evidence:
-    """The same evidence with another verdict."""
-    return replace(evidence, verdict=replace(evidence.verdict, **changes))
 
 
 def test_a_picture_without_evidence_is_left_as_it_is():
@@ -203,12 +144,6 @@ def test_mmd_can_be_drawn_where_it_does_not_decide():
     assert layer(decides, "mmd").title == layer(decides).title and layer(decides, "mmd").outlined[3]
 
 
-def located(evidence: Evidence, values: np.ndarray, outlined: tuple[int, ...] = ()) -> Evidence:
-    """The same evidence with a map of the locator."""
-    found = PatchMap(values, np.ones(12), np.isin(np.arange(12), outlined), (0.6, 0.998), np.linspace(-1, 1, 1001))
-    return replace(evidence, maps=evidence.maps | {"locator": found})
-
-
 def test_the_locator_s_map_has_its_own_values_scale_and_outlines():
     evidence = located(made(np.zeros(12), outlined=(0,)), np.linspace(-1, 1, 12), (11,))
     shown = layer(evidence, "locator")
@@ -225,18 +160,6 @@ def test_the_locator_s_map_has_its_own_values_scale_and_outlines():
 def test_a_map_that_is_not_known_is_refused_in_one_sentence():
     with pytest.raises(ValueError, match="is not known here"):
         overlay(picture(1), made(np.zeros(12)), shown="locator")
-
-
-@pytest.mark.parametrize(
-    ("outlined", "said"), [((), None), ((3,), "1 patch is unlike"), ((3, 4), "2 patches are unlike")]
-)
-def test_what_the_locator_finds_is_told_apart_from_the_score(outlined, said):
-    evidence = made(np.zeros(12))
-    told = wording.explain(located(evidence, np.zeros(12), outlined))
-    if said is None:
-        assert told == wording.explain(evidence)
-    else:
-        assert told.startswith(wording.explain(evidence)) and said in told and "Apart from the score" in told
 
 
 @pytest.mark.parametrize("asked", ["score", "relative", ""])
@@ -300,90 +223,7 @@ def test_top_patches_carry_the_score():
     assert type(rows[0]["x"]) is int and type(rows[0]["flagged"]) is bool
 
 
-def rendered(figure) -> np.ndarray:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    return np.asarray(Image.open(buffer).convert("RGB")).astype(int)
-
-
-def purple(image: np.ndarray) -> np.ndarray:
-    """Where the mark of this picture is, (H, W) bool."""
-    return np.abs(image - [106, 31, 138]).sum(2) < 30
-
-
-@pytest.mark.parametrize(("score", "threshold"), [(0.0, 0.08), (5.0, 0.08), (-5.0, float("inf"))])
-def test_the_null_plot_shows_this_picture_wherever_it_lies(score, threshold):
-    figure = charts.null_plot(made(np.zeros(12), score=score, threshold=threshold))
-    image = rendered(figure)
-    columns = np.flatnonzero(purple(image)[-300:-120].mean(0) > 0.9)
-    assert 3 <= len(columns) <= 16 and (image[:3] == 255).all()
-    words = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert "99 real pictures" in words and any(f"{score:.3g}" in each for each in words)
-    assert any("0.08" in each for each in words) == (threshold == 0.08)
-
-
-def test_a_null_without_spread_can_be_drawn():
-    rendered(charts.null_plot(made(np.zeros(12), null=np.zeros(5), score=0.0)))
-
-
-def test_a_patch_among_real_patches():
-    evidence = made(np.linspace(0, 1, 12))
-    assert purple(rendered(charts.patch_null_plot(evidence, 3))).any()
-    low, high = charts.describe_patch(evidence, 0), charts.describe_patch(evidence, 11)
-    assert low.startswith("Patch 12 of 12") and "69.2% of real patches" in low
-    assert high.startswith("Patch 1 of 12") and "no calibration patch" in high
-
-
-def test_the_stability_plot_has_a_row_for_each_variant():
-    variants = [
-        Variant("as it is", 0.3, 0.01, "generated"),
-        Variant("JPEG 50", 0.1, 0.1, "inconclusive"),
-        Variant("resized to 50%", error="Too small."),
-        Variant("slight blur", 0.0, 0.9, "no_evidence"),
-    ]
-    figure = charts.stability_plot(variants, 0.05)
-    (axes,) = figure.axes
-    assert [text.get_text() for text in axes.get_yticklabels()] == [variant.name for variant in variants]
-    assert [line.get_xdata()[0] for line in axes.lines] == [0.01, 0.1, 0.9]
-    assert len({line.get_marker() for line in axes.lines}) == 3
-    assert axes.get_xlim()[0] > axes.get_xlim()[1], "more evidence further right"
-    assert purple(rendered(figure)).any() and "can't be judged" in [text.get_text() for text in axes.texts]
-    assert "JPEG 50 0.1" in charts.describe_stability(variants)
-    rendered(charts.stability_plot([Variant("as it is", error="Too small.")], 0.05))
-
-
-def test_the_null_in_words():
-    assert "99 real pictures" in charts.describe_null(made(np.zeros(12)))
-
-
 def test_the_map_adds_up_to_the_score(checkpoint):
     evidence = Detector.from_pretrained(checkpoint).detect(picture(3))
     assert abs(evidence.verdict.shares.sum() - evidence.verdict.score) <= 1e-5 * max(1, abs(evidence.verdict.score))
     overlay(picture(3), evidence)
-
-
-@pytest.mark.parametrize("p_value", [0.01, 0.03, 0.05, 0.051, 0.1, 0.2, 0.21, 0.5, 0.9, 1.0])
-@pytest.mark.parametrize("outlined", [(), (3,), (1, 2, 3)])
-def test_the_sentences_never_promise(p_value, outlined):
-    score = 9.0 if p_value == 0.01 else 0.0
-    evidence = made(np.zeros(12), outlined, p_value=p_value, decision=decide(p_value, 0.05), score=score)
-    text = explain(evidence)
-    assert text.endswith(".") and "%" not in text and not re.search(r"\bis real\b|\bauthentic\b|1 in 1\b", text)
-    assert f"{evidence.verdict.n_calibration}" in text and "real and of generated" in text
-    assert text.endswith("99 other real pictures.")
-    assert wording.explain(of_verdict(evidence, detail="soft")).endswith("pictures that have as little fine detail.")
-    assert wording.explain(of_verdict(evidence, detail="noisy")).endswith("pictures that have as much noise.")
-    assert ("outlined" in text) == bool(outlined)
-    assert VERDICTS[evidence.verdict.decision]
-
-
-def test_rarity_counts_real_pictures():
-    assert "About 1 in 25 real pictures scores this high." in explain(made(np.zeros(12)))
-    assert "Fewer than 1 in 99 real pictures" in explain(made(np.zeros(12), p_value=0.01, score=0.5))
-    assert "Most real pictures" in explain(made(np.zeros(12), p_value=0.9, decision="no_evidence"))
-    assert "generated" not in explain(made(np.zeros(12), statistic="mmd", decision="no_evidence"))
-
-
-def test_a_threshold_that_no_score_can_reach_is_said():
-    assert "above 0.08" in score_line(made(np.zeros(12)))
-    assert "too few" in score_line(made(np.zeros(12), threshold=float("inf")))

@@ -29,7 +29,10 @@ FULL = {
     "data": ["one", "two"],
     "split": {"test": ["a"], "validation": ["b"], "calibration": ["c"], "calibration_share": 0.5},
     "geometry": {"patch_size": 32, "max_patches": 64, "resize": 224, "crop_size": 98, "window": 128},
-    "pretrain": {**json.loads(Pretrain().model_dump_json()), "start": "weights.pth", "pairs": "pairs", "faces": ["d"]},
+    "pretrain": {
+        **json.loads(Pretrain().model_dump_json()),
+        **{"start": "weights.pth", "go_on_from": "one", "pairs": "pairs", "faces": ["d"], "raised": ["e"]},
+    },
     "embed": {"lives": LIVES, "seed": 3},
     "train": {
         **{"name": "mine", "statistic": "mmd", "objective": {"pairwise": 1.0, "ratio": 0.5, "power": 0.5}},
@@ -57,7 +60,7 @@ CONFIGS = [
     for backbone in BACKBONES
 ]
 WRONG = {"text": "?", "empty": "", "number": 3.7, "negative": -3, "list": [None], "null": None, "object": {"?": 1}}
-PLACES = {"start", "pairs", "weights", "revision"}  # may be null
+PLACES = {"start", "go_on_from", "pairs", "weights", "revision"}  # may be null
 OPTIONAL = {"resize", "crop_size", "window"}  # of a geometry, may be null
 COMMON = {"name", "patch_size", "max_patches"}
 REQUIRED = {"recipe": COMMON | {"data"}, "config": COMMON | set(CONFIGS[0]) | {"dim"}}

@@ -120,7 +120,7 @@ class Batches:
 def _weights(entries: list[Entry], labels: np.ndarray, config: Pretrain) -> np.ndarray:
     """How often each picture is drawn: by source, evenly over subjects, faces seldom."""
     weights = subjects.by_source(entries, config.cap, config.tilt)
-    weights = subjects.raised(weights, entries, config.raised)
+    weights = subjects.raised(weights, entries, config.raised, config.raised_times)
     if config.clusters and config.start:
         found = subjects.embeddings(entries, Path(config.start))
         weights = subjects.balanced(weights, labels, found, config.clusters, config.seed)

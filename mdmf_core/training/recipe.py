@@ -62,8 +62,8 @@ class Pretrain(Settings):
     """How an encoder is trained (`encoder`).
 
     `start` is a file of ImageNet weights, `go_on_from` one of an encoder that an earlier run has written, `pairs` a
-    folder of pairs, `faces` are sources that together get at most `faces_share` of either class, `raised` how many
-    times as often a source is drawn, `leave_out` sources not to train on. A step holds `pictures` of each class,
+    folder of pairs, `faces` are sources that together get at most `faces_share` of either class, `raised` those
+    drawn `raised_times` as often, `leave_out` sources not to train on. A step holds `pictures` of each class,
     `paired` of them in pairs, `mixed` composites and `traceless` crops without traces, whose answer is `nothing`.
     `compile` takes a C++ compiler and makes a long run faster.
     """
@@ -88,7 +88,8 @@ class Pretrain(Settings):
     clusters: Natural = 24
     faces: Texts = ()
     faces_share: Rest = 0.12
-    raised: dict[Text, Annotated[float, Field(gt=0)]] = {}
+    raised: Texts = ()
+    raised_times: Rate = 2.0
     leave_out: Texts = ()
     rate: Rate = 1e-3
     decay: Weight = 0.02

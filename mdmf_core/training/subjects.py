@@ -9,7 +9,7 @@ pictures are drawn are set so that each cluster has as much of either class.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import numpy as np
@@ -59,10 +59,10 @@ def by_source(entries: list[Entry], cap: int, tilt: float) -> np.ndarray:
     return _normal(np.minimum(sizes, cap) ** tilt / sizes, np.array([entry.label for entry in entries]))
 
 
-def raised(weights: np.ndarray, entries: list[Entry], factors: dict[str, float]) -> np.ndarray:
-    """Weights (N,) with those of the named sources multiplied."""
+def raised(weights: np.ndarray, entries: list[Entry], sources: Collection[str], times: float) -> np.ndarray:
+    """Weights (N,) under which the pictures of some sources are drawn so many times as often."""
     labels = np.array([entry.label for entry in entries])
-    return _normal(weights * np.array([factors.get(entry.source, 1.0) for entry in entries]), labels)
+    return _normal(weights * np.array([times if entry.source in sources else 1.0 for entry in entries]), labels)
 
 
 def balanced(weights: np.ndarray, labels: np.ndarray, found: np.ndarray, clusters: int, seed: int) -> np.ndarray:

@@ -210,3 +210,7 @@ def write_bad_files(folder: Path) -> list[Path]:
         for name, data in group().items():
             (folder / name).write_bytes(data)
     return sorted(folder.iterdir())
+
+
+def rows_of(pixels: np.ndarray) -> bytes:
+    return np.hstack([np.zeros((len(pixels), 1), np.uint8), pixels.reshape(len(pixels), -1)]).tobytes()
