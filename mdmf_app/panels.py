@@ -36,7 +36,7 @@ MEANINGS = {
 }
 NOT_COMPARED = (
     "This map is not there: it needs a whole picture of at least 3 x 3 patches, and a model that was trained for it. "
-    "Choose another under “Colour shows”."
+    "Choose another under “Map”."
 )
 
 LIKE_OURS = ", if it is like those of the calibration"
@@ -49,15 +49,19 @@ def card(evidence: Evidence, example: dict | None, warnings: Sequence[str] = ())
     figures = [
         *strength_figures(evidence),
         ("p-value", f"{verdict.p_value:.3g}, from {verdict.n_calibration:,} real pictures"),
-        ("Score", wording.score_line(evidence)),
-        ("False alarms", f"{verdict.alpha:.2g}: about 1 real picture in {one_in} would be called generated{LIKE_OURS}"),
         ("Picture", f"{picture.name}, {picture.width:,} x {picture.height:,} pixels"),
+    ]
+    advanced = [
+        ("Score", wording.score_line(evidence)),
+        ("False alarms", f"{verdict.alpha:.2g}: about 1 real picture in {one_in} would have a p-value as low{LIKE_OURS}"),
+        ("Decision at this rate", verdict.decision.replace("_", " ")),
     ]
     return style.render(
         "card.html",
         **answer(evidence),
         explanation=wording.explain(evidence),
         figures=figures,
+        advanced=advanced,
         notes=[*picture.notes, *warnings],
         example=example,
         limitations=LIMITATIONS,

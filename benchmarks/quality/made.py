@@ -1,6 +1,6 @@
 """Pictures of kinds that a detector must not judge as it judges photographs, made from held-out photographs.
 
-Each function takes pixels (H, W, 3) uint8 and random numbers and gives pixels. `ORDINARY` are what happens to photographs
+Each function takes pixels (H, W, 3) uint8 and random numbers and gives pixels. `ORDINARY` are what happens to pictures
 on their way, so that their false alarms are measured; `REFUSED` are what should be refused.
 """
 
@@ -60,7 +60,7 @@ def gradient(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """From one colour to another, across or down."""
     height, width = pixels.shape[:2]
     ramp = np.linspace(*rng.uniform(0, 255, (2, 3)), width if rng.random() < 0.5 else height)
-    across = ramp[None] if len(ramp) == width and rng.random() < 2 else ramp[:, None]
+    across = ramp[None] if len(ramp) == width else ramp[:, None]
     return np.broadcast_to(np.rint(across), (height, width, 3)).astype(np.uint8)
 
 
