@@ -29,7 +29,7 @@ EXAMPLES = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent / "examples"
 ALPHA = 0.05
 RATE = (
     "The share of real pictures like those of the calibration that may get so low a p-value; among others it can be "
-    "larger. It changes the threshold and the decision for programs, never the headline of a model with likelihood ratios."
+    "larger. It moves the threshold and the decision for programs, not the headline, where there are likelihood ratios."
 )
 ONE_HOUR = limits.ONE_HOUR
 MOST_MODELS = 3

@@ -53,7 +53,7 @@ def card(evidence: Evidence, example: dict | None, warnings: Sequence[str] = ())
     ]
     advanced = [
         ("Score", wording.score_line(evidence)),
-        ("False alarms", f"{verdict.alpha:.2g}: about 1 real picture in {one_in} would have a p-value as low{LIKE_OURS}"),
+        ("False alarms", f"{verdict.alpha:.2g}: about 1 real picture in {one_in} would be as far up{LIKE_OURS}"),
         ("Decision at this rate", verdict.decision.replace("_", " ")),
     ]
     return style.render(
