@@ -27,6 +27,10 @@ _PACKAGE = Path(__file__).resolve().parent
 _INSTALLED = _PACKAGE / "_examples"  # where `pip install` puts what lies at the top of a checkout
 EXAMPLES = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent / "examples"
 ALPHA = 0.05
+RATE = (
+    "The share of real pictures like those of the calibration that may get so low a p-value; among others it can be "
+    "larger. It moves the threshold and the decision for programs, not the headline, where there are likelihood ratios."
+)
 ONE_HOUR = limits.ONE_HOUR
 MOST_MODELS = 3
 PLACES = 3  # at the model: one picture is judged while others are decoded, and a long batch or a bad file blocks nobody
@@ -117,18 +121,18 @@ def first_detector() -> tuple[Detector, str]:
 
 
 def rate_slider(elem_id: str) -> gr.Slider:
-    """The false-alarm rate that a person accepts."""
-    return gr.Slider(
-        0.01,
-        INCONCLUSIVE,
-        ALPHA,
-        step=0.01,
-        label="False alarms you accept",
-        info="Of real pictures like those of the calibration, this share gets a p-value as low. It changes the "
-        "decision for programs and the threshold in the chart, never the headline.",
-        elem_id=elem_id,
-        min_width=260,
-    )
+    """The false-alarm rate that a person accepts, under "Advanced": no headline depends on it."""
+    with gr.Accordion("Advanced", open=False, elem_id=f"{elem_id}-advanced"):
+        return gr.Slider(
+            0.01,
+            INCONCLUSIVE,
+            ALPHA,
+            step=0.01,
+            label="False alarms you accept",
+            info=RATE,
+            elem_id=elem_id,
+            min_width=260,
+        )
 
 
 def rate(alpha: float | None) -> float:

@@ -30,7 +30,7 @@ TABLE = ("Rank", "Patch", "Evidence", "Share of score (%)", "p-value", "Outlined
 TOP = 20
 NOT_COMPARED = (
     "This map is not there: it needs a whole picture of at least 3 x 3 patches, and a model that was trained for it. "
-    "Choose another under “Colour shows”."
+    "Choose another under “Map”."
 )
 
 LIKE_OURS = ", if it is like those of the calibration"
@@ -43,9 +43,12 @@ def card(evidence: Evidence, origin: Origin, example: dict | None, warnings: Seq
     figures = [
         *strength_figures(evidence),
         ("p-value", f"{verdict.p_value:.3g}, from {verdict.n_calibration:,} real pictures"),
-        ("Score", wording.score_line(evidence)),
-        ("False alarms", f"{verdict.alpha:.2g}: about 1 real picture in {one_in} would be called generated{LIKE_OURS}"),
         ("Picture", f"{picture.name}, {picture.width:,} x {picture.height:,} pixels"),
+    ]
+    advanced = [
+        ("Score", wording.score_line(evidence)),
+        ("False alarms", f"{verdict.alpha:.2g}: about 1 real picture in {one_in} would be as far up{LIKE_OURS}"),
+        ("Decision at this rate", verdict.decision.replace("_", " ")),
     ]
     return style.render(
         "card.html",
@@ -54,6 +57,7 @@ def card(evidence: Evidence, origin: Origin, example: dict | None, warnings: Seq
         declared=origin.generated == "yes",
         explanation=wording.explain(evidence),
         figures=figures,
+        advanced=advanced,
         notes=[*picture.notes, *warnings],
         example=example,
         limitations=LIMITATIONS,

@@ -19,7 +19,15 @@ from mdmf_core.show import maps
 from mdmf_core.show.reliability import Reliability, assess
 
 SMALLEST_SHOWN = 640
+IN_VIEW = ("evidence", "locator")  # the others are offered under "Advanced"
 SELECTED, BOX = (0, 229, 255), (255, 255, 255)
+
+
+def offered(all_maps: bool, statistic: str) -> list[tuple[str, str]]:
+    """Label and name of the maps that a person can choose from, for a model with this statistic."""
+    alike = maps.LIKE_EVIDENCE[statistic]
+    names = [name for name in maps.SHOWN if name != alike] if all_maps else IN_VIEW
+    return [(maps.SHOWN[name].label, name) for name in names]
 
 
 @dataclass(frozen=True, eq=False)

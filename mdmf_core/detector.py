@@ -23,7 +23,7 @@ from mdmf_core.checkpoint import hub, store
 from mdmf_core.errors import CheckpointError, ImageError
 from mdmf_core.evidence import Evidence, ModelFacts, PatchMap, PictureFacts, Verdict, check_alpha, decide
 from mdmf_core.images.reader import Picture, read
-from mdmf_core.method import mmd
+from mdmf_core.method import doubt, known, mmd
 from mdmf_core.method.calibration import ends, evidence_of, flag, p_value, threshold
 from mdmf_core.method.locator import Locator
 from mdmf_core.method.locator import load as load_locator
@@ -130,17 +130,21 @@ class Detector:
         """
         alpha = check_alpha(alpha)
         picture = image if isinstance(image, Picture) else read(image, self.model.geometry.min_side)
+        patches, grid = _cut(picture, self.model.geometry, region)
+        reasons, reason = doubt.reasons(picture.pixels, grid.boxes), doubt.refusal(picture.pixels, grid.boxes)
         with self._turn:
-            patches, grid = _cut(picture, self.model.geometry, region)
             embeddings = merged(self.model.backbone.embed(patches), grid)
             points = self.model.points(embeddings)
             compared = compare(points, self.reference, self.model.kernel)
             detail = self.reference.nearest(detail_of(_part(picture.pixels, region)))
             verdict = judge(compared, self.model.statistic, self.reference, grid.independent, detail, alpha)
             maps = maps_of(compared, self.model.statistic, self.reference, detail)
+            reason = reason or ("" if region else stranger(points, self.reference, grid.independent, detail))
             if locate and region is None:
                 maps |= locate_in(embeddings, grid, self.locator)
-        return Evidence(_facts_of(picture), verdict, grid, maps, self.facts, points.z.numpy())
+        maps = {name: _trusted(found, reasons) for name, found in maps.items()}
+        verdict = replace(verdict, reason=reason)
+        return Evidence(_facts_of(picture), verdict, grid, maps, self.facts, points.z.numpy(), reasons)
 
 
 Compared = dict[str, tuple[np.ndarray, np.ndarray]]  # statistic -> shares (N,) and witness (N,)
@@ -151,6 +155,18 @@ def compare(points: mmd.Points, reference: Reference, kernel: mmd.Kernel) -> Com
     real, generated = reference.real, reference.generated
     found = {kind: evidence_of(points, kind, real, generated, kernel) for kind in reference.nulls}
     return {kind: (shares.numpy(), witness.numpy()) for kind, (shares, witness) in found.items()}
+
+
+def stranger(points: mmd.Points, reference: Reference, n_patches: int, detail: str) -> str:
+    """Why a picture is of no kind that the detector knows, one sentence; "" where it is, or where there is no test.
+
+    Regions are not tested: their patches overlap, and so are more alike than those of the null.
+    """
+    null = reference.known_null(n_patches, detail)
+    if null is None or reference.known is None or points.count < 2:
+        return ""
+    value = known.statistic(points, known.union(reference.real, reference.generated), reference.known.width)
+    return known.STRANGER if known.is_stranger(value, null) else ""
 
 
 def judge(
@@ -215,6 +231,11 @@ def locate_in(embeddings: torch.Tensor, grid: Grid, locator: Locator | None) -> 
         return {}
     null = locator.null.double().numpy()
     return {"locator": patch_map(found.double().numpy(), null, ends(null))}
+
+
+def _trusted(found: PatchMap, reasons: tuple[str, ...]) -> PatchMap:
+    """The same map, where no patch is outlined that can't be trusted."""
+    return replace(found, outlined=found.outlined & ~np.array([bool(each) for each in reasons]))
 
 
 def _facts_of(picture: Picture) -> PictureFacts:

@@ -105,7 +105,8 @@ class Evidence:
     """What one picture's patches say, with all that is needed to draw and to quote it.
 
     `grid` says where the N patches lie, row by row: `boxes` (N, 4) the pixels analysed and `cells` (N, 4) the part of
-    the picture that each stands for (x, y, w, h). `signatures` (N, K) are what was compared.
+    the picture that each stands for (x, y, w, h). `signatures` (N, K) are what was compared. `reasons` (N,) say why a
+    patch can't be trusted, "" where it can; such patches are hatched and never outlined.
 
     `maps` has
     - "evidence": N * shares, which don't depend on how many patches a picture has;
@@ -121,6 +122,12 @@ class Evidence:
     maps: dict[str, PatchMap]
     model: ModelFacts
     signatures: np.ndarray
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def n_hatched(self) -> int:
+        """How many patches hold too little to be judged; none of them is outlined."""
+        return sum(map(bool, self.reasons))
 
     @property
     def n_patches(self) -> int:

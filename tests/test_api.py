@@ -94,7 +94,7 @@ def test_describe_says_the_result_in_words(client, detector, photo):
     first = maps.top_patches(evidence, 1)[0]
     assert text.splitlines()[0] == origin_of(photo).sentence
     for needed in (
-        wording.VERDICTS[evidence.verdict.decision],
+        wording.VERDICTS[evidence.verdict.outcome],
         wording.explain(evidence),
         f"p-value {evidence.verdict.p_value:.3g}",
         f"- {first['x']}, {first['y']}, {first['w']}, {first['h']}; p {first['p_value']:.2g}",

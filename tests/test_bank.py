@@ -12,9 +12,10 @@ from tiny import picture
 
 from mdmf_core.errors import DatasetError
 from mdmf_core.images import degrade
+from mdmf_core.method import known
 from mdmf_core.method.state import KINDS
-from mdmf_core.training import bank
-from mdmf_core.training.dataset import Entry
+from mdmf_core.training import bank, embed, strength
+from mdmf_core.training.dataset import Entry, Split
 from mdmf_core.training.embed import Embedded
 from mdmf_core.training.recipe import Bank, Details
 
@@ -32,6 +33,32 @@ def test_calibration_pictures_in_the_bank_are_refused() -> None:
     pictures = [Embedded("same", 0, "camera", "as_is", 2, 2, torch.zeros(4, 2))]
     with pytest.raises(DatasetError, match="in the bank too"):
         bank.build(pictures, pictures, None, Bank())
+
+
+def test_likelihood_ratios_come_from_pictures_that_training_did_not_see(tmp_path, detector, monkeypatch) -> None:
+    monkeypatch.setattr(strength, "FEWEST", 5)
+    monkeypatch.setattr(known, "FEWEST", 10)
+    dealt = Split([], [], [], [])
+    for seed in range(24):
+        label, source = seed % 2, ("camera", "gan", "seen", "gan")[seed % 4]
+        path = tmp_path / f"{seed}.png"
+        Image.fromarray(picture(seed, 96, 96)).save(path)
+        (dealt.validation if label else dealt.calibration).append(Entry(path, path.stem, label, source))
+    dealt.train.append(Entry(tmp_path / "t.png", "t", 0, "seen"))
+    others = bank.unseen(dealt)
+    assert {(entry.label, entry.source) for entry in others} == {(0, "camera"), (1, "gan")} and len(others) == 18
+    model, lines = detector.model, []
+    entries = dealt.calibration + dealt.validation
+    conditions = ("as_is", "web")
+    embed.embed(entries, tmp_path / "embeddings", model.backbone, model.geometry, conditions)
+    asked = Bank(calibration_lives=conditions, details=Details(noisy=["noise:0.1"]))
+    found = bank.with_strength(detector.reference, tmp_path / "embeddings", others, model, asked, lines.append)
+    found = bank.with_details(found, dealt.calibration, model, asked, lines.append, others=others)
+    assert list(found.strength) == ["usual", "noisy"] and list(found.known.nulls) == ["usual", "noisy"]
+    assert len(found.strength["noisy"][3].real) == 6 and len(found.strength["noisy"][3].generated) == 12
+    assert len(found.known.nulls["noisy"][3]) == 18 and "of sources not trained on" in lines[0]
+    none = bank.with_strength(detector.reference, tmp_path / "embeddings", others[:3], model, asked, lines.append)
+    assert none.strength == {} and none.known is None and lines[-1].startswith("likelihood ratios: none")
 
 
 def test_details_get_a_calibration_of_their_own(tmp_path: Path, detector) -> None:

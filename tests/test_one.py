@@ -230,7 +230,7 @@ def test_the_card_says_what_was_found_and_escapes_names(context, detector, tmp_p
     Image.fromarray(picture(5)).save(path)
     result, card, panels, mask = handlers.analyse(context, str(path), 0.05, None, None)
     evidence = detector.detect(path)
-    assert wording.VERDICTS[evidence.verdict.decision] in card and f"{evidence.verdict.p_value:.3g}" in card
+    assert wording.VERDICTS[evidence.verdict.outcome] in card and f"{evidence.verdict.p_value:.3g}" in card
     assert "1 real picture in 20" in card and "What this can't tell" in card
     assert "<img" not in card and "&lt;img" in card
     assert panels["visible"] and not mask["visible"] and result.whole.evidence.picture.sha256 == evidence.picture.sha256
@@ -241,7 +241,7 @@ def test_no_card_promises_certainty(result, p_value):
     evidence = replace(result.whole.evidence, verdict=replace(result.whole.evidence.verdict, p_value=p_value)).at(0.05)
     card = shown.card(evidence, result.origin, None)
     assert "100%" not in card and " 0%" not in card and "is real" not in card
-    assert card.count("<h2>") == 1 and wording.VERDICTS[evidence.verdict.decision] in card
+    assert card.count("<h2>") == 1 and wording.VERDICTS[evidence.verdict.outcome] in card
 
 
 def test_another_rate_gives_what_the_detector_would_say_at_that_rate(detector, photo, result):
@@ -459,7 +459,7 @@ def test_the_report_has_the_figures_of_the_page(context, result, tmp_path):
     html, figures = Path(page["value"]).read_text("utf-8"), json.loads(Path(data["value"]).read_text("utf-8"))
     evidence = result.whole.evidence
     assert "ready" in said and page["visible"] and data["visible"]
-    for told in (evidence.picture.sha256, evidence.model.fingerprint, wording.VERDICTS[evidence.verdict.decision]):
+    for told in (evidence.picture.sha256, evidence.model.fingerprint, wording.VERDICTS[evidence.verdict.outcome]):
         assert told in html
     assert figures["result"]["score"] == evidence.verdict.score and figures["settings"]["alpha"] == 0.1
     assert held[0] is result and len(held[1]) == len(stability.CHANGES)

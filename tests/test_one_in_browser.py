@@ -66,7 +66,7 @@ def test_upload_gives_the_detectors_verdict_and_no_request_leaves(chromium, addr
     page.locator("#map img").wait_for()
     page.wait_for_timeout(1500)
     evidence = bundled.detect(EXAMPLES / "china.jpg")
-    for told in (VERDICTS[evidence.verdict.decision], f"{evidence.verdict.p_value:.3g}", "china.jpg"):
+    for told in (VERDICTS[evidence.verdict.outcome], f"{evidence.verdict.p_value:.3g}", "china.jpg"):
         assert told in text
     assert evidence.model.fingerprint[:16] in page.content()
     assert page.locator("#map img").get_attribute("alt")
@@ -121,15 +121,17 @@ def test_a_bad_file_a_pasted_picture_and_the_camera(chromium, address, tmp_path)
 def test_an_example_says_what_it_is_and_the_slider_changes_the_rate(page):
     assert "invent the detail of the orange suit" in page.locator("#verdict").inner_text()
     page.locator("#mask img").wait_for()
-    score = page.locator("#verdict dd").nth(1)
-    before = score.inner_text()
+    score = page.locator("#verdict dt:text-is('Score') + dd")
+    before, headline = score.inner_text(), page.locator("#verdict h2").inner_text()
+    page.locator("#alpha-advanced").get_by_role("button", name="Advanced").click()
     page.locator("#alpha input[type=range]").focus()
     page.keyboard.press("End")
-    page.get_by_text("1 real picture in 5 would").wait_for()
+    page.get_by_text("1 real picture in 5 would").wait_for(state="attached")
     assert score.inner_text().split()[0] == before.split()[0], "the score does not depend on the rate"
     assert score.inner_text() != before
+    assert page.locator("#verdict h2").inner_text() == headline, "nor does the headline"
     page.locator("#alpha").get_by_label("reset", exact=False).click()
-    page.get_by_text("about 1 real picture in 20 would").wait_for()
+    page.get_by_text("about 1 real picture in 20 would").wait_for(state="attached")
 
 
 def test_a_patch_is_chosen_by_click_row_and_number(page, evidence):
@@ -160,11 +162,14 @@ def test_opacity_and_colours_redraw_the_map_alone(page, evidence):
     page.locator("#opacity input[type=range]").focus()
     page.keyboard.press("End")
     page.wait_for_function("(old) => document.querySelector('#map img').src !== old", arg=before)
+    assert page.locator("#colour label").count() == 2
+    page.locator("#more").get_by_role("button", name="Advanced").click()
+    page.locator("#all-maps label").click()
     for name, title in (
         ("p-value", "p-value of each patch"),
         ("Distance to real pictures", layer(evidence, "mmd").title),
-        ("Unlike the rest of the picture", "How unlike the rest of the picture"),
-        ("Share of the score", "Evidence of each patch"),
+        ("Does not match the rest", "How unlike the rest of the picture"),
+        ("Looks generated", "Evidence of each patch"),
     ):
         page.locator("#colour label", has_text=name).click()
         page.locator("#legend strong", has_text=title).first.wait_for()
@@ -220,7 +225,7 @@ def test_the_report_has_the_detectors_figures_and_opens_without_a_request(page, 
     reader.on("request", lambda request: requests.append(request.url))
     reader.goto(files["html"].as_uri())
     text = reader.locator("body").inner_text()
-    for told in (evidence.picture.sha256, evidence.model.fingerprint, VERDICTS[evidence.verdict.decision]):
+    for told in (evidence.picture.sha256, evidence.model.fingerprint, VERDICTS[evidence.verdict.outcome]):
         assert told in text
     assert [url for url in requests if not url.startswith("data:")] == [files["html"].as_uri()]
 

@@ -191,7 +191,7 @@ def test_the_page_says_what_a_reader_needs(parts, page):
         evidence.model.fingerprint,
         evidence.model.name,
         evidence.model.revision,
-        wording.VERDICTS[evidence.verdict.decision],
+        wording.VERDICTS[evidence.verdict.outcome],
         wording.rarity(evidence),
         "24 November 2026, 10:30:00 UTC",
         "JPEG 50",

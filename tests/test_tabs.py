@@ -67,7 +67,7 @@ def test_a_batch_gives_table_maps_and_files(work, detector, files):
     rows = table["value"]
     assert [row[0] for row in rows] == ["a.png", "b.png", HOSTILE, "letter.jpg"]
     evidence = detector.detect(files[0], 0.1)
-    assert rows[0][1] == wording.VERDICTS[evidence.verdict.decision]
+    assert rows[0][1] == wording.VERDICTS[evidence.verdict.outcome]
     assert rows[0][2:4] == [float(f"{evidence.verdict.score:.3g}"), float(f"{evidence.verdict.p_value:.3g}")]
     assert rows[0][6:8] == [128, 96]
     assert rows[3][1].startswith("Not analysed. The file looks like text")
@@ -153,7 +153,7 @@ def test_two_pictures_get_cards_and_maps_on_one_scale(context, detector, files):
     found = [detector.detect(path) for path in files[:2]]
     assert report.compare(*found)["sentence"] in words and "Neither file declares its origin." in words
     for path, evidence, text, image in zip(files, found, (card, second_card), (drawn, second_drawn), strict=False):
-        assert wording.VERDICTS[evidence.verdict.decision] in text and f"{evidence.verdict.p_value:.3g}" in text
+        assert wording.VERDICTS[evidence.verdict.outcome] in text and f"{evidence.verdict.p_value:.3g}" in text
         assert image["visible"] and image["value"].size == read(path, 32).pixels.shape[1::-1]
     assert f"{detector.reference.scale('relative')[1]:.3g}" in legend
 

@@ -166,7 +166,7 @@ def test_two_pictures_side_by_side(page, bundled):
     assert compare(*found)["sentence"] in page.locator("#compare-together").inner_text()
     for name, evidence in zip(("first", "second"), found, strict=True):
         text = page.locator(f"#compare-{name}-card").inner_text()
-        assert VERDICTS[evidence.verdict.decision] in text and f"{evidence.verdict.p_value:.3g}" in text
+        assert VERDICTS[evidence.verdict.outcome] in text and f"{evidence.verdict.p_value:.3g}" in text
 
 
 def test_the_model_is_told_and_a_wrong_one_changes_nothing(page, bundled):

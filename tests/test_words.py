@@ -37,7 +37,7 @@ def test_the_sentences_never_promise(p_value, outlined):
     assert wording.explain(of_verdict(evidence, detail="soft")).endswith("pictures that have as little fine detail.")
     assert wording.explain(of_verdict(evidence, detail="noisy")).endswith("pictures that have as much noise.")
     assert ("outlined" in text) == bool(outlined)
-    assert VERDICTS[evidence.verdict.decision]
+    assert VERDICTS[evidence.verdict.outcome]
 
 
 def test_rarity_counts_real_pictures():

@@ -113,7 +113,7 @@ def bank(points: Points, kernel: Kernel, weights: Tensor | None = None) -> Bank:
     return Bank(points, weights, weights @ mean_kernel(points, points, weights, kernel))
 
 
-def _mean_of_others(x: Points, kernel: Kernel) -> Tensor:
+def mean_of_others(x: Points, kernel: Kernel) -> Tensor:
     """1/(n-1) sum_{j != i} k(x_i, x_j), (N,).
 
     Raises:
@@ -134,7 +134,7 @@ def mmd2_biased(x: Points, reference: Bank, kernel: Kernel) -> Tensor:
 def mmd2_unbiased(x: Points, reference: Bank, kernel: Kernel) -> Tensor:
     """MMD2_u of n patches to the bank: unbiased in the patches, bank's term as stored."""
     cross = mean_kernel(x, *reference[:2], kernel).mean()
-    return _mean_of_others(x, kernel).mean() - 2 * cross + reference.self_term
+    return mean_of_others(x, kernel).mean() - 2 * cross + reference.self_term
 
 
 def relative_mmd2(x: Points, real: Bank, generated: Bank, kernel: Kernel) -> Tensor:
@@ -156,7 +156,7 @@ def relative_witness(x: Points, real: Bank, generated: Bank, kernel: Kernel) -> 
 def evidence(x: Points, reference: Bank, kernel: Kernel) -> Tensor:
     """c_i, (N,), whose sum is `mmd2_unbiased`."""
     cross = mean_kernel(x, *reference[:2], kernel)
-    return (_mean_of_others(x, kernel) - 2 * cross + reference.self_term) / x.count
+    return (mean_of_others(x, kernel) - 2 * cross + reference.self_term) / x.count
 
 
 def relative_evidence(x: Points, real: Bank, generated: Bank, kernel: Kernel) -> Tensor:

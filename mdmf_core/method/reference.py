@@ -22,11 +22,14 @@ from torch import Tensor
 from mdmf_core.files import write_whole
 from mdmf_core.method import mmd
 from mdmf_core.method.calibration import STATISTICS, Calibration, ends
+from mdmf_core.method.known import Known
 from mdmf_core.method.state import KINDS, USUAL
 from mdmf_core.method.strength import Table
 
 STRENGTH = re.compile(rf"strength\.({'|'.join(KINDS)})\.([1-9]\d*)\.scores")
 SIDES = ("real", "generated")
+KNOWN = re.compile(rf"known\.({'|'.join(KINDS)})\.([1-9]\d*)")
+WIDTH = "known.width"
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class Reference:
         origins: bank ("real", "generated") -> the picture that each of its points comes from, M names.
         details: kind of detail ("soft", "noisy") -> the calibration for pictures with it.
         strength: kind of detail -> {k -> likelihood ratios for scores of k x k blocks}; empty where there are none.
+        known: of the test whether a picture is of a known kind; None where there is none.
     """
 
     real: mmd.Bank
@@ -50,6 +54,7 @@ class Reference:
     origins: dict[str, list[str]] = field(default_factory=dict)
     details: dict[str, Calibration] = field(default_factory=dict)
     strength: dict[str, dict[int, Table]] = field(default_factory=dict)
+    known: Known | None = None
 
     def nearest(self, detail: str) -> str:
         """The kind of detail of the calibration images that pictures with this one are compared with."""
@@ -67,6 +72,11 @@ class Reference:
         """Likelihood ratios for scores of pictures of `n_patches` patches with this detail, where there are any."""
         tables = self.strength.get(self.nearest(detail))
         return _fitting(tables, n_patches) if tables else None
+
+    def known_null(self, n_patches: int, detail: str = USUAL) -> np.ndarray | None:
+        """The null of the test whether a picture is of a known kind, where there is one."""
+        blocks = self.known and self.known.nulls.get(self.nearest(detail))
+        return _fitting(blocks, n_patches) if blocks else None
 
     def scale(self, statistic: str) -> tuple[float, float]:
         """Ends of the one colour scale for N * c_i: quantiles of the evidence of real patches."""
@@ -105,6 +115,11 @@ def _strength_tensors(detail: str, tables: dict[int, Table]) -> dict[str, Tensor
     }
 
 
+def _known_tensors(known: Known) -> dict[str, Tensor]:
+    named = ((f"known.{detail}.{k}", null) for detail, blocks in known.nulls.items() for k, null in blocks.items())
+    return {WIDTH: torch.tensor(known.width, dtype=torch.float64)} | {name: torch.from_numpy(v) for name, v in named}
+
+
 def save(reference: Reference, path: str | Path) -> Path:
     """Write `reference.safetensors`; signatures in float32, scores in float64."""
     tensors = _bank_tensors("real", reference.real)
@@ -122,6 +137,8 @@ def save(reference: Reference, path: str | Path) -> Path:
         tensors |= _calibration_tensors(_prefix(detail), reference.calibration(detail))
     for detail, tables in reference.strength.items():
         tensors |= _strength_tensors(detail, tables)
+    if reference.known is not None:
+        tensors |= _known_tensors(reference.known)
     told = {"facts": reference.facts, "pictures": {name: names.tolist() for name, names in pictures.items()}}
     content = {"content": json.dumps(told, sort_keys=True)}
     return write_whole(path, lambda temporary: save_file(tensors, temporary, metadata=content))
@@ -161,10 +178,10 @@ def load(path: str | Path, signature: int, dim: int, deep: bool, statistic: str)
     usual = stored.calibration("", statistics)
     held = [name for name in KINDS if name != USUAL and any(key.startswith(_prefix(name)) for key in tensors)]
     details = {name: stored.calibration(_prefix(name), statistics) for name in held}
-    strength = stored.strength()
+    strength, known = stored.strength(), stored.known()
     if tensors:
         raise ValueError(f"unexpected tensors: {', '.join(sorted(tensors))}")
-    return Reference(real, generated, *usual, told["facts"], origins, details, strength)
+    return Reference(real, generated, *usual, told["facts"], origins, details, strength, known)
 
 
 def _order(match: re.Match) -> tuple[int, int]:
@@ -225,6 +242,18 @@ class _Stored:
             found.nulls[kind] = {k: np.sort(self.take(f"{prefix}null.{kind}.{k}", None).numpy()) for k in sizes}
             found.patch_nulls[kind] = np.sort(self.take(f"{prefix}patch_null.{kind}", None).numpy())
         return found
+
+    def known(self) -> Known | None:
+        """The test whether a picture is of a known kind, where the file has it."""
+        if WIDTH not in self.tensors:
+            return None
+        width = float(self.take(WIDTH))
+        if width <= 0:
+            raise ValueError(f"the tensor {WIDTH} is not above 0")
+        nulls: dict[str, dict[int, np.ndarray]] = {}
+        for match in sorted(filter(None, map(KNOWN.fullmatch, self.tensors)), key=_order):
+            nulls.setdefault(match[1], {})[int(match[2])] = np.sort(self.take(match[0], None).numpy())
+        return Known(width, nulls)
 
     def strength(self) -> dict[str, dict[int, Table]]:
         """Likelihood ratios by kind of detail and block size; empty where the file has none."""

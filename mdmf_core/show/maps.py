@@ -47,7 +47,7 @@ class Shown(NamedTuple):
 SHOWN = {
     "evidence": Shown(
         "Evidence of each patch, times the number of patches",
-        "Share of the score",
+        "Looks generated",
         "The values of all patches, divided by their number, add up to the score that decides.",
     ),
     "witness": Shown(
@@ -65,7 +65,7 @@ SHOWN = {
         "Distance to real pictures (MMD)",
         "How unlike real pictures a patch is, whatever else it is like. It stands beside the score that decides.",
     ),
-    "locator": Shown("How unlike the rest of the picture each patch is", "Unlike the rest of the picture", LOCATOR),
+    "locator": Shown("How unlike the rest of the picture each patch is", "Does not match the rest", LOCATOR),
 }
 LIKE_EVIDENCE = {"relative": "witness", "mmd": "mmd"}  # the map that is drawn as the evidence is, if this decides
 P_ENDS = (0.2, 0.001)  # the p-values at the two ends of every scale

@@ -97,22 +97,33 @@ def strength(evidence: Evidence) -> str:
 
 def explain(evidence: Evidence) -> str:
     """The result in plain sentences: strength, patches that stand out, what was compared; or why there is none."""
-    n, outlined, verdict = evidence.n_patches, evidence.n_outlined, evidence.verdict
+    verdict = evidence.verdict
     if not verdict.judged:
         return verdict.reason
-    if outlined:
-        stand = "stands out and is" if outlined == 1 else "stand out and are"
-        chance = f"up to 1 in {round(1 / FALSE_DISCOVERIES)} such outlines is expected by chance"
-        patches = f"{outlined:,} of its {n:,} patches {stand} outlined; {chance}."
-    else:
-        patches = f"None of its {n:,} patches stands out alone."
     banks = "real and of generated pictures" if verdict.statistic == "relative" else "real pictures"
     compared = (
         f"Its patches were compared with patches of {banks}, and its score with those of "
         f"{verdict.n_calibration:,} other real pictures{LIKE_IT[verdict.detail]}."
     )
     how = f"{rarity(evidence)}. {NO_RATIO}" if verdict.strength is None else strength(evidence)
-    return " ".join([DECISIONS[verdict.outcome], how, patches, compared, *explain_locator(evidence)])
+    return " ".join([DECISIONS[verdict.outcome], how, _patches(evidence), compared, *explain_locator(evidence)])
+
+
+def _patches(evidence: Evidence) -> str:
+    """How many patches stand out, of those that hold enough to judge."""
+    n, outlined, hatched = evidence.n_patches, evidence.n_outlined, evidence.n_hatched
+    if hatched == n:
+        return f"All of its {n:,} patches are hatched, for they hold too little to judge; none of them counts."
+    stand = "stands out and is outlined" if outlined == 1 else "stand out and are outlined"
+    chance = f"up to 1 in {round(1 / FALSE_DISCOVERIES)} such outlines is expected by chance"
+    if hatched:
+        which = f"{outlined:,} {stand}; {chance}" if outlined else "none stands out alone"
+        return f"Of the {n - hatched:,} of its {n:,} patches that are not hatched, {which}."
+    return (
+        f"{outlined:,} of its {n:,} patches {stand}; {chance}."
+        if outlined
+        else f"None of its {n:,} patches stands out alone."
+    )
 
 
 def explain_locator(evidence: Evidence) -> list[str]:

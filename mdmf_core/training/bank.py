@@ -24,7 +24,7 @@ from tqdm import tqdm
 from mdmf_core.checkpoint.store import Model
 from mdmf_core.errors import DatasetError
 from mdmf_core.method import calibration as calibrations
-from mdmf_core.method import mmd
+from mdmf_core.method import known, mmd
 from mdmf_core.method.calibration import Signed
 from mdmf_core.method.compress import compress
 from mdmf_core.method.reference import Reference
@@ -199,6 +199,7 @@ def _with_tables(
     made: Reference, detail: str, sides: tuple[list[Signed], list[Signed]], model: Model, say: Callable[[str], None]
 ) -> Reference:
     """The same reference with likelihood ratios from real and generated pictures with this detail, where they do."""
+    made = _with_known(made, detail, [*sides[0], *sides[1]])
     tables = strength.tables(*sides, (made.real, made.generated), model)
     counts = f"{len(sides[0])} real and {len(sides[1])} generated {detail} pictures of sources not trained on"
     if not tables:
@@ -207,6 +208,14 @@ def _with_tables(
     low, high = (10 ** tables[max(tables)].log10_lr[end] for end in (0, -1))
     say(f"likelihood ratios: {low:.2g} to {high:.3g}, from {counts}")
     return replace(made, strength=made.strength | {detail: tables})
+
+
+def _with_known(made: Reference, detail: str, pictures: list[Signed]) -> Reference:
+    """The same reference with the test whether a picture with this detail is of a known kind, where enough are."""
+    width = known.width(made.real, made.generated) if made.known is None else made.known.width
+    nulls = strength.known_nulls(pictures, known.union(made.real, made.generated), width)
+    others = {} if made.known is None else made.known.nulls
+    return replace(made, known=known.Known(width, others | {detail: nulls})) if nulls else made
 
 
 def unseen(dealt: Split) -> list[Entry]:

@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from scipy.optimize import isotonic_regression
 
 from mdmf_core.checkpoint.store import Model
-from mdmf_core.method import mmd
+from mdmf_core.method import known, mmd
 from mdmf_core.method.calibration import BLOCKS, Signed, evidence_of
 from mdmf_core.method.strength import Table
 
@@ -97,6 +98,19 @@ def tables(
             break
         scores = (np.array([_score(each.block(k), banks, model) for each in own]) for own in fitting)
         found[k] = fit(*scores)
+    return found
+
+
+def known_nulls(
+    pictures: Sequence[Signed], banks: tuple[mmd.Points, torch.Tensor], width: float
+) -> dict[int, np.ndarray]:
+    """k -> sorted statistics of the test for known kinds, for each k that `known.FEWEST` pictures have."""
+    found = {}
+    for k in BLOCKS:
+        fitting = [each for each in pictures if min(each.rows, each.cols) >= k]
+        if len(fitting) < known.FEWEST:
+            break
+        found[k] = np.sort([known.statistic(each.block(k), banks, width) for each in fitting])
     return found
 
 

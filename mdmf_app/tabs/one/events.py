@@ -19,6 +19,7 @@ from mdmf_app.tabs.one.handlers import (
     change_rate,
     click,
     make_report,
+    offer_maps,
     pair_of,
     row_click,
     show_card,
@@ -154,6 +155,8 @@ def wire_map(context: Context, state: Kept, alpha: gr.Slider, parts: MapPanel) -
     inspect = {"fn": show_patch, "inputs": chosen, "outputs": parts.patch, **QUICK}
     for control in (parts.colour, parts.opacity):
         control.change(**redraw, trigger_mode="always_last")
+    offered = partial(offer_maps, context.default.model.statistic)
+    parts.every.change(offered, [parts.every, parts.colour], parts.colour, **QUICK)
     parts.mode.change(lambda mode: gr.update(open=mode == CORNERS), parts.mode, parts.closer, **QUICK)
     for number in parts.box:
         number.input(**redraw, trigger_mode="always_last")

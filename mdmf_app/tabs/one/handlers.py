@@ -109,6 +109,13 @@ def show_map(
     return image, panels.legend(view.evidence, colour, opacity), panels.doubts(view)
 
 
+def offer_maps(statistic: str, all_maps: bool, colour: str) -> Any:
+    """The maps to choose from; one that is no longer offered gives way to the first."""
+    offered = views.offered(all_maps, statistic)
+    kept = colour if colour in (name for _, name in offered) else views.IN_VIEW[0]
+    return gr.update(choices=offered, value=kept)
+
+
 def pair_of(
     result: Result | None, region: View | None, colour: str, opacity: float
 ) -> tuple[Image.Image, Image.Image] | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import gradio as gr
 from PIL import Image
 
-from mdmf_app import panels, style
+from mdmf_app import panels, style, views
 from mdmf_app.context import EXAMPLES, rate_slider
 from mdmf_core.show import maps as heatmaps
 
@@ -18,6 +18,7 @@ REGION_INTRO = (
     "That region alone is analysed, with overlapping patches: for large pictures and small objects. Give it in pixels, "
     "or let two clicks on the map set its corners."
 )
+MORE_MAPS = "Witness value, p-value of each patch, and distance to real pictures alone."
 HELD_INTRO = (
     "Saves, shrinks and blurs copies of the picture and analyses each: an answer that flips is worth little. "
     "Takes some seconds."
@@ -56,6 +57,7 @@ class MapPanel:
     """The map with its controls, the region's and the patch's."""
 
     colour: gr.Radio
+    every: gr.Checkbox
     opacity: gr.Slider
     mode: gr.Radio
     image: gr.Image
@@ -145,12 +147,12 @@ def sources() -> Sources:
 
 def map_panel(statistic: str) -> MapPanel:
     """Controls, then map and patch side by side where there is room, then the table."""
-    alike = heatmaps.LIKE_EVIDENCE[statistic]
-    maps = [(words.label, name) for name, words in heatmaps.SHOWN.items() if name != alike]
-    colour = gr.Radio(maps, value="evidence", label="Colour shows", elem_id="colour")
+    colour = gr.Radio(views.offered(False, statistic), value="evidence", label="Map", elem_id="colour")
     with gr.Row():
         opacity = gr.Slider(0, 1, heatmaps.OPACITY, step=0.05, label="Opacity", elem_id="opacity", min_width=260)
         mode = gr.Radio([INSPECT, CORNERS], value=INSPECT, label="A click on the map", elem_id="mode", min_width=260)
+    with gr.Accordion("Advanced", open=False, elem_id="more"):
+        every = gr.Checkbox(label="Offer the other maps, too", info=MORE_MAPS, elem_id="all-maps")
     with gr.Row():
         with gr.Column(scale=3, min_width=380):
             image = map_image()
@@ -176,7 +178,7 @@ def map_panel(statistic: str) -> MapPanel:
         buttons=[],
         elem_id="table",
     )
-    return MapPanel(colour, opacity, mode, image, hint, legend, doubts, mask, *fields, number, patch, table)
+    return MapPanel(colour, every, opacity, mode, image, hint, legend, doubts, mask, *fields, number, patch, table)
 
 
 def map_image() -> gr.Image:

@@ -1,0 +1,146 @@
+"""Where a picture holds too little to be judged: patches, and whole pictures, by measured rules on the pixels.
+
+The rules never look at a score. Their thresholds were set on real photographs, on the same photographs made into
+palettes, drawings, screenshots and enlargements, and on generated pictures; `benchmarks/quality/validate.py` says how
+many of each are refused.
+
+Patches. What the detector reads is the faint noise that a camera or a generator leaves between neighbouring pixels.
+Little of it is left where values are clipped ("saturated"), where the light is low ("very dark"), and where smoothing
+or compression has wiped it out ("flat": no more is left than rounding to whole grey levels makes).
+
+JPEG rounds its frequencies to multiples of a step, and the step can be read off the pixels (Fan & de Queiroz, 2003),
+also of a PNG made from a JPEG: `jpeg_step`. It sees neither a JPEG that was cropped off its 8 x 8 grid or resized
+later, nor WebP, HEIC and AVIF, which have no such grid.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.fft import dctn
+from scipy.ndimage import uniform_filter
+
+from mdmf_core.method import state
+from mdmf_core.method.state import LUMA
+
+SATURATED_SHARE = 0.5  # of a patch's channel values that are 0 or 255
+DARK_LEVEL = 16.0  # mean luma of a patch, 0..255
+FLAT_RESIDUAL = 0.3  # standard deviation, in grey levels, of luma minus its 3 x 3 mean
+HEAVY_STEP = 10.0  # quantisation step of JPEG's low frequencies; 10 is quality 60 of the standard's table
+
+WHOLE = ("heavily compressed", "without fine detail")  # reasons that hold for all patches of a picture
+
+LEAST_SHARE = 0.25  # of patches that hold enough, below which a picture can't be judged
+FEWEST_PATCHES = 4
+MOST_COLOURS = 512  # of a palette, with what scaling adds
+EQUAL_SHARE = 0.75  # of neighbouring pixels; photographs stay below 0.7
+LEAST_MEDIUM_DB = -20.0  # power of medium detail over that of coarse detail, in a picture without fine detail
+
+EMPTY = "{usable} of its {n:,} patches {hold} enough to judge: the others are flat, clipped or dark."
+FEW_COLOURS = "It has {n:,} {colours} only, as palettes and drawings have, and the traces of how it was made are lost."
+EQUAL = (
+    "Most of its neighbouring pixels are exactly equal, as in screenshots and drawings, which the test does not know."
+)
+ENLARGED = "It has no fine detail, as after strong enlargement or blur, and the traces of how it was made went with it."
+
+LOW_FREQUENCIES = ((0, 1), (1, 0), (1, 1), (0, 2), (2, 0))
+LARGEST_STEP = 64
+FEWEST_COEFFICIENTS = 25
+
+
+def reasons(pixels: np.ndarray, boxes: np.ndarray) -> tuple[str, ...]:
+    """Why each patch of a picture (H, W, 3) uint8 can't be trusted, "" where it can.
+
+    Where the whole picture is without fine detail or heavily compressed, no patch can.
+
+    Args:
+        pixels: the whole picture.
+        boxes: (N, 4) x, y, w, h of the patches.
+    """
+    heavy = jpeg_step(state.middle(pixels) @ LUMA) >= HEAVY_STEP
+    everywhere = WHOLE[0] if heavy else WHOLE[1] if state.lacks_fine_detail(pixels) else ""
+    return tuple(reason(pixels[y : y + h, x : x + w]) or everywhere for x, y, w, h in boxes)
+
+
+def refusal(pixels: np.ndarray, boxes: np.ndarray) -> str:
+    """Why a picture or region can't be judged, one sentence; "" where it can.
+
+    Args:
+        pixels: (H, W, 3) uint8, of the whole picture where a region is meant.
+        boxes: (N, 4) x, y, w, h of the patches that are judged.
+    """
+    usable = sum(not reason(pixels[y : y + h, x : x + w]) for x, y, w, h in boxes)
+    if usable < max(FEWEST_PATCHES, LEAST_SHARE * len(boxes)):
+        return EMPTY.format(usable=usable or "None", n=len(boxes), hold="hold" if usable > 1 else "holds")
+    (left, top), (right, bottom) = boxes[:, :2].min(0), (boxes[:, :2] + boxes[:, 2:]).max(0)
+    part = state.middle(pixels[top:bottom, left:right])
+    colours = n_colours(part)
+    if colours <= MOST_COLOURS:
+        return FEW_COLOURS.format(n=colours, colours="colour" if colours == 1 else "colours")
+    if equal_share(part) > EQUAL_SHARE:
+        return EQUAL
+    return ENLARGED if is_enlarged(part) else ""
+
+
+def n_colours(pixels: np.ndarray) -> int:
+    """How many different colours (H, W, 3) uint8 has."""
+    red, green, blue = (pixels[..., channel].astype(np.uint32) for channel in range(3))
+    return len(np.unique(red << 16 | green << 8 | blue))
+
+
+def equal_share(pixels: np.ndarray) -> float:
+    """Share of neighbouring pixels, across or down, whichever is more, that have exactly one colour."""
+    across = (pixels[:, 1:] == pixels[:, :-1]).all(2).mean()
+    return float(max(across, (pixels[1:] == pixels[:-1]).all(2).mean()))
+
+
+def is_enlarged(pixels: np.ndarray) -> bool:
+    """Whether fine detail is gone and medium detail nearly so, as after enlarging several times."""
+    if min(pixels.shape[:2]) < state.TILE:
+        return False
+    power = state.spectrum(pixels)
+    return power["fine"] < state.LEAST_FINE_DB and power["medium"] - power["coarse"] < LEAST_MEDIUM_DB
+
+
+def reason(patch: np.ndarray) -> str:
+    """Why a patch (h, w, 3) uint8 can't be trusted: "saturated", "very dark", "flat" or ""."""
+    if ((patch == 0) | (patch == 255)).mean() > SATURATED_SHARE:
+        return "saturated"
+    luma = patch @ LUMA
+    if luma.mean() < DARK_LEVEL:
+        return "very dark"
+    return "flat" if (luma - uniform_filter(luma, 3)).std() < FLAT_RESIDUAL else ""
+
+
+def jpeg_step(luma: np.ndarray) -> float:
+    """Quantisation step of JPEG's low frequencies as it shows in the pixels; 0 where there is none.
+
+    At a step q the frequencies of 8 x 8 blocks lie near multiples of q, so that cos(2 pi f / q) is close to 1. Blocks
+    are counted from the start and from the end of both axes, for a picture may have been turned.
+
+    Args:
+        luma: (H, W) of 0..255.
+    """
+    height, width = luma.shape
+    starts = [(top, left) for top in {0, height % 8} for left in {0, width % 8}]
+    return max(_step_of_blocks(luma[top:, left:]) for top, left in starts)
+
+
+def _step_of_blocks(luma: np.ndarray) -> float:
+    rows, cols = luma.shape[0] // 8, luma.shape[1] // 8
+    if not rows * cols:
+        return 0.0
+    blocks = luma[: 8 * rows, : 8 * cols].reshape(rows, 8, cols, 8).transpose(0, 2, 1, 3)
+    values = np.abs(dctn(blocks, axes=(2, 3), norm="ortho"))
+    return float(np.median([_step(values[:, :, u, v].ravel()) for u, v in LOW_FREQUENCIES]))
+
+
+def _step(values: np.ndarray) -> float:
+    """The largest step that the magnitudes (M,) of one frequency are multiples of; 0 where there is none."""
+    found = 0
+    for step in range(3, LARGEST_STEP):
+        reaching = values[values > step / 2]
+        if len(reaching) < FEWEST_COEFFICIENTS:
+            break
+        if np.cos(2 * np.pi * reaching / step).mean() > 0.5:
+            found = step
+    return float(found)
