@@ -55,12 +55,11 @@ def data(tmp_path_factory) -> Path:
     return root
 
 
-@pytest.mark.parametrize("kind", ["compact", "dinov2"])
-def test_chain(kind: str, data: Path, tmp_path: Path, capsys) -> None:
-    recipe, made = tmp_path / "recipe.json", tmp_path / "run"
+def write_recipe(recipe: Path, kind: str, data: Path) -> None:
+    """A recipe of few steps, and the weights that it needs."""
     settings = dict(CONFIGS[kind])
     if kind == "dinov2":
-        weights = tmp_path / "weights" / "model.safetensors"
+        weights = recipe.parent / "weights" / "model.safetensors"
         weights.parent.mkdir()
         save_file(backbones.build("dinov2", size="small").model.state_dict(), weights)
         settings["backbone"] = settings["backbone"] | {"weights": str(weights.parent)}
@@ -74,6 +73,12 @@ def test_chain(kind: str, data: Path, tmp_path: Path, capsys) -> None:
         "bank": {"size": 64},
     }
     recipe.write_text(json.dumps(settings))
+
+
+@pytest.mark.parametrize("kind", ["compact", "dinov2"])
+def test_chain(kind: str, data: Path, tmp_path: Path, capsys) -> None:
+    recipe, made = tmp_path / "recipe.json", tmp_path / "run"
+    write_recipe(recipe, kind, data)
     if kind == "compact":
         (data / "camera0" / "0_real" / "broken.png").rename(data / "broken.away")
         assert run("pretrain", recipe, made) == 0

@@ -253,6 +253,16 @@ def test_every_picture_is_a_row_in_every_condition(folder, detector):
     assert {r.key: r.score for r in backwards} == {r.key: r.score for r in rows if r.condition == "alike"}
 
 
+def scores_of(lines: list[dict], generator: str) -> list[tuple[int, float]]:
+    """Labels and scores that a generator's figures are made of; "adm" has real pictures of its own."""
+    return [
+        (int(line["label"]), float(line["score"]))
+        for line in lines
+        if (line["label"] == "1" and line["source"] == generator)
+        or (line["label"] == "0" and (generator != "adm" or line["source"] == "adm"))
+    ]
+
+
 def test_what_is_written(folder, detector, tmp_path):
     out = tmp_path / "deep" / "out"
     result = evaluate.evaluate(detector, [folder], out, ("as_is", "jpeg:60"), alpha=0.2, seed=1, draws=50)
@@ -270,12 +280,7 @@ def test_what_is_written(folder, detector, tmp_path):
         assert found["failures"] == sum(line["error"] != "" for line in here) == 1 and found["pictures"] == 15
         good = [line for line in here if not line["error"]]
         for name, values in found["generators"].items():
-            used = [
-                (int(line["label"]), float(line["score"]))
-                for line in good
-                if (line["label"] == "1" and line["source"] == name)
-                or (line["label"] == "0" and (name != "adm" or line["source"] == "adm"))
-            ]
+            used = scores_of(good, name)
             labels, scores = zip(*used, strict=True)
             assert values["n"] + values["n_real"] == len(used)
             assert values["auroc"] == pytest.approx(roc_auc_score(labels, scores))

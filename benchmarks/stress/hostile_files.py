@@ -34,14 +34,7 @@ def clean() -> dict[str, bytes]:
     grey16 = Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 257)
     alpha = image.copy()
     alpha.putalpha(image.getchannel("G"))
-    exif = Image.Exif()
-    exif[0x0112], exif[0x010F] = 6, "Maker"
-    exif.get_ifd(0x8769)[0xA434] = "Lens"
-    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    text = PngImagePlugin.PngInfo()
-    text.add_text("Title", "a picture")
-    text.add_itxt("Comment", "zipped", zip=True)
-    whole = {"exif": exif.tobytes(), "icc_profile": srgb}
+    whole, text = _described()
 
     def several(kind: str) -> bytes:
         return encoded(image.copy(), kind, save_all=True, append_images=[image.rotate(180), image.rotate(90)])
@@ -63,7 +56,7 @@ def clean() -> dict[str, bytes]:
         "animated.gif": several("GIF"),
         "plain.bmp": encoded(image, "BMP"),
         "palette.bmp": encoded(image.quantize(32), "BMP"),
-        "plain.tif": encoded(image, "TIFF", exif=exif.tobytes()),
+        "plain.tif": encoded(image, "TIFF", exif=whole["exif"]),
         "float.tif": encoded(Image.fromarray(np.asarray(image.convert("L"), np.float32) / 255), "TIFF"),
         "grey16.tif": encoded(grey16, "TIFF", compression="tiff_lzw"),
         "bits.tif": encoded(image.convert("1"), "TIFF", compression="group4"),
@@ -73,9 +66,20 @@ def clean() -> dict[str, bytes]:
         "animated.avif": several("AVIF"),
         "plain.heic": encoded(image, "HEIF", **whole),
     }
-    for name in ("packbits", "tiff_adobe_deflate", "jpeg", "zstd"):
-        files[f"{name}.tif"] = encoded(image, "TIFF", compression=name)
-    return files
+    packings = ("packbits", "tiff_adobe_deflate", "jpeg", "zstd")
+    return files | {f"{name}.tif": encoded(image, "TIFF", compression=name) for name in packings}
+
+
+def _described() -> tuple[dict[str, bytes], PngImagePlugin.PngInfo]:
+    """EXIF and profile of most pictures, and the texts of a PNG."""
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "Maker"
+    exif.get_ifd(0x8769)[0xA434] = "Lens"
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    text = PngImagePlugin.PngInfo()
+    text.add_text("Title", "a picture")
+    text.add_itxt("Comment", "zipped", zip=True)
+    return {"exif": exif.tobytes(), "icc_profile": srgb}, text
 
 
 def tiff(
@@ -317,36 +321,10 @@ def _deep_png(side: int) -> bytes:
 
 def crowded() -> Iterator[Case]:
     """Files made of very many parts: chunks, segments, blocks, frames, pages, layers, scans, strips."""
-    files, rows = clean(), bytes(601 * 200)
-    chunk = png_chunk(b"teSt", b"")
-    yield "very many parts", "chunks.png", png(200, 200, 8, 2, rows, chunk * 2_000_000)
-    whole = png(200, 200, 8, 2, rows)
-    yield "very many parts", "chunks_after.png", whole[:-12] + chunk * 2_000_000 + whole[-12:]
-    bad = png_chunk(b"tEXt", b"a\0b")[:-4] + b"abcd"
-    yield "very many parts", "bad_chunks.png", png(200, 200, 8, 2, rows, bad, chunk * 2_000_000)
-    yield "very many parts", "idat.png", _many_idat()
-    jpeg = files["plain.jpg"]
-    for name, part in {
-        "empty": b"\xff\xef\0\2" * 4_000_000,
-        "fill": b"\xff" * 20_000_000,
-        "junk": b"\0" * 20_000_000,
-        "exif": b"\xff\xe1\0\x0cExif\0\0aaaa" * 300_000,
-        "long_exif": (b"\xff\xe1\xff\xf0Exif\0\0".ljust(0xFFF2, b"a")) * 1_500,
-        "icc": (b"\xff\xe2\xff\xf0ICC_PROFILE\0\1\1".ljust(0xFFF2, b"a")) * 1_000,
-        "comments": b"\xff\xfe\0\5abc" * 2_000_000,
-    }.items():
-        yield "very many parts", f"{name}.jpg", jpeg[:2] + part + jpeg[2:]
-    yield "very many parts", "scans.jpg", _many_scans(8_360, 3_000)
-    yield "very many parts", "few_scans.jpg", _many_scans(8_360, 40)
-    yield "very many parts", "small_scans.jpg", _many_scans(256, 20_000)
-    gif = files["animated.gif"]
-    cut = _gif_cuts(gif)[2]
-    comment = b"!\xfe" + (b"\xff" + b"c" * 255) * 60_000 + b"\0"
-    yield "very many parts", "comment.gif", gif[:cut] + comment + gif[cut:]
-    yield "very many parts", "blocks.gif", gif[:cut] + b"!\xfe" + b"\1c" * 8_000_000 + b"\0" + gif[cut:]
-    yield "very many parts", "extensions.gif", gif[:cut] + b"!\xfe\1c\0" * 4_000_000 + gif[cut:]
-    first = _gif_cuts(gif)[-2]
-    yield "very many parts", "blocks_between.gif", gif[:first] + b"!\xfe" + b"\1c" * 8_000_000 + b"\0" + gif[first:]
+    files = clean()
+    yield from _crowded_png()
+    yield from _crowded_jpeg(files["plain.jpg"])
+    yield from _crowded_gif(files["animated.gif"])
     image = Image.fromarray(scene())
     small = [image.point(lambda value, shift=shift: (value + shift) % 256) for shift in range(300)]
     for kind, options in {"GIF": {}, "PNG": {}, "WEBP": {"quality": 5, "method": 0}, "TIFF": {}}.items():
@@ -361,6 +339,43 @@ def crowded() -> Iterator[Case]:
         "layers.tif",
         tiff(200, 200, zlib.compress(bytes(200 * 200)), extra=((37724, 7, 30_000_000, 0),)) + bytes(30_000_000),
     )
+
+
+def _crowded_png() -> Iterator[Case]:
+    rows = bytes(601 * 200)
+    chunk = png_chunk(b"teSt", b"")
+    yield "very many parts", "chunks.png", png(200, 200, 8, 2, rows, chunk * 2_000_000)
+    whole = png(200, 200, 8, 2, rows)
+    yield "very many parts", "chunks_after.png", whole[:-12] + chunk * 2_000_000 + whole[-12:]
+    bad = png_chunk(b"tEXt", b"a\0b")[:-4] + b"abcd"
+    yield "very many parts", "bad_chunks.png", png(200, 200, 8, 2, rows, bad, chunk * 2_000_000)
+    yield "very many parts", "idat.png", _many_idat()
+
+
+def _crowded_jpeg(jpeg: bytes) -> Iterator[Case]:
+    for name, part in {
+        "empty": b"\xff\xef\0\2" * 4_000_000,
+        "fill": b"\xff" * 20_000_000,
+        "junk": b"\0" * 20_000_000,
+        "exif": b"\xff\xe1\0\x0cExif\0\0aaaa" * 300_000,
+        "long_exif": (b"\xff\xe1\xff\xf0Exif\0\0".ljust(0xFFF2, b"a")) * 1_500,
+        "icc": (b"\xff\xe2\xff\xf0ICC_PROFILE\0\1\1".ljust(0xFFF2, b"a")) * 1_000,
+        "comments": b"\xff\xfe\0\5abc" * 2_000_000,
+    }.items():
+        yield "very many parts", f"{name}.jpg", jpeg[:2] + part + jpeg[2:]
+    yield "very many parts", "scans.jpg", _many_scans(8_360, 3_000)
+    yield "very many parts", "few_scans.jpg", _many_scans(8_360, 40)
+    yield "very many parts", "small_scans.jpg", _many_scans(256, 20_000)
+
+
+def _crowded_gif(gif: bytes) -> Iterator[Case]:
+    cut = _gif_cuts(gif)[2]
+    comment = b"!\xfe" + (b"\xff" + b"c" * 255) * 60_000 + b"\0"
+    yield "very many parts", "comment.gif", gif[:cut] + comment + gif[cut:]
+    yield "very many parts", "blocks.gif", gif[:cut] + b"!\xfe" + b"\1c" * 8_000_000 + b"\0" + gif[cut:]
+    yield "very many parts", "extensions.gif", gif[:cut] + b"!\xfe\1c\0" * 4_000_000 + gif[cut:]
+    first = _gif_cuts(gif)[-2]
+    yield "very many parts", "blocks_between.gif", gif[:first] + b"!\xfe" + b"\1c" * 8_000_000 + b"\0" + gif[first:]
 
 
 def _many_idat() -> bytes:
@@ -487,9 +502,16 @@ def pretending() -> Iterator[Case]:
     yield "polyglot", "jpeg_in_jpeg.jpg", files["plain.jpg"] * 50
     yield "polyglot", "bmp_and_script.bmp", files["plain.bmp"] + script
     yield "polyglot", "tiff_and_zip.tif", files["plain.tif"] + archive.getvalue()
+    for ending in ("jpg", "png", "webp", "gif", "bmp", "tif", "avif", "heic"):
+        for name, data in _others(archive.getvalue()).items():
+            yield "another kind", f"{name}.{ending}", data
+
+
+def _others(archive: bytes) -> dict[str, bytes]:
+    """Files that are no pictures, or pictures of kinds that are not taken."""
     svg = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script><image href="http://127.0.0.1/"/></svg>'
     entity = b'<?xml version="1.0"?><!DOCTYPE s [<!ENTITY a SYSTEM "file:///etc/passwd">]><svg>&a;</svg>'
-    others = {
+    return {
         "svg": SVG,
         "svg_script": svg,
         "svg_entity": entity,
@@ -504,13 +526,10 @@ def pretending() -> Iterator[Case]:
         "psd": b"8BPS\0\1" + bytes(100),
         "python": b"import os\nos.system('id')\n",
         "elf": b"\x7fELF" + bytes(100),
-        "zip": archive.getvalue(),
+        "zip": archive,
         "pickle": b"\x80\x04\x95\x10\0\0\0",
         "empty": b"",
     }
-    for ending in ("jpg", "png", "webp", "gif", "bmp", "tif", "avif", "heic"):
-        for name, data in others.items():
-            yield "another kind", f"{name}.{ending}", data
 
 
 def _packed(members: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:

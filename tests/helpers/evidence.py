@@ -12,6 +12,7 @@ from mdmf_core.method.patches import Grid
 
 SCALE = (0.1, 0.4)
 ROWS, COLS, SIDE = 3, 4, 32
+N = ROWS * COLS
 
 
 def made(
@@ -24,14 +25,13 @@ def made(
     **changes,
 ) -> Evidence:
     """Evidence with N * share = `values` on a grid of 3 x 4 cells of 32 pixels; `changes` are of the verdict."""
-    corners = [(SIDE * col, SIDE * row, SIDE, SIDE) for row in range(ROWS) for col in range(COLS)]
-    boxes, n = np.array(corners), ROWS * COLS
+    boxes = np.array([(SIDE * col, SIDE * row, SIDE, SIDE) for row in range(ROWS) for col in range(COLS)])
     verdict = Verdict(
         score=float(np.mean(values)),
         statistic="relative",
         mmd2=0.0,
         relative=float(np.mean(values)),
-        shares=np.broadcast_to(np.asarray(values, float), n) / n,
+        shares=np.broadcast_to(np.asarray(values, float), N) / N,
         p_value=0.04,
         null=np.linspace(-0.1, 0.1, 99),
         detail="usual",
@@ -39,22 +39,21 @@ def made(
         threshold=0.08,
         decision="generated",
     )
-    verdict = replace(verdict, **changes)
-    p_values = np.ones(n) if p_values is None else p_values
-    null = np.linspace(-0.2, 0.45, 999)
-    shown = PatchMap(n * verdict.shares, p_values, np.isin(np.arange(n), outlined), scale, null)
-    other = PatchMap(np.linspace(0, 1, n), np.ones(n), np.isin(np.arange(n), [n - 1]), (0.2, 0.9), null)
+    verdict, null = replace(verdict, **changes), np.linspace(-0.2, 0.45, 999)
+    rare = np.ones(N) if p_values is None else p_values
+    shown = PatchMap(N * verdict.shares, rare, np.isin(np.arange(N), outlined), scale, null)
+    other = PatchMap(np.linspace(0, 1, N), np.ones(N), np.isin(np.arange(N), [N - 1]), (0.2, 0.9), null)
     return Evidence(
         picture=PictureFacts("a.png", "0" * 64, *size, ()),
         verdict=verdict,
-        grid=Grid(ROWS, COLS, boxes, boxes, n),
+        grid=Grid(ROWS, COLS, boxes, boxes, N),
         maps={
             "evidence": shown,
-            "witness": witness_map(shown, np.zeros(n) if witness is None else witness, verdict.statistic),
+            "witness": witness_map(shown, np.zeros(N) if witness is None else witness, verdict.statistic),
             "mmd": shown if verdict.statistic == "mmd" else other,
         },
         model=ModelFacts("tiny", "local", "f" * 64, "compact"),
-        signatures=np.arange(n, dtype=float)[:, None] ** 2,
+        signatures=np.arange(N, dtype=float)[:, None] ** 2,
     )
 
 
