@@ -25,8 +25,9 @@ from benchmarks import served
 from mdmf_core.images.origin.marks import MARKS
 
 GENERATED = "The file declares: made by generative AI"
+SIGNER = "Example <b>Pictures</b> (Example <b>Pictures</b> unit)"
 WORDS = {
-    "signed.png": f"{GENERATED}; signed by Example <b>Pictures</b> (mdmf tests), and the picture is unchanged since;",
+    "signed.png": f"{GENERATED}; signed by {SIGNER}, and the picture is unchanged since; who signed is not",
     "comfy.png": f"{GENERATED}, in a record of ComfyUI in the field prompt; nothing of it is signed.",
     "label.jpg": f"{GENERATED}, in a record of AIGC label (China) in the field",
     "marked.png": "The pixels carry an invisible mark of Stable Diffusion XL: ",
@@ -63,14 +64,17 @@ def page(chromium, address):
 
 def test_it_stands_above_the_verdict(page, files):
     for name, path in files.items():
-        text = upload(page, path)
-        first = page.locator("#verdict .origin").inner_text()
-        assert first.startswith(WORDS[name]) and text.startswith(first)
+        upload(page, path)
+        expect(page.locator("#verdict .origin")).to_contain_text(WORDS[name])
+        first, verdict = (page.locator(f"#verdict {part}").inner_text() for part in (".origin", "h2"))
+        text = page.locator("#verdict").inner_text()
+        assert first.startswith(WORDS[name]) and text.index(first) < text.index(verdict)
         assert page.locator("#verdict .origin strong").count() == (name != "plain.png")
 
 
 def test_the_report_begins_with_it(page, files, tmp_path):
     upload(page, files["marked.png"])
+    expect(page.locator("#verdict .origin")).to_contain_text(WORDS["marked.png"])
     first = page.locator("#verdict .origin").inner_text()
     served.make_report(page)
     text = download(page, "#report-html", tmp_path)
