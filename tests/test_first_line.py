@@ -18,7 +18,7 @@ from mdmf_app import api
 from mdmf_app.tabs import many
 from mdmf_app.tabs.one import handlers
 from mdmf_core.images import archive
-from mdmf_core.images.origin import contradiction, origin_of, read_provenance, summary, together
+from mdmf_core.images.origin import contradiction, in_short, origin_of, read_provenance, summary, together
 from mdmf_core.images.origin.first import CLEAN, NOTHING, UNUSUAL
 from mdmf_core.images.origin.said import C2PA, Claim, Mark, Provenance
 from mdmf_core.images.reader import read
@@ -94,6 +94,19 @@ def test_two_files_are_compared_in_one_sentence():
     assert "the first no source (signed by Maker, perhaps altered since, not confirmed)" in together(shot, nothing)
 
 
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (provenance(), "nothing declared"),
+        (provenance(c2pa=signed_as("valid")), "generated: made by generative AI, signed"),
+        (provenance(c2pa=signed_as("valid", None, claims_ai=False)), "signed, no source declared"),
+        (provenance(software="GIMP"), "declared: written by a program, GIMP"),
+    ],
+)
+def test_it_is_a_few_words_in_a_table(found, words):
+    assert in_short(summary(found)) == words
+
+
 def test_origin_of_paths_bytes_and_pictures(tmp_path):
     data = png(parameters=A1111)
     path = tmp_path / "a.png"
@@ -135,10 +148,13 @@ def test_a_batch_has_it_in_rows_and_in_two_columns(detector, generated, tmp_path
     assert [row["origin_generated"] for row in table] == ["yes", "unknown"]
     said = f"{SAYS} {contradiction(rows[0].origin, rows[0].decision)}".strip()
     assert [row["origin"] for row in table] == [said, NOTHING]
-    assert [many.cells(row)[-1] for row in batch.adjust(rows)] == [
+    assert [many.cells(row)[many.TABLE.index("Declared origin")] for row in batch.adjust(rows)] == [
         "generated: made by generative AI",
         "nothing declared",
     ]
+    assert " 1 file declares generative AI." in batch.summary(rows, 0.05)
+    assert " 2 files declare generative AI." in batch.summary([rows[0], *rows], 0.05)
+    assert "declare" not in batch.summary(rows[1:], 0.05)
     assert json.loads(batch.to_json(rows, {}))["rows"][0]["origin"]["sentence"] == SAYS
 
 

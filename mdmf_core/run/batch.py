@@ -159,7 +159,7 @@ def adjust(rows: Sequence[Row]) -> list[Row]:
 
 
 def summary(rows: Sequence[Row], alpha: float) -> str:
-    """The batch in one or two sentences."""
+    """The batch in up to three sentences."""
     good = [row for row in rows if row.error is None]
     if not good:
         return "No picture could be analysed."
@@ -168,6 +168,8 @@ def summary(rows: Sequence[Row], alpha: float) -> str:
         f"{called:,} of {len(good):,} pictures {'is' if called == 1 else 'are'} likely generated; if all were real, "
         f"about {alpha * len(good):.3g} would be called so by chance."
     )
+    said = sum(row.origin_generated == "yes" for row in good)
+    text += f" {said:,} {'file declares' if said == 1 else 'files declare'} generative AI." if said else ""
     bad = len(rows) - len(good)
     return text + (f" {bad:,} {'file' if bad == 1 else 'files'} could not be analysed." if bad else "")
 
