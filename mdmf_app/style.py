@@ -45,6 +45,7 @@ CSS = """
 .card {border: 1px solid var(--border-color-primary); border-left: 8px solid var(--tone); border-radius: 8px;
   padding: 12px 16px; background: var(--background-fill-primary); color: var(--body-text-color);}
 .card h3:first-child {margin-top: 0;}
+.card .origin {margin-bottom: 12px;}
 .card h2 {margin: 0 0 6px; font-size: 1.4rem; color: var(--body-text-color);}
 .card h3, .panel h3 {margin: 18px 0 4px; font-size: 1.05rem; color: var(--body-text-color);}
 .card p, .panel p {margin: 6px 0; overflow-wrap: anywhere;}

@@ -74,24 +74,6 @@ def test_upload_gives_the_detectors_verdict_and_no_request_leaves(chromium, addr
     assert hosts == {"127.0.0.1"} and not errors
 
 
-def test_what_the_file_declares_stands_above_the_verdict(chromium, address, tmp_path):
-    from test_origin import LABEL, whole
-    from test_provenance import NODES, jpeg, png
-
-    label = LABEL.replace('"', "&quot;")
-    page = served.open_page(chromium, address)
-    for name, data, words in (
-        ("comfy.png", png(prompt=NODES), "a record of ComfyUI in the field prompt"),
-        ("label.jpg", jpeg(xmp=whole(f'TC260:AIGC="{label}"')), "AIGC label (China)"),
-        ("plain.png", png(), "declares nothing about its origin"),
-    ):
-        (tmp_path / name).write_bytes(data)
-        text = upload(page, tmp_path / name)
-        first = page.locator("#verdict .origin").inner_text()
-        assert words in first and text.index(first) < text.index(page.locator("#verdict h2").inner_text())
-    page.context.close()
-
-
 def test_a_bad_file_a_pasted_picture_and_the_camera(chromium, address, tmp_path):
     drawing = tmp_path / "drawing.png"
     drawing.write_text('<svg xmlns="http://www.w3.org/2000/svg" width="500" height="500"/>')

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
 import io
 import json
@@ -12,24 +11,13 @@ from datetime import datetime, timezone
 import numpy as np
 import pytest
 from bad_files import encoded, png_chunk
-from markupsafe import escape
 from PIL import Image, PngImagePlugin
-from test_pipeline import run
 from test_provenance import A1111, IPTC, NODES, jpeg, lasting, looked_at, png, scene, signed, tools
 
-from benchmarks.quality import origin as origin_benchmark
-from mdmf_app import api
-from mdmf_app.tabs import many
-from mdmf_app.tabs.one import handlers
-from mdmf_core.images import archive, containers
-from mdmf_core.images.origin import contradiction, manifest, origin_of, read_provenance, summary
-from mdmf_core.images.origin.first import CLEAN, NOTHING, UNUSUAL
-from mdmf_core.images.origin.said import C2PA, Claim, Mark, Provenance
+from mdmf_core.images import containers
+from mdmf_core.images.origin import manifest, origin_of, summary
 from mdmf_core.images.origin.xmp import AI_SOURCE_TYPES, Xmp
 from mdmf_core.images.reader import read
-from mdmf_core.run import batch
-from mdmf_core.show import report
-from mdmf_core.show.page import html_report
 
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
 LABEL = '{"Label":"1","ContentProducer":"00119144030070","ProduceID":"a1"}'
@@ -476,133 +464,3 @@ def test_a_certificate_for_claims_alone_is_good_enough(tmp_path):
 
 def signed_by(certificates: bytes, key: bytes) -> bytes:
     return signed(png(), "image/png", certificates, key, "trainedAlgorithmicMedia")
-
-
-# The first line
-
-
-def provenance(**fields) -> Provenance:
-    usual = {"camera": {}, "software": None, "generator": (), "digital_source_type": None}
-    return Provenance(**{**usual, "digital_source_code": None, "c2pa": None, "notes": (), **fields})
-
-
-def signed_as(state: str, declares: str | None = "trainedAlgorithmicMedia", **more) -> C2PA:
-    return C2PA("Maker", state, "x", declares=declares, **{"unchanged": True, "claims_ai": True, **more})
-
-
-@pytest.mark.parametrize(
-    ("found", "wanted"),
-    [
-        (provenance(), ("unknown", False, None, False, NOTHING)),
-        (provenance(c2pa=signed_as("valid")), ("yes", True, True, True, "the signer is trusted.")),
-        (provenance(c2pa=signed_as("expired")), ("yes", True, True, False, "certificate has expired.")),
-        (provenance(c2pa=signed_as("untrusted_signer")), ("yes", True, True, False, "not confirmed.")),
-        (provenance(c2pa=signed_as("altered", unchanged=False)), ("yes", True, False, False, "altered afterwards")),
-        (provenance(c2pa=signed_as("malformed", unchanged=None)), ("yes", False, None, False, "proves nothing.")),
-        (
-            provenance(c2pa=signed_as("valid", "digitalCapture", claims_ai=False)),
-            ("no", True, True, True, "digital camera"),
-        ),
-        (provenance(c2pa=signed_as("valid", None, claims_ai=False)), ("unknown", True, True, True, "without a word")),
-        (provenance(c2pa=signed_as("valid", None)), ("yes", True, True, True, "with parts made by generative AI")),
-        (
-            provenance(c2pa=signed_as("valid", "digitalCapture"), generator=(Claim("ComfyUI", "prompt", "{}"),)),
-            ("yes", False, None, False, "a record of ComfyUI in the field prompt"),
-        ),
-        (provenance(marks=(Mark("SDXL", 48, 48, 1e-14),)), ("yes", False, None, False, "48 of 48 bits agree")),
-        (provenance(camera={"Make": "N", "Model": "Z"}), ("unknown", False, None, False, "taken with a camera, N Z")),
-        (provenance(software="GIMP"), ("unknown", False, None, False, "a program, GIMP")),
-    ],
-)
-def test_the_first_line(found, wanted):
-    origin = summary(found)
-    assert (origin.generated, origin.signed, origin.unchanged, origin.trusted) == wanted[:4]
-    assert wanted[4] in origin.sentence and origin.sentence.endswith(".")
-    assert origin.to_dict()["sentence"] == origin.sentence
-
-
-def test_a_contradiction_is_one_sentence_and_only_there_where_there_is_one():
-    made, shot = summary(provenance(c2pa=signed_as("expired"))), signed_as("valid", "digitalCapture", claims_ai=False)
-    assert contradiction(made, "no_evidence") == CLEAN and contradiction(made, "generated") == ""
-    assert contradiction(summary(provenance(c2pa=shot)), "generated") == UNUSUAL
-    assert (
-        contradiction(summary(provenance()), "generated") == contradiction(summary(provenance()), "no_evidence") == ""
-    )
-
-
-def test_origin_of_paths_bytes_and_pictures(tmp_path):
-    data = png(parameters=A1111)
-    path = tmp_path / "a.png"
-    path.write_bytes(data)
-    assert origin_of(path) == origin_of(str(path)) == origin_of(data) == origin_of(read(data))
-    assert origin_of(data).generated == "yes" and origin_of(png()).sentence == NOTHING
-    assert read_provenance(path, read(path)).generator[0].tool == "A1111"
-
-
-# Where it is shown
-
-
-@pytest.fixture
-def generated(tmp_path):
-    path = tmp_path / "made by <i>.png"
-    path.write_bytes(png(parameters=A1111))
-    return path
-
-
-SAYS = (
-    "The file declares: made by generative AI, in a record of A1111 in the field parameters; nothing of it is signed."
-)
-
-
-def test_the_command_line_says_it_in_text_and_json(detector, checkpoint, generated, capsys):
-    assert run("detect", generated, "--model", checkpoint) == 0
-    assert f"; origin: {SAYS}" in capsys.readouterr().out
-    assert run("detect", generated, "--model", checkpoint, "--json") == 0
-    said = json.loads(capsys.readouterr().out)
-    assert said["origin"]["sentence"] == SAYS and said["origin"]["generated"] == "yes"
-    assert said["origin"]["contradiction"] == contradiction(origin_of(generated), said["decision"])
-
-
-def test_a_batch_has_it_in_rows_and_in_two_columns(detector, generated, tmp_path):
-    (tmp_path / "plain.png").write_bytes(png())
-    rows = list(batch.run(detector, archive.gather([generated, tmp_path / "plain.png"], tmp_path / "x"), 0.05))
-    assert [row.to_dict()["origin"]["generated"] for row in rows] == ["yes", "unknown"]
-    table = list(csv.DictReader(io.StringIO(batch.to_csv(rows))))
-    assert [row["origin_generated"] for row in table] == ["yes", "unknown"]
-    said = f"{SAYS} {contradiction(rows[0].origin, rows[0].decision)}".strip()
-    assert [row["origin"] for row in table] == [said, NOTHING]
-    assert [many.cells(row)[-1] for row in batch.adjust(rows)] == [
-        "generated: made by generative AI",
-        "nothing declared",
-    ]
-    assert json.loads(batch.to_json(rows, {}))["rows"][0]["origin"]["sentence"] == SAYS
-
-
-def test_the_page_the_report_and_the_endpoints_begin_with_it(context, detector, generated):
-    result, shown, *_ = handlers.analyse_now(context, str(generated), 0.05, None, None)
-    against = contradiction(result.origin, result.whole.evidence.verdict.decision)
-    first = f"{SAYS} {against}".strip()
-    assert shown.index(escape(first)) < shown.index("<h2>") and f"<strong>{escape(first)}</strong>" in shown
-    origin = origin_of(generated)
-    assert api.in_words(result.whole.evidence, origin).splitlines()[0] == first
-    assert api.contract(result.whole.evidence, origin)["origin"]["sentence"] == SAYS
-    found = read_provenance(generated, result.picture)
-    told = report.Findings(result.picture, result.whole.evidence, provenance=found, when=NOW)
-    assert report.json_report(told)["origin"]["sentence"] == SAYS
-    page = html_report(told)
-    assert page.index(escape(first)) < page.index("SHA-256") < page.index('class="verdict')
-
-
-def test_the_score_does_not_change(detector, generated):
-    pixels = read(generated).pixels
-    assert detector.detect(generated).verdict.score == detector.detect(pixels).verdict.score
-
-
-def test_of_a_folder_of_files_every_statement_is_found_and_none_is_invented(tmp_path, capsys):
-    from origin_files import write_origin_files
-
-    assert write_origin_files(tmp_path / "files") >= 150
-    rows = origin_benchmark.main([str(tmp_path / "files"), "--out", str(tmp_path / "rows.json")])
-    assert rows["generated"]["found"] == rows["generated"]["files"] and "missed" not in rows["generated"]
-    assert rows["real"]["rightly not claimed"] == rows["real"]["files"] and "wrongly claimed" not in rows["real"]
-    assert json.loads((tmp_path / "rows.json").read_text()) == rows and "| generated |" in capsys.readouterr().out

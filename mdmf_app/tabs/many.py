@@ -27,8 +27,8 @@ from mdmf_core.run import batch
 from mdmf_core.run.batch import Row
 from mdmf_core.show import words as wording
 
-TABLE = ["Name", "Decision", "Score", "p", "q", "Flagged %", "Width", "Height", "KB", "Declared origin"]
-TYPES = ["str"] * 2 + ["number"] * 7 + ["str"]
+TABLE = ["Name", "Decision", "Declared origin", "Score", "p", "q", "Flagged %", "Width", "Height", "KB"]
+TYPES = ["str"] * 3 + ["number"] * 7
 WAITING = f"Choose up to {archive.MOST} pictures, or a ZIP of them, and press Analyse."
 NAME_FILTER = """() => setTimeout(() => document.querySelector("#many-table input[type=text]")?.setAttribute(
     "aria-label", "Filter the results"), 300)"""  # Gradio gives this field a title only
@@ -101,7 +101,7 @@ def results_table() -> gr.Dataframe:
         interactive=False,
         visible=False,
         wrap=True,
-        column_widths=[220, 300, 95, 95, 95, 95, 85, 85, 85, 260],
+        column_widths=[200, 230, 220, 80, 80, 80, 95, 75, 80, 75],
         max_height=460,
         show_search="filter",
         buttons=["fullscreen"],
@@ -247,12 +247,12 @@ def cells(row: Row) -> list[Any]:
     return [
         row.name,
         wording.VERDICTS[row.outcome or row.decision],
+        in_short(row.origin),
         *(float(f"{value:.3g}") for value in (row.score, row.p_value, row.q_value)),
         round(100 * row.flagged_share, 1),
         row.width,
         row.height,
         round(row.n_bytes / 1000, 1),
-        in_short(row.origin),
     ]
 
 

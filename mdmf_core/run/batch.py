@@ -200,6 +200,8 @@ def summary(rows: Sequence[Row], alpha: float) -> str:
     )
     refused = sum(row.judged is False for row in good)
     text += f" {refused:,} can't be judged." if refused else ""
+    said = sum(row.origin_generated == "yes" for row in good)
+    text += f" {said:,} {'file declares' if said == 1 else 'files declare'} generative AI." if said else ""
     bad = len(rows) - len(good)
     return text + (f" {bad:,} {'file' if bad == 1 else 'files'} could not be analysed." if bad else "")
 

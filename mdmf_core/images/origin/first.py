@@ -89,7 +89,7 @@ def _told(origin: Origin) -> str:
 def in_short(origin: Origin | None) -> str:
     """A few words for a table, which sort generated pictures together."""
     if origin is None or not origin.declared:
-        return "nothing declared"
+        return "signed, no source declared" if origin is not None and origin.signed else "nothing declared"
     signed = ", signed" if origin.signed else ""
     return f"{'generated' if origin.generated == 'yes' else 'declared'}: {origin.declared}{signed}"
 
