@@ -59,11 +59,10 @@ def test_pictures_become_a_reference_that_is_saved_without_their_names(work, fil
 
 
 def test_what_can_not_be_used_is_told_and_the_others_go_on(work, files, tmp_path):
-    letter = tmp_path / "<b>letter</b>.jpg"
-    letter.parent.mkdir(exist_ok=True)
-    (tmp_path / "letter.jpg").write_text("This is a letter and not a picture.\n" * 20)
-    status, made, *_ = work([*files, str(tmp_path / "letter.jpg")])[-1]
-    assert made.n == 22 and "letter.jpg: The file looks like text" in status
+    letter = tmp_path / HOSTILE
+    letter.write_text("This is a letter and not a picture.\n" * 20)
+    status, made, *_ = work([*files[:21], str(letter)])[-1]
+    assert made.n == 21 and "onerror=alert(1)&gt;.png: The file looks like text" in status
     assert "<img" not in status
 
 
@@ -140,8 +139,12 @@ def test_those_that_stand_out_are_left_out_when_asked(work, files, tmp_path, mon
 
 def test_a_reference_is_kept_in_its_session_alone(detector):
     demo = app.build(detector)
-    makes = next(fn for fn in demo.fns.values() if fn.name == "work" and len(fn.outputs) == 5 and len(fn.inputs) == 3)
-    states = [block for block in makes.outputs if isinstance(block, gr.State)]
-    assert len(states) == 1 and states[0].value is None and states[0].time_to_live == 3600
-    judged = [fn for fn in demo.fns.values() if fn.name == "beside"]
-    assert judged and all(fn.inputs[0] is states[0] for fn in judged)
+
+    def with_output(elem_id: str) -> list:
+        return [fn for fn in demo.fns.values() if elem_id in [getattr(block, "elem_id", None) for block in fn.outputs]]
+
+    setters, readers = with_output("mine-save"), with_output("beside")
+    states = {block for fn in setters for block in fn.outputs if isinstance(block, gr.State)}
+    assert len(setters) == 4 and len(states) == 1 and len(readers) == 5
+    (state,) = states
+    assert state.value is None and state.time_to_live == 3600 and all(fn.inputs[0] is state for fn in readers)
