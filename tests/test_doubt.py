@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from test_reliability import CAMERA_LIKE, opened
+from test_reliability import opened
 from tiny import make_checkpoint
 
 from benchmarks.quality import made
@@ -13,6 +13,7 @@ from mdmf_core.images import degrade
 from mdmf_core.method import doubt
 from mdmf_core.show import words
 
+PHOTOGRAPHS = ("china.jpg", "flower.jpg", "grace_hopper.jpg")
 SAID = {
     "palette": "colours only",
     "screenshot": "exactly equal",
@@ -32,18 +33,25 @@ def boxes(pixels: np.ndarray, side: int = 32) -> np.ndarray:
     )
 
 
-@pytest.mark.parametrize("name", CAMERA_LIKE)
+@pytest.mark.parametrize("name", PHOTOGRAPHS)
 @pytest.mark.parametrize("kind", SAID)
 def test_what_is_no_photograph_any_more_is_refused_with_its_reason(name, kind):
     pixels = np.ascontiguousarray(made.REFUSED[kind](opened(name), np.random.default_rng(3)))
     assert SAID[kind] in doubt.refusal(pixels, boxes(pixels))
 
 
-@pytest.mark.parametrize("name", CAMERA_LIKE)
+@pytest.mark.parametrize("name", PHOTOGRAPHS)
 @pytest.mark.parametrize("kind", ["as it is", "recompressed", "resized", "noisy", "phone noise reduction"])
 def test_photographs_and_what_happens_to_them_are_judged(name, kind):
     pixels = made.ORDINARY.get(kind, lambda pixels, rng: pixels)(opened(name), np.random.default_rng(3))
     assert doubt.refusal(pixels, boxes(pixels)) == ""
+
+
+def test_a_grey_photograph_is_no_palette():
+    pixels = opened("camera")
+    assert doubt.n_colours(pixels) <= 256 and doubt.refusal(pixels, boxes(pixels)) == ""
+    coarse = pixels // 16 * 16
+    assert "colours only" in doubt.refusal(coarse, boxes(coarse))
 
 
 def test_the_measures_are_those_of_a_loop():

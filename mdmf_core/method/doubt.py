@@ -32,8 +32,10 @@ WHOLE = ("heavily compressed", "without fine detail")  # reasons that hold for a
 LEAST_SHARE = 0.25  # of patches that hold enough, below which a picture can't be judged
 FEWEST_PATCHES = 4
 MOST_COLOURS = 512  # of a palette, with what scaling adds
+MOST_GREYS = 64  # of a palette without colours, for a grey photograph has 256 at most
 EQUAL_SHARE = 0.75  # of neighbouring pixels; photographs stay below 0.7
 LEAST_MEDIUM_DB = -20.0  # power of medium detail over that of coarse detail, in a picture without fine detail
+NO_MEDIUM_DB = -27.0  # the same in any picture
 
 EMPTY = "{usable} of its {n:,} patches {hold} enough to judge: the others are flat, clipped or dark."
 FEW_COLOURS = "It has {n:,} {colours} only, as palettes and drawings have, and the traces of how it was made are lost."
@@ -74,7 +76,8 @@ def refusal(pixels: np.ndarray, boxes: np.ndarray) -> str:
     (left, top), (right, bottom) = boxes[:, :2].min(0), (boxes[:, :2] + boxes[:, 2:]).max(0)
     part = state.middle(pixels[top:bottom, left:right])
     colours = n_colours(part)
-    if colours <= MOST_COLOURS:
+    grey = bool((part == part[..., :1]).all())
+    if colours <= (MOST_GREYS if grey else MOST_COLOURS):
         return FEW_COLOURS.format(n=colours, colours="colour" if colours == 1 else "colours")
     if equal_share(part) > EQUAL_SHARE:
         return EQUAL
@@ -98,7 +101,8 @@ def is_enlarged(pixels: np.ndarray) -> bool:
     if min(pixels.shape[:2]) < state.TILE:
         return False
     power = state.spectrum(pixels)
-    return power["fine"] < state.LEAST_FINE_DB and power["medium"] - power["coarse"] < LEAST_MEDIUM_DB
+    medium = power["medium"] - power["coarse"]
+    return medium < NO_MEDIUM_DB or (power["fine"] < state.LEAST_FINE_DB and medium < LEAST_MEDIUM_DB)
 
 
 def reason(patch: np.ndarray) -> str:
