@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from mdmf_app import style
-from mdmf_app.views import Result, View, extent, is_known
+from mdmf_app.views import Result, View, extent, frame, is_known
 from mdmf_core.evidence import Evidence, decide
 from mdmf_core.files import write_whole
 from mdmf_core.images.origin import Origin, opening
@@ -56,6 +56,8 @@ def card(evidence: Evidence, origin: Origin, example: dict | None, warnings: Seq
     return style.render(
         "card.html",
         **answer(evidence),
+        facts=f"{picture.name}, {picture.width:,} x {picture.height:,} pixels; p-value {verdict.p_value:.3g}",
+        summary=summary(evidence, origin),
         origin=opening(origin, verdict.decision),
         declared=origin.generated == "yes",
         explanation=wording.explain(evidence),
@@ -64,6 +66,26 @@ def card(evidence: Evidence, origin: Origin, example: dict | None, warnings: Seq
         example=example,
         limitations=LIMITATIONS,
     )
+
+
+def summary(evidence: Evidence, origin: Origin) -> str:
+    """One paragraph to quote: result, figures, limits, and what identifies file and model."""
+    picture, verdict, model = evidence.picture, evidence.verdict, evidence.model
+    best = maps.top_patches(evidence, 1)[0]
+    sentences = [
+        f"{picture.name} ({picture.width} x {picture.height} pixels): {answer(evidence)['words']}.",
+        wording.explain(evidence),
+        f"Score {wording.score_line(evidence)}; p-value {verdict.p_value:.3g}, from {verdict.n_calibration:,} real "
+        "pictures of the calibration.",
+        f"Strongest of {evidence.n_patches:,} patches: number {best['index'] + 1} at x {best['x']}, y {best['y']}, "
+        f"{best['w']} x {best['h']} pixels, p-value {best['p_value']:.2g}.",
+        *picture.notes,
+        opening(origin, verdict.decision),
+        LIMITATIONS[0],
+        f"SHA-256 of the file: {picture.sha256}.",
+        f"Model {model.name}, revision {model.revision}, fingerprint {model.fingerprint}.",
+    ]
+    return " ".join(sentences)
 
 
 def answer(evidence: Evidence) -> dict[str, str]:
@@ -83,8 +105,8 @@ def null_plot(evidence: Evidence) -> str:
     return style.render("null.html", chart=chart, told=told, sentences=sentences)
 
 
-def legend(evidence: Evidence, colour: str, opacity: float = maps.OPACITY) -> str:
-    """What the map's colours mean, in words and numbers."""
+def legend(evidence: Evidence, colour: str, opacity: float = maps.OPACITY, cells: str = "") -> str:
+    """What the map's colours mean, in words and numbers; with the `cells` that the page's script reads out."""
     if not is_known(evidence, colour):
         return style.notice(NOT_COMPARED)
     layer = maps.layer(evidence, colour)
@@ -94,7 +116,30 @@ def legend(evidence: Evidence, colour: str, opacity: float = maps.OPACITY) -> st
         meaning=MEANINGS[colour],
         gradient=maps.gradient(layer.scale, opacity),
         sampled=coverage(evidence),
+        cells=cells,
     )
+
+
+def cells(result: Result, view: View, colour: str) -> str:
+    """The map's cells for the script that reads them out, as JSON.
+
+    `key` tells one picture or region from another. A cell is left, top, right and bottom as shares of what is shown,
+    its value in words, and whether it stands out.
+    """
+    if not is_known(view.evidence, colour):
+        return ""
+    layer, place = maps.layer(view.evidence, colour), frame(view, view is result.whole)
+    p_values = view.evidence.maps.get(colour, view.evidence.maps["evidence"]).p_values
+    corners = (view.evidence.grid.cells - np.array([place.x, place.y, 0, 0])) / np.array([place.w, place.h] * 2)
+    corners[:, 2:] += corners[:, :2]
+    told = [
+        [*corner, f"{value:.3g}, p-value {p:.2g}", bool(outlined)]
+        for corner, value, p, outlined in zip(
+            corners.round(4).tolist(), layer.values, p_values, layer.outlined, strict=True
+        )
+    ]
+    key = [view.evidence.picture.sha256[:16], place.x, place.y, place.w, place.h]
+    return json.dumps({"key": key, "columns": view.evidence.grid.cols, "cells": told})
 
 
 def coverage(evidence: Evidence) -> str:
