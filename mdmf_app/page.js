@@ -3,7 +3,7 @@
   // zoomed, moved, read out and walked through; a summary is copied. All of it works by delegation, because Gradio
   // replaces its elements.
   const find = (selector) => document.querySelector(selector);
-  const body = document.body;
+  const body = document.body, one = () => find("#one");
 
   // Pictures that come in
 
@@ -29,22 +29,22 @@
     image.src = source;
     find("#coming strong").textContent = name;
     find("#coming [role=status]").textContent = "Sending the picture ...";
-    body.classList.add("arriving");
+    one().classList.add("arriving");
     patience = Date.now() + 5000;
   };
   const announceFile = (file) => announce(file.name, URL.createObjectURL(file));
   const settle = () => {
-    if (!body.classList.contains("arriving")) return;
+    if (!one()?.classList.contains("arriving")) return;
     const step = find("#verdict .busy .step");
     if (step) {
       const told = find("#coming [role=status]");
       if (told.textContent !== step.textContent) told.textContent = step.textContent;
       patience = Infinity;
-    } else if (patience === Infinity) body.classList.remove("arriving");
+    } else if (patience === Infinity) one().classList.remove("arriving");
   };
   const giveUp = () => {
     const idle = Date.now() > patience && !find("#picture .progress-bar, #picture .uploading");
-    if (body.classList.contains("arriving") && (find(".toast-body.error") || idle)) body.classList.remove("arriving");
+    if (one()?.classList.contains("arriving") && (find(".toast-body.error") || idle)) one().classList.remove("arriving");
   };
   new MutationObserver(settle).observe(body, {childList: true, subtree: true});
   setInterval(giveUp, 500);
@@ -171,7 +171,6 @@
   const fill = (full) => {
     const stage = find("#stage");
     stage.classList.toggle("full", full);
-    body.classList.toggle("filled", full);
     find("[data-view=full]")?.setAttribute("aria-pressed", full);
     if (full) stage.requestFullscreen?.().catch(() => {});
     else if (document.fullscreenElement) document.exitFullscreen();

@@ -27,7 +27,7 @@ from mdmf_core.show.page import html_report
 from mdmf_core.show.report import LIMITATIONS, Findings, json_report
 
 TABLE = ("Rank", "Patch", "Evidence", "Share of score (%)", "p-value", "Outlined", "Left", "Top")
-TOP = 20
+TOP, STRONGEST = 20, 6
 MEANINGS = {
     "evidence": "The values of all patches, divided by their number, add up to the score that decides.",
     "witness": "How much closer a patch lies to one side of the comparison than to the other.",
@@ -37,7 +37,7 @@ MEANINGS = {
 }
 NOT_COMPARED = (
     "This map is not there: it needs a whole picture of at least 3 x 3 patches, and a model that was trained for it. "
-    "Choose another under “Colour shows”."
+    "Choose another under “Map”."
 )
 
 LIKE_OURS = ", if it is like those of the calibration"
@@ -182,11 +182,12 @@ def share(value: float | None) -> str:
 
 
 def patch_panel(result: Result, region: View | None, patch: int | None) -> str:
-    """All that is known about one patch."""
-    if patch is None:
-        return style.notice("Click the map, a row of the table, or give a patch number: its details appear here.")
+    """All that is known about one patch; where none is chosen, those with the most evidence."""
     view, pixels = result.view(region), result.picture.pixels
     evidence = view.evidence
+    if patch is None:
+        best = [row["index"] for row in maps.top_patches(evidence, STRONGEST)]
+        return style.render("strongest.html", patches=[neighbour(pixels, evidence, index) for index in best])
     row, col = divmod(patch, evidence.grid.cols)
     box = evidence.grid.boxes[patch].tolist()
     return style.render(
@@ -229,7 +230,7 @@ def patch_figures(view: View, patch: int) -> list[tuple[str, str]]:
 
 
 def neighbour(pixels: np.ndarray, evidence: Evidence, patch: int) -> dict[str, Any]:
-    """A patch that is like the chosen one."""
+    """A patch in small, with its number and p-value."""
     return {
         "number": patch + 1,
         "crop": html.picture(maps.patch_crop(pixels, evidence.grid.boxes[patch].tolist())),

@@ -17,7 +17,7 @@ _TEMPLATES = environment(Path(__file__).with_name("templates"))
 ICONS = {"generated": "▲", "inconclusive": "◆", "no_evidence": "○"}
 
 SCRIPT = Path(__file__).with_name("page.js").read_text(encoding="utf-8")
-MORE_EXAMPLES = '() => { document.body.classList.toggle("all-examples"); }'
+MORE_EXAMPLES = '() => { document.querySelector("#one").classList.toggle("all-examples"); }'
 NAME_PAIR = """
 () => document.querySelectorAll("#pair img").forEach((image, second) => {
     image.alt = second ? "The same picture under the map of its evidence." : "The picture as it is.";

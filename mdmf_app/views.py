@@ -21,13 +21,19 @@ from mdmf_core.show.reliability import Reliability, assess
 
 SMALLEST_SHOWN = 640
 MAPS = {
-    "evidence": "Share of the score",
+    "evidence": "Looks generated",
+    "locator": "Does not match the rest",
     "witness": "Witness value",
     "p_value": "p-value",
     "mmd": "Distance to real pictures (MMD)",
-    "locator": "Unlike the rest of the picture",
 }
+IN_VIEW = ("evidence", "locator")  # the others are offered under "Advanced"
 SELECTED, BOX, KNOWN = (0, 229, 255), (255, 255, 255), (57, 255, 20)
+
+
+def offered(all_maps: bool) -> list[tuple[str, str]]:
+    """Label and name of the maps that a person can choose from."""
+    return [(label, name) for name, label in MAPS.items() if all_maps or name in IN_VIEW]
 
 
 @dataclass(frozen=True, eq=False)

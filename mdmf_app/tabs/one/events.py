@@ -21,6 +21,7 @@ from mdmf_app.tabs.one.handlers import (
     click,
     known_mask,
     make_report,
+    offer_maps,
     pair_of,
     row_click,
     show_card,
@@ -43,11 +44,12 @@ def tab(context: Context, chosen: gr.State) -> None:
     """Drop, paste, camera, pick or example; card and panels."""
     kept = (gr.State(value, time_to_live=ONE_HOUR) for value in (*[None] * 6, Turn()))
     state = Kept(*kept)
-    given = sources()
+    with gr.Column(elem_id="one"):
+        given = sources()
+        gr.HTML(style.render("coming.html"), elem_id="coming", padding=False)
+        verdict = gr.HTML(style.notice(WAITING), elem_id="verdict", padding=False)
+        panels = panels_below()
     given.more.click(None, js=style.MORE_EXAMPLES, **QUICK)
-    gr.HTML(style.render("coming.html"), elem_id="coming", padding=False)
-    verdict = gr.HTML(style.notice(WAITING), elem_id="verdict", padding=False)
-    panels = panels_below()
     drawn = wire_map(context, state, panels)
     wire_picture(context, state, given, verdict, panels, chosen, drawn)
     wire_on_demand(context, state, panels)
@@ -162,6 +164,7 @@ def wire_map(context: Context, state: Kept, panels: Panels) -> list[gr.blocks.Bl
     inspect = {"fn": show_patch, "inputs": chosen, "outputs": one.patch, **QUICK}
     for control in (parts.colour, parts.opacity, parts.known):
         control.change(**redraw, trigger_mode="always_last")
+    parts.every.change(offer_maps, [parts.every, parts.colour], parts.colour, **QUICK)
     parts.mode.change(lambda mode: gr.update(open=mode == CORNERS), parts.mode, parts.closer, **QUICK)
     for number in parts.box:
         number.input(**redraw, trigger_mode="always_last")

@@ -116,6 +116,13 @@ def show_map(
     return image, panels.legend(view.evidence, colour, opacity, panels.cells(result, view, colour)), panels.doubts(view)
 
 
+def offer_maps(all_maps: bool, colour: str) -> Any:
+    """The maps to choose from; one that is no longer offered gives way to the first."""
+    offered = views.offered(all_maps)
+    kept = colour if colour in (name for _, name in offered) else views.IN_VIEW[0]
+    return gr.update(choices=offered, value=kept)
+
+
 def known_mask(result: Result | None) -> Path | None:
     """Where the mask of an example lies whose generated part is known."""
     example = result and result.example

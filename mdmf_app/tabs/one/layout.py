@@ -9,7 +9,7 @@ import gradio as gr
 from PIL import Image
 
 from mdmf_app import panels, style, views
-from mdmf_app.context import EXAMPLES, rate_slider
+from mdmf_app.context import EXAMPLES, rate_field
 from mdmf_core.show import maps as heatmaps
 
 THUMBNAIL = 260
@@ -24,6 +24,7 @@ HELD_INTRO = (
     "Saves, shrinks and blurs copies of the picture and analyses each: an answer that flips is worth little. "
     "Takes some seconds."
 )
+MORE_MAPS = "Witness value, p-value of each patch, and distance to real pictures alone."
 REPORT_INTRO = (
     "One file about the whole picture to hand on: verdict, figures, map, top patches, the stability test, what the "
     "file says of itself, method, limits, and what identifies picture and model. It opens without a network and prints "
@@ -64,6 +65,7 @@ class MapPanel:
     doubts: gr.HTML
     known: gr.Checkbox
     mask: gr.Image
+    every: gr.Checkbox
     opacity: gr.Slider
     mode: gr.Radio
     alpha: gr.Slider
@@ -129,7 +131,7 @@ def sources() -> Sources:
         drop = gr.File(label="Picture: drop, paste or choose", elem_id="picture", height=170)
         camera = camera_field()
         gallery = examples_gallery(examples)
-        more = gr.Button(f"All {len(examples)} examples", size="sm", elem_id="more")
+        more = gr.Button(f"All {len(examples)} examples", size="sm", elem_id="more-examples")
     return Sources(drop, camera, gallery, more, examples)
 
 
@@ -165,21 +167,21 @@ def examples_gallery(examples: list[dict]) -> gr.Gallery:
 
 def map_panel() -> MapPanel:
     """The map under its two rows of buttons, then what it means, then what is seldom needed."""
-    maps = [(name, key) for key, name in views.MAPS.items()]
     with gr.Column(elem_id="stage"):
         with gr.Row(elem_id="map-bar"):
-            colour = gr.Radio(maps, value="evidence", label="Colour shows", elem_id="colour")
+            colour = gr.Radio(views.offered(False), value="evidence", label="Map", elem_id="colour")
             gr.HTML(style.render("tools.html"), elem_id="tools", padding=False)
         image = map_image()
         gr.HTML(style.render("reading.html"), elem_id="reading", padding=False)
         hint, legend, doubts = (gr.HTML(elem_id=name) for name in ("hint", "legend", "doubts"))
     known = gr.Checkbox(label=KNOWN, value=False, visible=False, elem_id="known")
     mask = mask_image()
-    with gr.Accordion("Advanced", open=False, elem_id="advanced"):
+    with gr.Accordion("Advanced", open=False, elem_id="alpha-advanced"):
+        every = gr.Checkbox(label="Offer the other maps, too", info=MORE_MAPS, elem_id="all-maps")
         opacity = gr.Slider(0, 1, heatmaps.OPACITY, step=0.05, label="Opacity", elem_id="opacity")
         mode = gr.Radio([INSPECT, CORNERS], value=INSPECT, label="A click on the map", elem_id="mode")
-        alpha = rate_slider("alpha")
-    return MapPanel(colour, image, hint, legend, doubts, known, mask, opacity, mode, alpha, *region_fields())
+        alpha = rate_field("alpha")
+    return MapPanel(colour, image, hint, legend, doubts, known, mask, every, opacity, mode, alpha, *region_fields())
 
 
 def patch_panel() -> tuple[gr.Number, gr.HTML]:
@@ -250,7 +252,7 @@ def region_fields() -> tuple[gr.Accordion, list[gr.Number], gr.Button, gr.Button
 def panels_below() -> Panels:
     """The map, beside it the details in tabs, below both the table; hidden until there is a result."""
     with gr.Column(visible=False, elem_id="panels") as column:
-        with gr.Row(elem_id="beside"):
+        with gr.Row(elem_id="halves"):
             with gr.Column(scale=5, min_width=320, elem_id="left"):
                 parts = map_panel()
             with gr.Column(scale=3, min_width=320, elem_id="right"), gr.Tabs() as tabs:
