@@ -29,7 +29,8 @@ EXAMPLES = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent / "examples"
 ALPHA = 0.05
 RATE = (
     "The share of real pictures like those of the calibration that may get so low a p-value; among others it can be "
-    "larger. It changes the threshold and the decision for programs, never the headline of a model with likelihood ratios."
+    "larger. It changes the threshold and the decision for programs, never the headline of a model with likelihood "
+    "ratios."
 )
 ONE_HOUR = limits.ONE_HOUR
 MOST_MODELS = 3

@@ -45,9 +45,7 @@ HEAVY = (
     "The picture is heavily compressed (about JPEG quality 60 or lower), which hides and imitates traces: use a copy "
     "of better quality if there is one."
 )
-NOISY = (
-    "The picture is very noisy, which hides traces of how it was made: use a copy with less noise if there is one."
-)
+NOISY = "The picture is very noisy, which hides traces of how it was made: use a copy with less noise if there is one."
 ORIGINAL = (
     "The picture is as large as cameras make them, and its file names one. Detectors of this kind called too many "
     "originals of cameras that they had not seen generated (model card): rest no suspicion on the score alone."

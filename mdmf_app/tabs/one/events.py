@@ -183,9 +183,7 @@ def wire_map(context: Context, state: Kept, panels: Panels) -> list[gr.blocks.Bl
     return drawn
 
 
-def wire_region(
-    context: Context, state: Kept, panels: Panels, redraw: dict[str, Any], inspect: dict[str, Any]
-) -> None:
+def wire_region(context: Context, state: Kept, panels: Panels, redraw: dict[str, Any], inspect: dict[str, Any]) -> None:
     """A region is analysed, or left; both are drawn and inspected anew."""
     parts, one = panels.parts, panels.one
     outputs = [state.region, parts.found, parts.back, one.number]
