@@ -42,7 +42,7 @@ def build(detector: Detector, warning: str = "", mcp: bool = False) -> gr.Blocks
     with gr.Blocks(
         title="MDMF: is this picture generated?", analytics_enabled=False, delete_cache=most.delete_cache
     ) as demo:
-        gr.Markdown(f"# {TITLE}\n{INTRO}")
+        gr.Markdown(f"# {TITLE}\n{INTRO}", elem_id="intro")
         if warning:
             gr.HTML(style.error_card(warning, title=""), padding=False)
         chosen = gr.State(time_to_live=ONE_HOUR)
@@ -69,7 +69,7 @@ def launch(demo: gr.Blocks, **options: Any) -> tuple[Any, str, str]:
     return demo.launch(
         theme=style.theme(),
         css=style.CSS,
-        js=style.PASTE,
+        js=style.SCRIPT,
         footer_links=["api", "settings"],
         **start.options(demo, limits.limits()),
         **options,

@@ -92,21 +92,18 @@ def open_page(chromium: Browser, address: str, width: int = 1280, height: int = 
 
 def click_example(page: Page, title: str) -> None:
     """Click the first example whose title begins so, and wait for its map."""
-    page.locator("#examples button", has_text=f": {title}").first.click()
+    example = page.locator("#examples button", has_text=f": {title}").first
+    if not example.is_visible():
+        page.locator("#more-examples").click()
+    example.click()
     page.locator("#verdict h2").wait_for()
     page.locator("#map img").wait_for()
     page.wait_for_function("document.querySelector('#map img').complete")
 
 
 def open_tab(page: Page, name: str) -> None:
-    """Go to a tab; on a phone it may be in the menu of those that don't fit."""
-    tab = page.get_by_role("tab", name=name, exact=True)
-    if not tab.is_visible():
-        menu = page.locator(".overflow-menu", has=page.get_by_text(name, exact=True))
-        menu.get_by_label("More tabs").click()
-        menu.locator(".overflow-dropdown").get_by_text(name, exact=True).click()
-    else:
-        tab.click()
+    """Go to a tab; none is in a menu of those that don't fit."""
+    page.get_by_role("tab", name=name, exact=True).click()
     page.get_by_role("tab", name=name, exact=True, selected=True).wait_for()
 
 
@@ -116,18 +113,27 @@ def click_map(page: Page, across: float, down: float) -> None:
     page.wait_for_function(
         "(({complete, naturalWidth}) => complete && naturalWidth)(document.querySelector('#map img'))"
     )
+    page.wait_for_timeout(300)  # the map has its size in the next frame
     image.scroll_into_view_if_needed()
     size = image.bounding_box()
     image.click(position={"x": across * size["width"], "y": down * size["height"]})
 
 
 def look_at_patch(page: Page) -> None:
-    open_tab(page, "Map")
+    open_tab(page, "Patch")
     click_map(page, 0.45, 0.7)
     page.locator("#patch h3").first.wait_for()
 
 
+def open_advanced(page: Page) -> None:
+    """Open what is seldom needed below the map."""
+    if not page.locator("#mode").is_visible():
+        page.locator("#alpha-advanced").get_by_role("button", name="Advanced").click()
+    page.locator("#mode").wait_for()
+
+
 def look_at_region(page: Page) -> None:
+    open_advanced(page)
     page.locator("#mode label").nth(1).click()
     before = page.locator("#map img").get_attribute("src")
     click_map(page, 0.25, 0.55)

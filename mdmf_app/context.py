@@ -29,7 +29,8 @@ EXAMPLES = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent / "examples"
 ALPHA = 0.05
 RATE = (
     "The share of real pictures like those of the calibration that may get so low a p-value; among others it can be "
-    "larger. It moves the threshold and the decision for programs, not the headline, where there are likelihood ratios."
+    "larger. It changes the threshold and the decision for programs, never the headline of a model with likelihood "
+    "ratios."
 )
 ONE_HOUR = limits.ONE_HOUR
 MOST_MODELS = 3
@@ -123,16 +124,21 @@ def first_detector() -> tuple[Detector, str]:
 def rate_slider(elem_id: str) -> gr.Slider:
     """The false-alarm rate that a person accepts, under "Advanced": no headline depends on it."""
     with gr.Accordion("Advanced", open=False, elem_id=f"{elem_id}-advanced"):
-        return gr.Slider(
-            0.01,
-            INCONCLUSIVE,
-            ALPHA,
-            step=0.01,
-            label="False alarms you accept",
-            info=RATE,
-            elem_id=elem_id,
-            min_width=260,
-        )
+        return rate_field(elem_id)
+
+
+def rate_field(elem_id: str) -> gr.Slider:
+    """The slider alone, for a tab that has more under "Advanced"."""
+    return gr.Slider(
+        0.01,
+        INCONCLUSIVE,
+        ALPHA,
+        step=0.01,
+        label="False alarms you accept",
+        info=RATE,
+        elem_id=elem_id,
+        min_width=260,
+    )
 
 
 def rate(alpha: float | None) -> float:

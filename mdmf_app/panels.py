@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from mdmf_app import style
-from mdmf_app.views import Result, View, extent, is_known
+from mdmf_app.views import Result, View, extent, frame, is_known
 from mdmf_core.evidence import Evidence, decide, outcome
 from mdmf_core.files import write_whole
 from mdmf_core.images.origin import Origin, opening
@@ -27,7 +27,7 @@ from mdmf_core.show.page import html_report
 from mdmf_core.show.report import LIMITATIONS, Findings, json_report
 
 TABLE = ("Rank", "Patch", "Evidence", "Share of score (%)", "p-value", "Outlined", "Left", "Top")
-TOP = 20
+TOP, STRONGEST = 20, 6
 NOT_COMPARED = (
     "This map is not there: it needs a whole picture of at least 3 x 3 patches, and a model that was trained for it. "
     "Choose another under “Map”."
@@ -53,6 +53,8 @@ def card(evidence: Evidence, origin: Origin, example: dict | None, warnings: Seq
     return style.render(
         "card.html",
         **answer(evidence),
+        facts=f"{picture.name}, {picture.width:,} x {picture.height:,} pixels; p-value {verdict.p_value:.3g}",
+        summary=summary(evidence, origin),
         origin=opening(origin, verdict.decision),
         declared=origin.generated == "yes",
         explanation=wording.explain(evidence),
@@ -75,6 +77,26 @@ def strength_figures(evidence: Evidence) -> list[tuple[str, str]]:
     return [("Support", found.support.capitalize()), ("Likelihood ratio", ratio)]
 
 
+def summary(evidence: Evidence, origin: Origin) -> str:
+    """One paragraph to quote: result, figures, limits, and what identifies file and model."""
+    picture, verdict, model = evidence.picture, evidence.verdict, evidence.model
+    best = maps.top_patches(evidence, 1)[0]
+    sentences = [
+        f"{picture.name} ({picture.width} x {picture.height} pixels): {answer(evidence)['words']}.",
+        wording.explain(evidence),
+        f"Score {wording.score_line(evidence)}; p-value {verdict.p_value:.3g}, from {verdict.n_calibration:,} real "
+        "pictures of the calibration.",
+        f"Strongest of {evidence.n_patches:,} patches: number {best['index'] + 1} at x {best['x']}, y {best['y']}, "
+        f"{best['w']} x {best['h']} pixels, p-value {best['p_value']:.2g}.",
+        *picture.notes,
+        opening(origin, verdict.decision),
+        LIMITATIONS[0],
+        f"SHA-256 of the file: {picture.sha256}.",
+        f"Model {model.name}, revision {model.revision}, fingerprint {model.fingerprint}.",
+    ]
+    return " ".join(sentences)
+
+
 def answer(evidence: Evidence) -> dict[str, str]:
     """The outcome, its sign and its words."""
     outcome = evidence.verdict.outcome
@@ -92,8 +114,8 @@ def null_plot(evidence: Evidence) -> str:
     return style.render("null.html", chart=chart, told=told, sentences=sentences)
 
 
-def legend(evidence: Evidence, colour: str, opacity: float = maps.OPACITY) -> str:
-    """What the map's colours mean, in words and numbers."""
+def legend(evidence: Evidence, colour: str, opacity: float = maps.OPACITY, cells: str = "") -> str:
+    """What the map's colours mean, in words and numbers; with the `cells` that the page's script reads out."""
     if not is_known(evidence, colour):
         return style.notice(NOT_COMPARED)
     layer = maps.layer(evidence, colour)
@@ -103,7 +125,30 @@ def legend(evidence: Evidence, colour: str, opacity: float = maps.OPACITY) -> st
         meaning=maps.SHOWN[colour].meaning,
         gradient=maps.gradient(layer.scale, opacity),
         sampled=coverage(evidence),
+        cells=cells,
     )
+
+
+def cells(result: Result, view: View, colour: str) -> str:
+    """The map's cells for the script that reads them out, as JSON.
+
+    `key` tells one picture or region from another. A cell is left, top, right and bottom as shares of what is shown,
+    its value in words, and whether it stands out.
+    """
+    if not is_known(view.evidence, colour):
+        return ""
+    layer, place = maps.layer(view.evidence, colour), frame(view, view is result.whole)
+    p_values = view.evidence.maps.get(colour, view.evidence.maps["evidence"]).p_values
+    corners = (view.evidence.grid.cells - np.array([place.x, place.y, 0, 0])) / np.array([place.w, place.h] * 2)
+    corners[:, 2:] += corners[:, :2]
+    told = [
+        [*corner, f"{value:.3g}, p-value {p:.2g}", bool(outlined)]
+        for corner, value, p, outlined in zip(
+            corners.round(4).tolist(), layer.values, p_values, layer.outlined, strict=True
+        )
+    ]
+    key = [view.evidence.picture.sha256[:16], place.x, place.y, place.w, place.h]
+    return json.dumps({"key": key, "columns": view.evidence.grid.cols, "cells": told})
 
 
 def coverage(evidence: Evidence) -> str:
@@ -146,11 +191,12 @@ def share(value: float | None) -> str:
 
 
 def patch_panel(result: Result, region: View | None, patch: int | None) -> str:
-    """All that is known about one patch."""
-    if patch is None:
-        return style.notice("Click the map, a row of the table, or give a patch number: its details appear here.")
+    """All that is known about one patch; where none is chosen, those with the most evidence."""
     view, pixels = result.view(region), result.picture.pixels
     evidence = view.evidence
+    if patch is None:
+        best = [row["index"] for row in maps.top_patches(evidence, STRONGEST)]
+        return style.render("strongest.html", patches=[neighbour(pixels, evidence, index) for index in best])
     row, col = divmod(patch, evidence.grid.cols)
     box = evidence.grid.boxes[patch].tolist()
     return style.render(
@@ -193,7 +239,7 @@ def patch_figures(view: View, patch: int) -> list[tuple[str, str]]:
 
 
 def neighbour(pixels: np.ndarray, evidence: Evidence, patch: int) -> dict[str, Any]:
-    """A patch that is like the chosen one."""
+    """A patch in small, with its number and p-value."""
     return {
         "number": patch + 1,
         "crop": html.picture(maps.patch_crop(pixels, evidence.grid.boxes[patch].tolist())),

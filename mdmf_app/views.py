@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image, ImageDraw
+from scipy.ndimage import minimum_filter
 
 from mdmf_app import session
 from mdmf_app.context import Choice
@@ -20,7 +21,7 @@ from mdmf_core.show.reliability import Reliability, assess
 
 SMALLEST_SHOWN = 640
 IN_VIEW = ("evidence", "locator")  # the others are offered under "Advanced"
-SELECTED, BOX = (0, 229, 255), (255, 255, 255)
+SELECTED, BOX, KNOWN = (0, 229, 255), (255, 255, 255), (57, 255, 20)
 
 
 def offered(all_maps: bool, statistic: str) -> list[tuple[str, str]]:
@@ -189,6 +190,20 @@ def mark(image: Image.Image, result: Result, region: View | None, patch: int | N
         left, top, *_ = place.to_map([*box, 0, 0])
         _ring(pen, [left - 3 * thin, top - 3 * thin, left + 3 * thin, top + 3 * thin], BOX, thin)
     return image
+
+
+def outline_known(image: Image.Image, result: Result, region: View | None, mask: Image.Image) -> None:
+    """Draw a line around the white part of a picture's mask into its map, green between black."""
+    view = result.view(region)
+    place = frame(view, view is result.whole)
+    part = mask.convert("L").resize((result.picture.pixels.shape[1], result.picture.pixels.shape[0]))
+    part = part.crop((place.x, place.y, place.x + place.w, place.y + place.h)).resize(image.size)
+    inside, thin = np.asarray(part) > 127, max(1, round(max(image.size) / 500))
+    depths = [minimum_filter(inside, 2 * thin * k + 1, mode="nearest") for k in range(4)]
+    canvas = np.array(image)
+    canvas[depths[0] & ~depths[3]] = 0
+    canvas[depths[1] & ~depths[2]] = KNOWN
+    image.paste(Image.fromarray(canvas))
 
 
 def _ring(pen: ImageDraw.ImageDraw, corners: list[float], colour: tuple[int, int, int], thin: int) -> None:

@@ -42,7 +42,7 @@ def upload(page, path) -> str:
     """Give the page a file; the card's text once the page has answered."""
     page.evaluate("document.querySelector('#verdict .card').dataset.old = '1'")
     page.locator("#picture input[type=file]").set_input_files(path)
-    page.locator("#verdict .card:not([data-old])").wait_for()
+    page.locator("#verdict .card:not([data-old], .busy)").wait_for()
     return page.locator("#verdict").inner_text()
 
 
@@ -90,34 +90,35 @@ def test_a_bad_file_a_pasted_picture_and_the_camera(chromium, address, tmp_path)
             document.body.dispatchEvent(new ClipboardEvent("paste", {clipboardData, bubbles: true}));
         }"""
     )
-    page.get_by_text("pasted.png, 300 x 260 pixels").wait_for()
+    page.locator("#verdict .line", has_text="pasted.png, 300 x 260 pixels").wait_for()
     page.get_by_text("Take a picture with the camera").click()
     page.get_by_text("Click to Access Webcam").click()
     page.wait_for_function("document.querySelector('#camera video')?.videoWidth > 0")
     page.evaluate("document.querySelector('#verdict .card').dataset.old = '1'")
     page.get_by_label("capture photo").click()
-    page.locator("#verdict .card:not([data-old]) h2").wait_for()
+    page.locator("#verdict .card:not([data-old], .busy) h2").wait_for()
     assert "No result" not in page.locator("#verdict").inner_text()
 
 
 def test_an_example_says_what_it_is_and_the_slider_changes_the_rate(page):
+    page.locator("#verdict summary").click()
     assert "invent the detail of the orange suit" in page.locator("#verdict").inner_text()
     page.locator("#mask img").wait_for()
+    served.open_advanced(page)
     score = page.locator("#verdict dt:text-is('Score') + dd")
-    before, headline = score.inner_text(), page.locator("#verdict h2").inner_text()
-    page.locator("#alpha-advanced").get_by_role("button", name="Advanced").click()
+    before, headline = score.text_content(), page.locator("#verdict h2").inner_text()
     page.locator("#alpha input[type=range]").focus()
     page.keyboard.press("End")
     page.get_by_text("1 real picture in 5 would").wait_for(state="attached")
-    assert score.inner_text().split()[0] == before.split()[0], "the score does not depend on the rate"
-    assert score.inner_text() != before
+    assert score.text_content().split()[0] == before.split()[0], "the score does not depend on the rate"
+    assert score.text_content() != before
     assert page.locator("#verdict h2").inner_text() == headline, "nor does the headline"
     page.locator("#alpha").get_by_label("reset", exact=False).click()
     page.get_by_text("about 1 real picture in 20 would").wait_for(state="attached")
 
 
 def test_a_patch_is_chosen_by_click_row_and_number(page, evidence):
-    served.open_tab(page, "Map")
+    served.open_tab(page, "Patch")
     view = views.judge(read(COMPOSITE), evidence)
     clicked = views.patch_at(view, (int(0.45 * evidence.picture.width), int(0.7 * evidence.picture.height)))
     served.look_at_patch(page)
@@ -138,9 +139,12 @@ def test_a_patch_is_chosen_by_click_row_and_number(page, evidence):
 
 
 def test_opacity_and_colours_redraw_the_map_alone(page, evidence):
-    served.open_tab(page, "Map")
+    served.open_tab(page, "Patch")
     verdict = page.locator("#verdict .card").element_handle()
     before = page.locator("#map img").get_attribute("src")
+    assert page.locator("#colour label").count() == 2
+    served.open_advanced(page)
+    page.locator("#all-maps label").click()
     page.locator("#opacity input[type=range]").focus()
     page.keyboard.press("End")
     page.wait_for_function("(old) => document.querySelector('#map img').src !== old", arg=before)
@@ -160,7 +164,7 @@ def test_opacity_and_colours_redraw_the_map_alone(page, evidence):
 
 
 def test_two_clicks_analyse_a_region_alone(page):
-    served.open_tab(page, "Map")
+    served.open_tab(page, "Patch")
     served.look_at_region(page)
     assert "in this region alone" in page.locator("#region").inner_text()
     shape = "(img) => img.complete && img.naturalWidth / img.naturalHeight"
@@ -213,7 +217,7 @@ def test_the_report_has_the_detectors_figures_and_opens_without_a_request(page, 
 
 
 def test_desktop_is_accessible(page, axe):
-    for name in ("Map", "Before / after", "How unusual", "Does it hold?", "Origin", "Report"):
+    for name in ("Patch", "How unusual", "Does it hold?", "Origin", "Before / after", "Report"):
         served.open_tab(page, name)
         assert violations(page, axe) == [], name
 
@@ -223,7 +227,7 @@ def test_a_dark_phone_is_accessible_and_needs_no_sideways_scrolling(chromium, ad
     assert not sideways(page) and violations(page, axe) == []
     served.click_example(page, "Pagoda above a lake, the pagoda")
     served.look_at_patch(page)
-    for name in ("Map", "Before / after", "How unusual", "Does it hold?", "Origin", "Report"):
+    for name in ("Patch", "How unusual", "Does it hold?", "Origin", "Before / after", "Report"):
         served.open_tab(page, name)
         assert violations(page, axe) == [] and not sideways(page), name
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")

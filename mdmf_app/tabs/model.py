@@ -238,6 +238,8 @@ def card_of(detector: Detector) -> str:
 def safe_markdown(text: str) -> str:
     """Markdown as HTML: raw HTML is shown as text, pictures become their descriptions, front matter goes.
 
+    A part with a table is closed behind its heading.
+
     A card comes from whoever published the model. Links keep only http, https and mailto, and open elsewhere.
     """
     text = re.sub(r"\A---\n.*?\n---\s*?(\n|\Z)", "", text.replace("\r\n", "\n"), count=1, flags=re.DOTALL)
@@ -245,7 +247,21 @@ def safe_markdown(text: str) -> str:
     parser.validateLink = lambda url: url.lower().startswith(("https://", "http://", "mailto:", "#"))
     tokens = parser.parse(text)
     _tame(tokens)
-    return parser.renderer.render(tokens, parser.options, {})
+    return "".join(_part(parser, part) for part in _parts(tokens))
+
+
+def _parts(tokens: Sequence[Token]) -> list[Sequence[Token]]:
+    """What stands before the first heading, then each heading with what follows it."""
+    starts = [place for place, token in enumerate(tokens) if token.type == "heading_open"]
+    return [tokens[start:end] for start, end in zip([0, *starts], [*starts, len(tokens)], strict=True)]
+
+
+def _part(parser: MarkdownIt, tokens: Sequence[Token]) -> str:
+    """A heading with its text; closed where it has a table."""
+    if not (tokens and tokens[0].type == "heading_open" and any(token.type == "table_open" for token in tokens)):
+        return parser.renderer.render(tokens, parser.options, {})
+    heading, rest = (parser.renderer.render(part, parser.options, {}) for part in (tokens[:3], tokens[3:]))
+    return f"<details><summary>{heading}</summary>{rest}</details>"
 
 
 def _tame(tokens: Sequence[Token]) -> None:

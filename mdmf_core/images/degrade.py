@@ -88,9 +88,7 @@ def without_traces(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.asarray(Image.fromarray(small).resize(pixels.shape[1::-1], Image.Resampling.BICUBIC))
 
 
-def shrunk(
-    pixels: np.ndarray, rng: np.random.Generator, smallest: int, lowest: float, highest: float
-) -> np.ndarray:
+def shrunk(pixels: np.ndarray, rng: np.random.Generator, smallest: int, lowest: float, highest: float) -> np.ndarray:
     """Resized by a random factor between `lowest` and `highest`; no side gets below `smallest` and room for a cut."""
     low = max(lowest, (smallest + ROOM) / min(pixels.shape[:2]))
     return resize(pixels, rng.uniform(low, highest), RESAMPLERS[rng.integers(len(RESAMPLERS))]) if low < 1 else pixels

@@ -17,13 +17,16 @@ from mdmf_app.tabs.one.handlers import (
     analyse,
     analyse_region,
     change_rate,
+    clear,
     click,
+    known_mask,
     make_report,
     offer_maps,
     pair_of,
     row_click,
     show_card,
     show_map,
+    show_map_and_mask,
     show_null,
     show_origin,
     show_patch,
@@ -31,7 +34,7 @@ from mdmf_app.tabs.one.handlers import (
     show_table,
     take,
 )
-from mdmf_app.tabs.one.layout import CORNERS, Kept, MapPanel, Panels, Shown, Sources, panels_below, sources
+from mdmf_app.tabs.one.layout import CORNERS, PATCH, Kept, Panels, Shown, Sources, panels_below, sources
 from mdmf_app.views import Result
 
 LAST = {"trigger_mode": "always_last"}  # what comes meanwhile is done afterwards; else it would be passed over
@@ -41,25 +44,25 @@ def tab(context: Context, chosen: gr.State) -> Shown:
     """Drop, paste, camera, pick or example; card and panels."""
     kept = (gr.State(value, time_to_live=ONE_HOUR) for value in (*[None] * 6, Turn()))
     state = Kept(*kept)
-    with gr.Row():
-        with gr.Column(scale=2, min_width=300):
-            given = sources()
-        with gr.Column(scale=5, min_width=300):
-            verdict = gr.HTML(style.notice(WAITING), elem_id="verdict")
-            beside = gr.HTML(elem_id="beside")
-            panels = panels_below(context.default.model.statistic)
-    drawn = wire_map(context, state, given.alpha, panels.parts)
+    with gr.Column(elem_id="one"):
+        given = sources()
+        gr.HTML(style.render("coming.html"), elem_id="coming", padding=False)
+        verdict = gr.HTML(style.notice(WAITING), elem_id="verdict", padding=False)
+        beside = gr.HTML(elem_id="beside")
+        panels = panels_below(context.default.model.statistic)
+    given.more.click(None, js=style.MORE_EXAMPLES, **QUICK)
+    drawn = wire_map(context, state, panels)
     wire_picture(context, state, given, verdict, panels, chosen, drawn)
-    wire_on_demand(context, state, given.alpha, panels)
+    wire_on_demand(context, state, panels)
     panels.before_after.select(pair_of, drawn, panels.pair, **QUICK).then(None, js=style.NAME_PAIR, **QUICK)
-    given.alpha.change(
+    panels.parts.alpha.change(
         change_rate,
-        [state.result, state.region, state.held, given.alpha],
+        [state.result, state.region, state.held, panels.parts.alpha],
         [verdict, panels.null, panels.parts.found, panels.steady],
         trigger_mode="always_last",
         **QUICK,
     )
-    return Shown(state.result, given.alpha, verdict, beside)
+    return Shown(state.result, panels.parts.alpha, verdict, beside)
 
 
 def wire_picture(
@@ -73,6 +76,8 @@ def wire_picture(
 ) -> None:
     """What happens when a picture comes, or another model is chosen for it."""
 
+    parts = panels.parts
+
     def pick(event: gr.SelectData) -> tuple[str, dict]:
         """The example that was clicked."""
         example = given.examples[event.index]
@@ -80,9 +85,9 @@ def wire_picture(
 
     call = {
         "fn": partial(analyse, context),
-        "inputs": [state.path, given.alpha, state.example, chosen, state.turn],
-        "outputs": [state.result, verdict, panels.column, panels.parts.mask],
-        "show_progress_on": verdict,
+        "inputs": [state.path, parts.alpha, state.example, chosen, state.turn],
+        "outputs": [state.result, verdict, panels.column, parts.mask],
+        "show_progress": "hidden",
         **LAST,
         **PRIVATE,
         **MODEL_QUEUE,
@@ -90,11 +95,13 @@ def wire_picture(
     begun = [given.gallery.select(pick, None, [state.path, state.example], **QUICK)]
     for source, event in ((given.drop, given.drop.upload), (given.camera, given.camera.input)):
         begun.append(event(take, source, [state.path, source, state.example, given.gallery], **QUICK))
+    begun.append(chosen.change(None, **QUICK))
     fill, filled = filling(state, verdict, panels)
-    for event in (*(event.success(**call) for event in begun), chosen.change(**call)):
-        shown_by = [state.result, panels.parts.colour, panels.parts.opacity, given.alpha]
+    for event in begun:
+        cleared = event.success(clear, state.path, [verdict, panels.column, parts.image], **QUICK)
+        event = cleared.success(**call)
+        shown_by = [state.result, parts.colour, parts.opacity, parts.alpha]
         full = event.then(fill, shown_by, filled, **LAST, **QUICK)
-        full.then(None, js=style.REVEAL, **QUICK)
         full.then(pair_of, drawn, panels.pair, **LAST, **QUICK).then(None, js=style.NAME_PAIR, **QUICK)
         event.then(show_origin, state.result, panels.origin, **LAST, **QUICK)
 
@@ -103,8 +110,8 @@ def filling(
     state: Kept, verdict: gr.HTML, panels: Panels
 ) -> tuple[Callable[..., dict[gr.blocks.Block, Any]], list[gr.blocks.Block]]:
     """The handler that shows a new result in all panels, and the components that it sets."""
-    parts = panels.parts
-    emptied = [state.region, state.corner, state.held, parts.number, *parts.box]
+    parts, one = panels.parts, panels.one
+    emptied = [state.region, state.corner, state.held, one.number, *parts.box]
     blank = [parts.hint, parts.found, panels.steady, panels.ready]
     hidden = [parts.back, panels.page, panels.data]
     drawn = [parts.image, parts.legend, parts.doubts]
@@ -119,16 +126,18 @@ def filling(
             **dict.fromkeys(hidden, gr.update(visible=False)),
             **dict(zip(drawn, show_map(result, None, colour, opacity, None, None), strict=True)),
             verdict: show_card(result, alpha),
-            parts.patch: show_patch(result, None, None),
-            parts.table: show_table(result, None),
+            parts.known: gr.update(value=False, visible=known_mask(result) is not None),
+            one.patch: show_patch(result, None, None),
+            one.table: show_table(result, None),
             panels.null: show_null(result, alpha),
         }
 
-    return fill, [*emptied, *blank, *hidden, *drawn, verdict, parts.patch, parts.table, panels.null]
+    return fill, [*emptied, *blank, *hidden, *drawn, verdict, parts.known, one.patch, one.table, panels.null]
 
 
-def wire_on_demand(context: Context, state: Kept, alpha: gr.Slider, panels: Panels) -> None:
+def wire_on_demand(context: Context, state: Kept, panels: Panels) -> None:
     """The stability test and the report."""
+    alpha = panels.parts.alpha
     on_demand = {"show_progress": "full", **PRIVATE, **MODEL_QUEUE}
     panels.test.click(
         partial(show_stability, context),
@@ -146,14 +155,16 @@ def wire_on_demand(context: Context, state: Kept, alpha: gr.Slider, panels: Pane
     )
 
 
-def wire_map(context: Context, state: Kept, alpha: gr.Slider, parts: MapPanel) -> list[gr.blocks.Block]:
+def wire_map(context: Context, state: Kept, panels: Panels) -> list[gr.blocks.Block]:
     """What happens around the map; gives the inputs that a drawing of it takes."""
+    parts, one = panels.parts, panels.one
     drawn = [state.result, state.region, parts.colour, parts.opacity]
-    marks = [parts.number, state.corner, *parts.box]
-    redraw = {"fn": show_map, "inputs": [*drawn, *marks], "outputs": [parts.image, parts.legend, parts.doubts], **QUICK}
-    chosen = [state.result, state.region, parts.number]
-    inspect = {"fn": show_patch, "inputs": chosen, "outputs": parts.patch, **QUICK}
-    for control in (parts.colour, parts.opacity):
+    marks = [one.number, state.corner, *parts.box]
+    shown = [parts.image, parts.legend, parts.doubts]
+    redraw = {"fn": show_map_and_mask, "inputs": [parts.known, *drawn, *marks], "outputs": shown, **QUICK}
+    chosen = [state.result, state.region, one.number]
+    inspect = {"fn": show_patch, "inputs": chosen, "outputs": one.patch, **QUICK}
+    for control in (parts.colour, parts.opacity, parts.known):
         control.change(**redraw, trigger_mode="always_last")
     offered = partial(offer_maps, context.default.model.statistic)
     parts.every.change(offered, [parts.every, parts.colour], parts.colour, **QUICK)
@@ -163,30 +174,25 @@ def wire_map(context: Context, state: Kept, alpha: gr.Slider, parts: MapPanel) -
     clicked = parts.image.select(
         click,
         [state.result, state.region, parts.mode, state.corner],
-        [parts.number, state.corner, *parts.box, parts.hint],
+        [one.number, state.corner, *parts.box, parts.hint],
         **QUICK,
     )
-    row_chosen = parts.table.select(row_click, None, parts.number, **QUICK)
-    for event in (clicked, row_chosen, parts.number.input(None, **QUICK)):
+    row_chosen = one.table.select(row_click, None, one.number, **QUICK)
+    for event in (clicked, row_chosen, one.number.input(None, **QUICK)):
         event.then(**redraw)
         event.then(**inspect)
-    wire_region(context, state, alpha, parts, redraw, inspect)
+        event.then(lambda: gr.Tabs(selected=PATCH), None, panels.tabs, **QUICK)
+    wire_region(context, state, panels, redraw, inspect)
     return drawn
 
 
-def wire_region(
-    context: Context,
-    state: Kept,
-    alpha: gr.Slider,
-    parts: MapPanel,
-    redraw: dict[str, Any],
-    inspect: dict[str, Any],
-) -> None:
+def wire_region(context: Context, state: Kept, panels: Panels, redraw: dict[str, Any], inspect: dict[str, Any]) -> None:
     """A region is analysed, or left; both are drawn and inspected anew."""
-    outputs = [state.region, parts.found, parts.back, parts.number]
+    parts, one = panels.parts, panels.one
+    outputs = [state.region, parts.found, parts.back, one.number]
     looked = parts.look.click(
         partial(analyse_region, context),
-        [state.result, alpha, *parts.box],
+        [state.result, parts.alpha, *parts.box],
         outputs,
         show_progress_on=parts.image,
         **PRIVATE,
@@ -197,4 +203,4 @@ def wire_region(
         event.then(lambda: (None, ""), None, [state.corner, parts.hint], **QUICK)
         event.then(**redraw)
         event.then(**inspect)
-        event.then(show_table, [state.result, state.region], parts.table, **QUICK)
+        event.then(show_table, [state.result, state.region], one.table, **QUICK)

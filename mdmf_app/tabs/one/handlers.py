@@ -23,6 +23,7 @@ from mdmf_core.evidence import decide
 from mdmf_core.images.isolated import origin_of, read_provenance
 from mdmf_core.show import stability
 from mdmf_core.show.report import Findings
+from mdmf_core.texts import plain
 
 WAITING = "Drop a picture, paste one with Ctrl+V, or click an example. The result appears here."
 GONE = "The picture is not here any more: its hour is over, or others needed the room. Drop it again."
@@ -46,6 +47,12 @@ class Turn:
 def take(path: str | None) -> tuple[str | None, None, None, Any]:
     """Keep the picture for later, empty its field for the next one, leave no example marked."""
     return path, None, None, gr.update(selected_index=None)
+
+
+def clear(path: str | None) -> tuple[str, Any, None]:
+    """In place of the last result the name of the picture that comes; nothing of the map before it."""
+    said = style.render("busy.html", picture=plain(Path(path).name)) if path else style.notice(WAITING)
+    return said, gr.update(visible=False), None
 
 
 def analyse(
@@ -106,7 +113,23 @@ def show_map(
     view = result.view(region)
     image = views.draw(result, region, colour, opacity)
     image = views.mark(image, result, region, index_of(view, patch), whole_box(box) or corner or ())
-    return image, panels.legend(view.evidence, colour, opacity), panels.doubts(view)
+    return image, panels.legend(view.evidence, colour, opacity, panels.cells(result, view, colour)), panels.doubts(view)
+
+
+def known_mask(result: Result | None) -> Path | None:
+    """Where the mask of an example lies whose generated part is known."""
+    example = result and result.example
+    return EXAMPLES / example["mask"] if example and example["mask"] else None
+
+
+def show_map_and_mask(known: bool, result: Result | None, region: View | None, *rest: Any) -> tuple[Any, Any, Any]:
+    """What `show_map` gives; where `known`, with a line around the part that is known to be generated."""
+    image, *others = show_map(result, region, *rest)
+    mask = known_mask(result)
+    if known and mask and isinstance(image, Image.Image):
+        with Image.open(mask) as drawing:
+            views.outline_known(image, result, region, drawing)
+    return image, *others
 
 
 def offer_maps(statistic: str, all_maps: bool, colour: str) -> Any:

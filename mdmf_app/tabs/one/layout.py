@@ -9,11 +9,13 @@ import gradio as gr
 from PIL import Image
 
 from mdmf_app import panels, style, views
-from mdmf_app.context import EXAMPLES, rate_slider
+from mdmf_app.context import EXAMPLES, rate_field
 from mdmf_core.show import maps as heatmaps
 
 THUMBNAIL = 260
+PATCH = "patch"
 INSPECT, CORNERS = "Shows a patch", "Sets two corners of a region"
+KNOWN = "Outline the part that is known to be generated"
 REGION_INTRO = (
     "That region alone is analysed, with overlapping patches: for large pictures and small objects. Give it in pixels, "
     "or let two clicks on the map set its corners."
@@ -23,6 +25,7 @@ HELD_INTRO = (
     "Saves, shrinks and blurs copies of the picture and analyses each: an answer that flips is worth little. "
     "Takes some seconds."
 )
+MORE_MAPS = "Witness value, p-value of each patch, and distance to real pictures alone."
 REPORT_INTRO = (
     "One file about the whole picture to hand on: verdict, figures, map, top patches, the stability test, what the "
     "file says of itself, method, limits, and what identifies picture and model. It opens without a network and prints "
@@ -47,29 +50,37 @@ class Sources:
 
     drop: gr.File
     camera: gr.Image
-    alpha: gr.Slider
     gallery: gr.Gallery
+    more: gr.Button
     examples: list[dict]
 
 
 @dataclass(frozen=True)
 class MapPanel:
-    """The map with its controls, the region's and the patch's."""
+    """The map with its controls, and the region's."""
 
     colour: gr.Radio
-    every: gr.Checkbox
-    opacity: gr.Slider
-    mode: gr.Radio
     image: gr.Image
     hint: gr.HTML
     legend: gr.HTML
     doubts: gr.HTML
+    known: gr.Checkbox
     mask: gr.Image
+    every: gr.Checkbox
+    opacity: gr.Slider
+    mode: gr.Radio
+    alpha: gr.Slider
     closer: gr.Accordion
     box: list[gr.Number]
     look: gr.Button
     back: gr.Button
     found: gr.HTML
+
+
+@dataclass(frozen=True)
+class PatchPanel:
+    """The chosen patch, and the table to choose one from."""
+
     number: gr.Number
     patch: gr.HTML
     table: gr.Dataframe
@@ -81,6 +92,8 @@ class Panels:
 
     column: gr.Column
     parts: MapPanel
+    tabs: gr.Tabs
+    one: PatchPanel
     before_after: gr.Tab
     pair: gr.ImageSlider
     null: gr.HTML
@@ -116,10 +129,26 @@ class Kept:
     turn: gr.State
 
 
+def one_of_each_first(examples: list[dict]) -> list[dict]:
+    """The same examples; the first of each kind come before all others."""
+    kinds = [example["kind"] for example in examples]
+    return sorted(examples, key=lambda example: examples.index(example) != kinds.index(example["kind"]))
+
+
 def sources() -> Sources:
-    examples = json.loads((EXAMPLES / "examples.json").read_text(encoding="utf-8"))
-    drop = gr.File(label="Picture: drop, paste or choose", elem_id="picture", height=170)
-    with gr.Accordion("Take a picture with the camera", open=False):
+    """Where a picture comes from: large while there is none, a strip above the result afterwards."""
+    examples = one_of_each_first(json.loads((EXAMPLES / "examples.json").read_text(encoding="utf-8")))
+    with gr.Row(elem_id="sources"):
+        drop = gr.File(label="Picture: drop, paste or choose", elem_id="picture", height=170)
+        camera = camera_field()
+        gallery = examples_gallery(examples)
+        more = gr.Button(f"All {len(examples)} examples", size="sm", elem_id="more-examples")
+    return Sources(drop, camera, gallery, more, examples)
+
+
+def camera_field() -> gr.Image:
+    """The camera, closed until it is asked for."""
+    with gr.Accordion("Take a picture with the camera", open=False, elem_id="camera-box"):
         camera = gr.Image(
             label="Camera",
             sources=["webcam"],
@@ -130,8 +159,11 @@ def sources() -> Sources:
             elem_id="camera",
         )
     camera.preprocess = lambda photo: photo and photo.path  # Gradio's own would open the file in this process
-    alpha = rate_slider("alpha")
-    gallery = gr.Gallery(
+    return camera
+
+
+def examples_gallery(examples: list[dict]) -> gr.Gallery:
+    return gr.Gallery(
         gallery_items(examples),
         label="Examples: click one",
         columns=3,
@@ -142,33 +174,41 @@ def sources() -> Sources:
         interactive=False,
         elem_id="examples",
     )
-    return Sources(drop, camera, alpha, gallery, examples)
 
 
 def map_panel(statistic: str) -> MapPanel:
-    """Controls, then map and patch side by side where there is room, then the table."""
-    colour = gr.Radio(views.offered(False, statistic), value="evidence", label="Map", elem_id="colour")
-    with gr.Row():
-        opacity = gr.Slider(0, 1, heatmaps.OPACITY, step=0.05, label="Opacity", elem_id="opacity", min_width=260)
-        mode = gr.Radio([INSPECT, CORNERS], value=INSPECT, label="A click on the map", elem_id="mode", min_width=260)
-    with gr.Accordion("Advanced", open=False, elem_id="more"):
+    """The map under its two rows of buttons, then what it means, then what is seldom needed."""
+    with gr.Column(elem_id="stage"):
+        with gr.Row(elem_id="map-bar"):
+            colour = gr.Radio(views.offered(False, statistic), value="evidence", label="Map", elem_id="colour")
+            gr.HTML(style.render("tools.html"), elem_id="tools", padding=False)
+        image = map_image()
+        gr.HTML(style.render("reading.html"), elem_id="reading", padding=False)
+        hint, legend, doubts = (gr.HTML(elem_id=name) for name in ("hint", "legend", "doubts"))
+    known = gr.Checkbox(label=KNOWN, value=False, visible=False, elem_id="known")
+    mask = mask_image()
+    with gr.Accordion("Advanced", open=False, elem_id="alpha-advanced"):
         every = gr.Checkbox(label="Offer the other maps, too", info=MORE_MAPS, elem_id="all-maps")
-    with gr.Row():
-        with gr.Column(scale=3, min_width=380):
-            image = map_image()
-            hint, legend, doubts = (gr.HTML(elem_id=name) for name in ("hint", "legend", "doubts"))
-            mask = mask_image()
-            fields = region_fields()
-        with gr.Column(scale=2, min_width=280):
-            number = gr.Number(
-                label="Patch number",
-                info="Counted row by row from the top left.",
-                precision=0,
-                minimum=1,
-                elem_id="number",
-            )
-            patch = gr.HTML(elem_id="patch")
-    table = gr.Dataframe(
+        opacity = gr.Slider(0, 1, heatmaps.OPACITY, step=0.05, label="Opacity", elem_id="opacity")
+        mode = gr.Radio([INSPECT, CORNERS], value=INSPECT, label="A click on the map", elem_id="mode")
+        alpha = rate_field("alpha")
+    return MapPanel(colour, image, hint, legend, doubts, known, mask, every, opacity, mode, alpha, *region_fields())
+
+
+def patch_panel() -> tuple[gr.Number, gr.HTML]:
+    """The chosen patch."""
+    number = gr.Number(
+        label="Patch number",
+        info="Counted row by row from the top left.",
+        precision=0,
+        minimum=1,
+        elem_id="number",
+    )
+    return number, gr.HTML(elem_id="patch")
+
+
+def patch_table() -> gr.Dataframe:
+    return gr.Dataframe(
         headers=list(panels.TABLE),
         datatype=["number", "number", "number", "number", "number", "str", "number", "number"],
         type="array",
@@ -178,7 +218,6 @@ def map_panel(statistic: str) -> MapPanel:
         buttons=[],
         elem_id="table",
     )
-    return MapPanel(colour, every, opacity, mode, image, hint, legend, doubts, mask, *fields, number, patch, table)
 
 
 def map_image() -> gr.Image:
@@ -186,7 +225,7 @@ def map_image() -> gr.Image:
         label="Where: colour marks unusual patches",
         format="png",
         interactive=False,
-        buttons=["fullscreen"],
+        buttons=[],
         alt_text="The picture; patches with unusual evidence are coloured and outlined.",
         elem_id="map",
     )
@@ -222,32 +261,49 @@ def region_fields() -> tuple[gr.Accordion, list[gr.Number], gr.Button, gr.Button
 
 
 def panels_below(statistic: str) -> Panels:
-    """The tabs below the card, hidden until there is a result; `statistic` is what decides."""
-    with gr.Column(visible=False) as column, gr.Tabs():
-        with gr.Tab("Map"):
-            parts = map_panel(statistic)
-        with gr.Tab("Before / after") as before_after:
-            pair = gr.ImageSlider(
-                label="Drag the line: the picture left, its map right",
-                format="png",
-                interactive=False,
-                buttons=["fullscreen"],
-                max_height=700,
-                elem_id="pair",
-            )
-        with gr.Tab("How unusual"):
-            null = gr.HTML(elem_id="null")
-        with gr.Tab("Does it hold?"):
-            gr.HTML(style.paragraph(HELD_INTRO))
-            test = gr.Button("Does it hold?", variant="primary", elem_id="hold")
-            steady = gr.HTML(elem_id="stability")
-        with gr.Tab("Origin"):
-            origin = gr.HTML(elem_id="origin")
-        with gr.Tab("Report"):
-            gr.HTML(style.paragraph(REPORT_INTRO))
-            make = gr.Button("Make the report", variant="primary", elem_id="make")
-            ready = gr.HTML(elem_id="ready")
-            with gr.Row():
-                page = gr.DownloadButton("Download report (HTML)", visible=False, elem_id="report-html")
-                data = gr.DownloadButton("Download figures (JSON)", visible=False, elem_id="report-json")
-    return Panels(column, parts, before_after, pair, null, test, steady, origin, make, ready, page, data)
+    """The map, beside it the details in tabs, below both the table; hidden until there is a result."""
+    with gr.Column(visible=False, elem_id="panels") as column:
+        with gr.Row(elem_id="halves"):
+            with gr.Column(scale=5, min_width=320, elem_id="left"):
+                parts = map_panel(statistic)
+            with gr.Column(scale=3, min_width=320, elem_id="right"), gr.Tabs() as tabs:
+                with gr.Tab("Patch", id=PATCH):
+                    number, patch = patch_panel()
+                with gr.Tab("How unusual"):
+                    null = gr.HTML(elem_id="null")
+                test, steady = stability_tab()
+                with gr.Tab("Origin"):
+                    origin = gr.HTML(elem_id="origin")
+                with gr.Tab("Before / after") as before_after:
+                    pair = pair_slider()
+                report = report_tab()
+        one = PatchPanel(number, patch, patch_table())
+    return Panels(column, parts, tabs, one, before_after, pair, null, test, steady, origin, *report)
+
+
+def pair_slider() -> gr.ImageSlider:
+    return gr.ImageSlider(
+        label="Drag the line: the picture left, its map right",
+        format="png",
+        interactive=False,
+        buttons=["fullscreen"],
+        max_height=700,
+        elem_id="pair",
+    )
+
+
+def stability_tab() -> tuple[gr.Button, gr.HTML]:
+    with gr.Tab("Does it hold?"):
+        gr.HTML(style.paragraph(HELD_INTRO))
+        return gr.Button("Does it hold?", variant="primary", elem_id="hold"), gr.HTML(elem_id="stability")
+
+
+def report_tab() -> tuple[gr.Button, gr.HTML, gr.DownloadButton, gr.DownloadButton]:
+    with gr.Tab("Report"):
+        gr.HTML(style.paragraph(REPORT_INTRO))
+        make = gr.Button("Make the report", variant="primary", elem_id="make")
+        ready = gr.HTML(elem_id="ready")
+        with gr.Row():
+            page = gr.DownloadButton("Download report (HTML)", visible=False, elem_id="report-html")
+            data = gr.DownloadButton("Download figures (JSON)", visible=False, elem_id="report-json")
+    return make, ready, page, data

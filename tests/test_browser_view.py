@@ -1,0 +1,192 @@
+"""A real browser on the real program: what the first view holds, at which size, and how the map is moved and read.
+
+Needs `apt-get install chromium`; without it these tests fail and say so.
+"""
+
+from __future__ import annotations
+
+import pytest
+from PIL import Image
+
+from benchmarks import served
+from mdmf_core.show.maps import top_patches
+
+EXAMPLES = served.ROOT / "examples"
+SCALE = "new DOMMatrix(getComputedStyle(document.querySelector('#map img')).transform).a"
+FIRST = {"#verdict .origin", "#verdict h2", "#map img", "#colour label >> nth=0", "#colour label >> nth=1"}
+SIZES = [(1440, 900), (1024, 768), (390, 844)]
+
+
+@pytest.fixture(scope="module")
+def page(chromium, address):
+    """A desktop page with a photograph analysed, which several tests go on with."""
+    page = served.open_page(chromium, address, 1440, 900)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    give(page, EXAMPLES / "china.jpg")
+    yield page
+    page.context.close()
+
+
+def give(page, path) -> None:
+    page.locator("#picture input[type=file]").set_input_files(path)
+    page.locator("#legend .bar").wait_for()
+    drawn(page)
+
+
+def drawn(page) -> None:
+    """Wait for the map and its place on the page."""
+    page.wait_for_function("document.querySelector('#map img')?.complete && document.querySelector('#map img').width")
+    page.wait_for_timeout(300)
+
+
+def box(page, selector: str) -> dict[str, float]:
+    return page.locator(selector).first.bounding_box()
+
+
+def start_view(page) -> None:
+    page.locator("[data-view=fit]").click()
+    page.locator("#map .image-container > button").focus()
+
+
+def wait_for_patch(page, number: int) -> None:
+    page.locator("#patch h3", has_text=f"Patch {number} (").wait_for()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_the_first_view_holds_verdict_and_map(chromium, address, width, height, scheme):
+    page = served.open_page(chromium, address, width, height, scheme)
+    assert page.locator("#examples .gallery-item:visible").count() == 3
+    assert box(page, "#picture")["y"] + box(page, "#picture")["height"] < height
+    give(page, EXAMPLES / "china.jpg")
+    assert page.evaluate("scrollY") == 0
+    assert not page.evaluate("document.documentElement.scrollWidth > window.innerWidth")
+    tops = {selector: box(page, selector) for selector in FIRST}
+    assert all(0 <= found["y"] and found["y"] < height for found in tops.values())
+    assert box(page, "#sources")["height"] < 150, "a strip is left of it"
+    image = tops["#map img"]
+    if width == 1440:
+        assert image["y"] < 420 and image["width"] >= 800 and image["y"] + image["height"] <= height
+        assert box(page, "#patch")["x"] > image["x"] + image["width"], "the patch stands beside the map"
+    assert image["y"] < (420 if width > 700 else height)
+    assert page.get_by_label("More tabs").locator("visible=true").count() == 0
+    page.context.close()
+
+
+def test_a_new_picture_clears_the_old_verdict_and_map_at_once(chromium, address):
+    page = served.open_page(chromium, address)
+    give(page, EXAMPLES / "china.jpg")
+    page.context.set_offline(True)  # so that no answer can come
+    page.locator("#picture input[type=file]").set_input_files(EXAMPLES / "flower.jpg")
+    page.locator("#coming strong", has_text="flower.jpg").wait_for()
+    page.locator("#coming img[src^='blob:']").wait_for()
+    assert "Sending" in page.locator("#coming").inner_text()
+    assert page.locator("#verdict").is_hidden() and page.locator("#map").is_hidden()
+    page.context.close()
+
+
+def test_the_map_is_moved_by_buttons_keys_wheel_and_double_click(page):
+    start_view(page)
+    assert page.evaluate(SCALE) == 1
+    page.locator("[data-view=closer]").click()
+    assert page.evaluate(SCALE) == pytest.approx(1.5)
+    page.locator("#map .image-container > button").focus()
+    page.keyboard.press("+")
+    assert page.evaluate(SCALE) == pytest.approx(2.25)
+    page.keyboard.press("-")
+    page.keyboard.press("0")
+    assert page.evaluate(SCALE) == 1
+    place = box(page, "#map .image-frame")
+    middle = place["x"] + place["width"] / 2, place["y"] + place["height"] / 2
+    page.mouse.move(*middle)
+    page.mouse.wheel(0, -200)
+    page.wait_for_function(f"{SCALE} > 1.5")
+    before = box(page, "#map img")["x"]
+    page.mouse.down()
+    page.mouse.move(middle[0] - 40, middle[1], steps=4)
+    page.mouse.up()
+    assert box(page, "#map img")["x"] == pytest.approx(before - 40, abs=2)
+    page.keyboard.press("0")
+    page.mouse.dblclick(*middle)
+    page.wait_for_function(f"{SCALE} > 2")
+    start_view(page)
+
+
+def test_a_click_into_the_enlarged_map_chooses_what_lies_there(page):
+    start_view(page)
+    place = box(page, "#map .image-frame")
+    point = place["x"] + 0.7 * place["width"], place["y"] + 0.6 * place["height"]
+    page.mouse.move(*point)
+    for _ in range(4):
+        page.mouse.wheel(0, -200)
+    page.wait_for_function(f"{SCALE} > 4")
+    told = page.locator("#reading output").inner_text()
+    page.mouse.click(*point)
+    wait_for_patch(page, int(told.split(":")[0].removeprefix("Patch ")))
+    start_view(page)
+
+
+def test_arrow_keys_go_from_patch_to_patch(page, bundled):
+    evidence = bundled.detect(EXAMPLES / "china.jpg")
+    start_view(page)
+    page.locator("#number input").fill("1")
+    wait_for_patch(page, 1)
+    page.locator("#map .image-container > button").focus()
+    page.evaluate("document.querySelector('#map .image-container > button').focus()")
+    page.keyboard.press("ArrowRight")
+    wait_for_patch(page, 2)
+    page.keyboard.press("ArrowDown")
+    wait_for_patch(page, 2 + evidence.grid.cols)
+    value = evidence.maps["evidence"].values[1 + evidence.grid.cols]
+    assert f"{value:.3g}, p-value" in page.locator("#reading output").inner_text()
+
+
+def test_full_screen_crops_nothing_and_escape_leaves_it(page):
+    start_view(page)
+    page.keyboard.press("f")
+    page.locator("#stage.full").wait_for()
+    page.wait_for_timeout(400)
+    image = box(page, "#map img")
+    assert 0 <= image["x"] and image["x"] + image["width"] <= 1440.5
+    assert 0 <= image["y"] and image["y"] + image["height"] <= 900.5
+    assert image["width"] / image["height"] == pytest.approx(640 / 427, rel=0.02)
+    page.keyboard.press("f")
+    page.locator("#stage:not(.full)").wait_for()
+
+
+def test_a_summary_is_copied_with_figures_hash_and_model(page, bundled):
+    evidence = bundled.detect(EXAMPLES / "china.jpg")
+    page.locator("[data-copy]").first.click()
+    page.get_by_role("button", name="Copied").wait_for()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    best = top_patches(evidence, 1)[0]["index"] + 1
+    for told in (
+        evidence.picture.sha256,
+        evidence.model.fingerprint,
+        f"{evidence.verdict.p_value:.3g}",
+        f"number {best}",
+    ):
+        assert told in copied
+    assert "\n" not in copied
+
+
+def test_a_panorama_keeps_a_useful_height(chromium, address, tmp_path):
+    with Image.open(EXAMPLES / "china.jpg") as image:
+        image.crop((0, 200, 640, 330)).resize((1920, 390)).save(tmp_path / "wide.png")
+    page = served.open_page(chromium, address, 1440, 900)
+    give(page, tmp_path / "wide.png")
+    assert box(page, "#map .image-frame")["height"] >= 300
+    assert box(page, "#map img")["height"] >= 299, "it fills the frame; what is beside it comes by dragging"
+    page.locator("[data-view=fit]").click()
+    assert box(page, "#map img")["width"] <= box(page, "#map .image-frame")["width"] + 1
+    page.context.close()
+
+
+def test_the_known_part_of_an_example_is_outlined_on_its_map(page):
+    assert page.locator("#known").count() == 0, "nothing is known of a photograph"
+    served.click_example(page, "Astronaut")
+    page.locator("#known input").wait_for()
+    page.locator("#legend .bar").wait_for()
+    before = page.locator("#map img").get_attribute("src")
+    page.locator("#known input").check()
+    page.wait_for_function("(old) => document.querySelector('#map img').src !== old", arg=before)
