@@ -38,6 +38,7 @@ def test_calibration_pictures_in_the_bank_are_refused() -> None:
 def test_likelihood_ratios_come_from_pictures_that_training_did_not_see(tmp_path, detector, monkeypatch) -> None:
     monkeypatch.setattr(strength, "FEWEST", 5)
     monkeypatch.setattr(known, "FEWEST", 10)
+    monkeypatch.setattr(bank, "FEWEST", 5)
     dealt = Split([], [], [], [])
     for seed in range(24):
         label, source = seed % 2, ("camera", "gan", "seen", "gan")[seed % 4]
