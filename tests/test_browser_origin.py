@@ -15,11 +15,11 @@ import pytest
 from bad_files import scene
 from PIL import Image
 from playwright.sync_api import expect
-from test_browser import upload
-from test_browser_batch import begin, column, download, sort
 from test_marks import marked
+from test_one_in_browser import upload
 from test_origin import LABEL, whole
 from test_provenance import NODES, jpeg, lasting, png, signed
+from test_tabs_in_browser import begin, column, download, sort
 
 from benchmarks import served
 from mdmf_core.images.origin.marks import MARKS

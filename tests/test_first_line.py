@@ -10,8 +10,8 @@ from datetime import datetime, timezone
 
 import pytest
 from markupsafe import escape
-from test_pipeline import run
 from test_provenance import A1111, png
+from typed import run
 
 from benchmarks.quality import origin as origin_benchmark
 from mdmf_app import api

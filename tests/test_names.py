@@ -10,7 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from test_pipeline import run
+from typed import run
 
 from mdmf_core.files import short_name
 from mdmf_core.images.folder import Passed, pictures

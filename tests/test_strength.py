@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from evidence import made, of_verdict
 from safetensors.torch import load_file, save_file
-from test_heatmap import made, of_verdict
 from test_reference import make
 from tiny import make_checkpoint, picture
 
