@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from mdmf_core.checkpoint.config import Compact
 from mdmf_core.errors import DatasetError
@@ -98,3 +98,29 @@ def test_only_the_lite_backbone_starts_from_imagenet(small_data: Path, tmp_path:
     (tmp_path / "weights.pth").write_bytes(b"nothing")
     with pytest.raises(DatasetError, match=r"training starts from can't be read: weights\.pth"):
         encoder.build(Pretrain(start=str(tmp_path / "weights.pth")))
+
+
+def test_training_goes_on_from_an_earlier_encoder_and_a_share_of_it_stays(small_data: Path, tmp_path: Path) -> None:
+    first = encoder.pretrain(small_data, Roles(), SETTINGS, tmp_path / "first")
+    onward = SETTINGS.model_copy(update={"go_on_from": str(first), "steps": 2})
+    found = [
+        load_file(encoder.pretrain(small_data, Roles(), onward.model_copy(update={"stay": stay}), tmp_path / f"{stay}"))
+        for stay in (0.0, 0.25, 1.0)
+    ]
+    old = load_file(first)
+    for name, new in found[0].items():
+        expected = 0.75 * new.double() + 0.25 * old[name].double() if new.is_floating_point() else new
+        assert torch.allclose(found[1][name].double(), expected.double(), atol=1e-6), name
+    assert all(torch.equal(found[2][name], value) for name, value in old.items() if value.is_floating_point())
+    assert any(not torch.equal(found[0][name], value) for name, value in old.items())
+
+
+def test_an_earlier_encoder_that_does_not_fit_is_one_sentence(small_data: Path, tmp_path: Path) -> None:
+    (tmp_path / "broken.safetensors").write_bytes(b"no weights")
+    for name in ("missing", "broken"):
+        settings = SETTINGS.model_copy(update={"go_on_from": str(tmp_path / f"{name}.safetensors")})
+        with pytest.raises(DatasetError, match=f"go on from can't be read: {name}.safetensors"):
+            encoder.build(settings)
+    save_file({"weight": torch.zeros(2)}, tmp_path / "other.safetensors")
+    with pytest.raises(DatasetError, match="are not those of a compact encoder"):
+        encoder.build(SETTINGS.model_copy(update={"go_on_from": str(tmp_path / "other.safetensors")}))

@@ -23,13 +23,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mdmf_core.errors import DatasetError
 from mdmf_core.files import write_whole
 from mdmf_core.method import backbones
+from mdmf_core.method.weights import read_tensors
 from mdmf_core.training import crops, subjects
 from mdmf_core.training.dataset import Entry, scan, split
 from mdmf_core.training.imagenet import load as load_start
@@ -154,8 +155,31 @@ def build(config: Pretrain) -> nn.Module:
             raise ValueError(f"Only the backbone 'lite' can start from ImageNet weights, not {encoder.name!r}.")
         encoder.start(load_start(encoder.base(), Path(config.start)))
     if config.go_on_from:
-        encoder.load_state_dict(load_file(config.go_on_from))
+        encoder.load_state_dict(earlier(encoder, Path(config.go_on_from)))
     return encoder
+
+
+def earlier(encoder: nn.Module, path: Path) -> dict[str, Tensor]:
+    """The weights of an encoder like this one that an earlier run has written.
+
+    Raises:
+        DatasetError: they can't be read, or are another encoder's.
+    """
+    try:
+        found = read_tensors(path)
+    except ValueError as error:
+        raise DatasetError(f"The encoder to go on from can't be read: {error}") from error
+    own = encoder.state_dict()
+    if {name: value.shape for name, value in found.items()} != {name: value.shape for name, value in own.items()}:
+        raise DatasetError(f"The weights in {path} are not those of a {encoder.name} encoder with these settings.")
+    return found
+
+
+def mean(new: dict[str, Tensor], old: dict[str, Tensor], share: float) -> dict[str, Tensor]:
+    """Weights between new ones and old ones, of which the old have this share; counters are the new ones'."""
+    return {
+        name: torch.lerp(value, old[name], share) if value.is_floating_point() else value for name, value in new.items()
+    }
 
 
 def pretrain(data: str | Path | Iterable[str], roles: Roles, config: Pretrain, out: Path, say=print) -> Path:
@@ -188,7 +212,10 @@ def pretrain(data: str | Path | Iterable[str], roles: Roles, config: Pretrain, o
             log.flush()
 
         encoder = _learn(learner, Batches(entries, config, tell), config, out, tell).encoder
-    weights = {name: value.contiguous() for name, value in encoder.state_dict().items()}
+    weights = encoder.state_dict()
+    if config.go_on_from and config.stay:
+        weights = mean(weights, earlier(encoder, Path(config.go_on_from)), config.stay)
+    weights = {name: value.contiguous() for name, value in weights.items()}
     write_whole(out / "encoder.json", lambda path: path.write_text(json.dumps(encoder.config, indent=2) + "\n"))
     write_whole(out / "encoder.safetensors", lambda path: save_file(weights, path))
     return out / "encoder.safetensors"

@@ -61,16 +61,18 @@ class Roles(Settings):
 class Pretrain(Settings):
     """How an encoder is trained (`encoder`).
 
-    `start` is a file of ImageNet weights, `go_on_from` one of an encoder that an earlier run has written, `pairs` a
-    folder of pairs, `faces` are sources that together get at most `faces_share` of either class, `raised` those
-    drawn `raised_times` as often, `leave_out` sources not to train on. A step holds `pictures` of each class,
-    `paired` of them in pairs, `mixed` composites and `traceless` crops without traces, whose answer is `nothing`.
-    `compile` takes a C++ compiler and makes a long run faster.
+    `start` is a file of ImageNet weights, `go_on_from` one of an encoder that an earlier run has written; its weights
+    have the share `stay` in what is written (Wortsman et al. 2022, WiSE-FT). `pairs` is a folder of pairs, `faces` are
+    sources that together get at most `faces_share` of either class, `raised` those drawn `raised_times` as often,
+    `leave_out` sources not to train on. A step holds `pictures` of each class, `paired` of them in pairs, `mixed`
+    composites and `traceless` crops without traces, whose answer is `nothing`. `compile` takes a C++ compiler and
+    makes a long run faster.
     """
 
     backbone: Backbone = Lite()
     start: Text | None = None
     go_on_from: Text | None = None
+    stay: Share = 0.0
     pairs: Text | None = None
     window: Positive = 128
     steps: Positive = 3000
