@@ -68,8 +68,9 @@ def test_a_batch_gives_table_maps_and_files(work, detector, files):
     assert [row[0] for row in rows] == ["a.png", "b.png", HOSTILE, "letter.jpg"]
     evidence = detector.detect(files[0], 0.1)
     assert rows[0][1] == wording.VERDICTS[evidence.verdict.decision]
-    assert rows[0][2:4] == [float(f"{evidence.verdict.score:.3g}"), float(f"{evidence.verdict.p_value:.3g}")]
-    assert rows[0][6:8] == [128, 96]
+    assert rows[0][2] == "nothing declared"
+    assert rows[0][3:5] == [float(f"{evidence.verdict.score:.3g}"), float(f"{evidence.verdict.p_value:.3g}")]
+    assert rows[0][7:9] == [128, 96]
     assert rows[3][1].startswith("Not analysed. The file looks like text")
     assert [len(row) for row in rows] == [len(many.TABLE)] * 3 + [2] and len(many.TYPES) == len(many.TABLE)
     drawn, caption = gallery["value"][0]
