@@ -101,7 +101,7 @@ TAB = [
         'import gradio as gr\n\n\ndef tab(context, chosen):\n    gr.Markdown("About this page", elem_id="about")\n',
     ),
     Text("app.py", ' "Model": model}', ' "About": about,'),
-    Text("app.py", "compare, many, model", "about, "),
+    Text("app.py", "compare, many, mine, model", "about, "),
 ]
 ADDED = {
     "a backbone": BACKBONE,

@@ -15,6 +15,7 @@ import app
 from mdmf_app import views
 from mdmf_app.tabs import mine
 from mdmf_core import trusted
+from mdmf_core.images.origin import origin_of
 from mdmf_core.images.reader import read
 
 HOSTILE = "<img src=x onerror=alert(1)>.png"
@@ -44,7 +45,7 @@ def work(context, tmp_path, monkeypatch):
 @pytest.fixture
 def result(detector, photo) -> views.Result:
     seen = read(photo, 64)
-    return views.Result(str(photo), views.judge(seen, detector.detect(seen)), None, None)
+    return views.Result(str(photo), views.judge(seen, detector.detect(seen)), None, None, origin_of(photo))
 
 
 def test_pictures_become_a_reference_that_is_saved_without_their_names(work, files, detector):
@@ -123,7 +124,7 @@ def test_the_line_says_where_the_picture_was_judged_by_another_model(work, files
     made = work(files)[-1][1]
     other = Detector.from_pretrained(make_checkpoint(tmp_path / "other", statistic="mmd"))
     seen = read(photo, 64)
-    judged = views.Result(str(photo), views.judge(seen, other.detect(seen)), None, None)
+    judged = views.Result(str(photo), views.judge(seen, other.detect(seen)), None, None, origin_of(photo))
     assert "made with another model" in mine.beside(made, True, judged, 0.05)
 
 

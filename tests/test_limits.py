@@ -164,7 +164,7 @@ def test_the_last_picture_is_the_one_that_is_shown(chromium, demo, photo, tmp_pa
     drop.set_input_files(second)
     page.wait_for_timeout(500)
     free.set()
-    verdict.get_by_text(second.name).wait_for()
+    verdict.locator("p.small").get_by_text(second.name).wait_for()
     free.clear()
     drop.set_input_files(first)
     assert wait_for(lambda: under_way(demo._queue) == 1)

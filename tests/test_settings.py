@@ -96,7 +96,7 @@ def fits(path: tuple, name: str) -> bool:
     if name == "text":
         return key in (*PLACES, "data") or path in (("train", "name"), ("name",))
     if name == "number":
-        return key in ("cell_weight", "traceless_weight", "rate", "decay", "tilt", "pairwise", "ratio", "power")
+        return key in ("cell_weight", "traceless_weight", "rate", "raised_times", "decay", "tilt", "pairwise", "ratio", "power")
     return False
 
 
