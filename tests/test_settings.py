@@ -96,7 +96,8 @@ def fits(path: tuple, name: str) -> bool:
     if name == "text":
         return key in (*PLACES, "data") or path in (("train", "name"), ("name",))
     if name == "number":
-        return key in ("cell_weight", "traceless_weight", "rate", "raised_times", "decay", "tilt", "pairwise", "ratio", "power")
+        weights = ("cell_weight", "traceless_weight", "pairwise", "ratio", "power")
+        return key in (*weights, "rate", "raised_times", "decay", "tilt")
     return False
 
 
