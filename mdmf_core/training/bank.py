@@ -240,27 +240,22 @@ def with_details(
         made: banks and the usual calibration.
         entries: the calibration pictures, each of which is used at most once a kind.
         model: the checkpoint.
-        config: the section `bank`; of the conditions in `details` a picture gets one by lot. It is left out where
-            its detail is of another kind afterwards. At most `details_most` pictures of each class, drawn by
-            lot, are used.
+        config: the section `bank`; of the conditions in `details` a picture gets one by lot. It is left out where its
+            detail is of another kind afterwards. At most `details_most` of each class, drawn by lot, are used.
         say, processes: as `build` and `embed` take them.
         others: pictures that training did not see (`unseen`).
 
     Raises:
-        DatasetError: fewer than `FEWEST` pictures are of a kind.
-        ValueError: a condition's number is out of range.
+        DatasetError, ValueError: fewer than `FEWEST` pictures are of a kind; a condition's number is out of range.
     """
-    facts = {}
-    others = list(others)
+    facts, others = {}, list(others)
     keys, most = {entry.key for entry in others}, config.details_most
     entries = _by_lot(entries, most)
     generated = _by_lot((entry for entry in others if entry.label == 1), most)
     embedder = Embedder(model.backbone, model.geometry, config.seed)
     for name, conditions in config.details.named.items():
         found, contrast = (_with_detail(name, embedder, own, conditions, processes) for own in (entries, generated))
-        if len(found) < FEWEST:
-            enough = "name other lives or more pictures"
-            raise DatasetError(f"Only {len(found)} calibration pictures become {name}; {enough}.")
+        _check_enough(found, name)
         signed = [_signed(fields, model) for fields in found]
         calibrated = calibrations.calibrate(signed, made.real, made.generated, model.kernel)
         made = replace(made, details=made.details | {name: calibrated})
@@ -270,6 +265,12 @@ def with_details(
             real = [each for each, fields in zip(signed, found, strict=True) if fields["key"] in keys]
             made = _with_tables(made, name, (real, [_signed(fields, model) for fields in contrast]), model, say)
     return replace(made, facts=made.facts | {"details": facts} if facts else made.facts)
+
+
+def _check_enough(found: Sized, detail: str) -> None:
+    if len(found) < FEWEST:
+        enough = "name other lives or more pictures"
+        raise DatasetError(f"Only {len(found)} calibration pictures become {detail}; {enough}.")
 
 
 def _by_lot(entries: Iterable[Entry], most: int) -> list[Entry]:
