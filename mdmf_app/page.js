@@ -130,7 +130,7 @@
   };
   const under = ([across, down]) => cells()?.cells.findIndex(
     ([left, top, right, bottom]) => left <= across && across < right && top <= down && down < bottom) ?? -1;
-  let later;
+  let later = null;
   const choose = (index) => {
     const input = find("#number input");
     if (!input) return;
@@ -138,6 +138,7 @@
     tell(index);
     clearTimeout(later);
     later = setTimeout(() => {
+      later = null;
       input.value = index + 1;
       input.dispatchEvent(new Event("input", {bubbles: true}));
     }, 120);
@@ -146,7 +147,7 @@
     const known = cells();
     if (!known) return false;
     const {cells: all, columns} = known, number = Number(find("#number input")?.value);
-    const from = current ?? (number ? number - 1 : null);
+    const from = later || !number ? current : number - 1;
     if (from === null) { choose(0); return true; }
     const [row, column] = [Math.floor(from / columns), from % columns];
     const [down, right] = {ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1]}[key];

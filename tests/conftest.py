@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 import time
 from pathlib import Path
@@ -20,6 +21,8 @@ from mdmf_core.checkpoint import client as clients
 from mdmf_core.checkpoint import hub
 from mdmf_core.detector import Detector
 
+HELPERS = str(Path(__file__).parent / "helpers")  # worker processes of Ray import the test modules, too
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (HELPERS, os.environ.get("PYTHONPATH"))))
 torch.set_num_threads(1)  # small tensors; two threads only wait for each other
 
 

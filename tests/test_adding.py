@@ -117,6 +117,7 @@ import sys
 import numpy as np
 
 import app
+from mdmf_app import views
 from mdmf_core.checkpoint import config, store
 from mdmf_core.detector import Detector
 from mdmf_core.images import degrade
@@ -146,7 +147,7 @@ assert "It has a comment." in read_provenance(b"A comment", read(pixels, 32)).no
 page = app.build(detector)
 assert "how_likely" in {function.api_name for function in page.fns.values()}
 parts = {getattr(part, "elem_id", None): part for part in page.blocks.values()}
-assert "about" in parts and ("Size", "size") in parts["colour"].choices
+assert "about" in parts and ("Size", "size") in views.offered(True, detector.model.statistic)
 """
 
 

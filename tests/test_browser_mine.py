@@ -47,7 +47,7 @@ def test_a_reference_serves_its_own_session_and_no_other(chromium, address, crop
         served.open_tab(opened, "One picture")
         served.click_example(opened, "Pagoda above a lake, the pagoda")
     expect(page.locator("#beside")).to_contain_text("Compared with your 24 pictures")
-    assert other.locator("#beside").inner_text() == ""
+    assert other.locator("#beside").inner_text().strip() == ""
     served.open_tab(page, "My reference")
     page.locator("#mine-use").get_by_role("checkbox").uncheck()
     served.open_tab(page, "One picture")

@@ -115,7 +115,7 @@ def test_the_map_is_moved_by_buttons_keys_wheel_and_double_click(page):
 def test_a_click_into_the_enlarged_map_chooses_what_lies_there(page):
     start_view(page)
     place = box(page, "#map .image-frame")
-    point = place["x"] + 0.7 * place["width"], place["y"] + 0.6 * place["height"]
+    point = place["x"] + 0.72 * place["width"], place["y"] + 0.6 * place["height"]
     page.mouse.move(*point)
     for _ in range(4):
         page.mouse.wheel(0, -200)

@@ -29,9 +29,11 @@ def test_it_is_small_and_its_card_names_its_fingerprint(bundled: Detector) -> No
 
 def test_its_calibration_is_as_wide_as_promised(bundled: Detector) -> None:
     facts = bundled.reference.facts
-    assert sum(facts["calibration"].values()) >= 1400
-    assert len({name.removesuffix("_whole") for name in facts["calibration"]}) >= 30
-    assert {"rmelick_iphone6s", "camera_metadata_samples"} <= facts["calibration"].keys()
+    of_details = sum(sum(counts.values()) for counts in facts["details"].values())
+    assert sum(facts["calibration"].values()) >= 1350 and sum(facts["calibration"].values()) + of_details >= 1600
+    assert len({name.removesuffix("_whole") for name in facts["calibration"]}) >= 45
+    assert {"zenrobot", "places", "telescope"} <= facts["calibration"].keys(), "straight from cameras and phones"
+    assert not facts["calibration"].keys() & facts["real"].keys(), "sources that were trained on"
     assert facts["compression_error"]["max"] <= 0.05
 
 

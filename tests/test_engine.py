@@ -50,7 +50,7 @@ def _fatal(embedder: Embedder, marker: Path) -> Fatal:
 def two_actors():
     """Ray on this machine, started once for all tests here; its workers can import them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join([str(TESTS.parent), str(TESTS)]))
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(TESTS.parent), str(TESTS), str(TESTS / "helpers")]))
         with engine.cluster(2):
             yield 2
 
