@@ -38,7 +38,9 @@
     const step = find("#verdict .busy .step");
     if (step) {
       const told = find("#coming [role=status]");
-      if (told.textContent !== step.textContent) told.textContent = step.textContent;
+      const place = find("#coming [data-testid=status-tracker]")?.textContent.match(/\d+\/\d+/)?.[0];
+      const says = place ? `Waiting for a free place, queue: ${place}` : step.textContent;
+      if (told.textContent !== says) told.textContent = says;
       patience = Infinity;
     } else if (patience === Infinity) one().classList.remove("arriving");
   };
@@ -47,7 +49,7 @@
     if (one()?.classList.contains("arriving") && (find(".toast-body.error") || idle)) one().classList.remove("arriving");
   };
   new MutationObserver(settle).observe(body, {childList: true, subtree: true});
-  setInterval(giveUp, 500);
+  setInterval(() => { settle(); giveUp(); }, 500);
   document.addEventListener("paste", (event) => give(event, event.clipboardData?.files));
   document.addEventListener("change", ({target}) => {
     if (target.matches("#picture input[type=file]") && target.files.length) announceFile(target.files[0]);

@@ -46,13 +46,13 @@ def tab(context: Context, chosen: gr.State) -> Shown:
     state = Kept(*kept)
     with gr.Column(elem_id="one"):
         given = sources()
-        gr.HTML(style.render("coming.html"), elem_id="coming", padding=False)
+        coming = gr.HTML(style.render("coming.html"), elem_id="coming", padding=False)
         verdict = gr.HTML(style.notice(WAITING), elem_id="verdict", padding=False)
         beside = gr.HTML(elem_id="beside")
         panels = panels_below(context.default.model.statistic)
     given.more.click(None, js=style.MORE_EXAMPLES, **QUICK)
     drawn = wire_map(context, state, panels)
-    wire_picture(context, state, given, verdict, panels, chosen, drawn)
+    wire_picture(context, state, given, (coming, verdict), panels, chosen, drawn)
     wire_on_demand(context, state, panels)
     panels.before_after.select(pair_of, drawn, panels.pair, **QUICK).then(None, js=style.NAME_PAIR, **QUICK)
     panels.parts.alpha.change(
@@ -69,14 +69,14 @@ def wire_picture(
     context: Context,
     state: Kept,
     given: Sources,
-    verdict: gr.HTML,
+    told: tuple[gr.HTML, gr.HTML],
     panels: Panels,
     chosen: gr.State,
     drawn: list[gr.blocks.Block],
 ) -> None:
     """What happens when a picture comes, or another model is chosen for it."""
 
-    parts = panels.parts
+    (coming, verdict), parts = told, panels.parts
 
     def pick(event: gr.SelectData) -> tuple[str, dict]:
         """The example that was clicked."""
@@ -87,7 +87,8 @@ def wire_picture(
         "fn": partial(analyse, context),
         "inputs": [state.path, parts.alpha, state.example, chosen, state.turn],
         "outputs": [state.result, verdict, panels.column, parts.mask],
-        "show_progress": "hidden",
+        "show_progress": "minimal",
+        "show_progress_on": coming,
         **LAST,
         **PRIVATE,
         **MODEL_QUEUE,
