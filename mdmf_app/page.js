@@ -67,7 +67,7 @@
   // The map: how it lies in its frame
 
   const MOST = 16, WIDE = 2.6;
-  let view = {zoom: 1, x: 0, y: 0}, least = 1, shown = "", current = null;
+  let view = {zoom: 1, x: 0, y: 0}, shown = "", current = null;
   const image = () => find("#map img");
   const frame = () => find("#map .image-frame");
   const cells = () => {
@@ -83,7 +83,7 @@
   const apply = () => {
     const img = image(), box = frame();
     if (!img || !box) return;
-    view.zoom = clamp(view.zoom, least, MOST * least);
+    view.zoom = clamp(view.zoom, 1, MOST);
     view.x = hold(view.x, img.offsetLeft, img.offsetWidth, box.clientWidth);
     view.y = hold(view.y, img.offsetTop, img.offsetHeight, box.clientHeight);
     img.style.transform = `translate(${view.x}px, ${view.y}px) scale(${view.zoom})`;
@@ -95,7 +95,6 @@
     if (!img?.naturalWidth) return;
     const ratio = img.naturalWidth / img.naturalHeight;
     box.style.setProperty("--ratio", ratio);
-    least = 1;
     view = {zoom: ratio > WIDE ? box.clientHeight / img.offsetHeight : 1, x: 0, y: 0};
     view.x = -img.offsetLeft;
     apply();
@@ -107,7 +106,7 @@
     const across = (x ?? rect.left + rect.width / 2) - rect.left - img.offsetLeft;
     const down = (y ?? rect.top + rect.height / 2) - rect.top - img.offsetTop;
     const before = view.zoom;
-    view.zoom = clamp(before * factor, least, MOST);
+    view.zoom = clamp(before * factor, 1, MOST);
     view.x = across - (across - view.x) * view.zoom / before;
     view.y = down - (down - view.y) * view.zoom / before;
     apply();

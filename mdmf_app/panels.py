@@ -30,7 +30,7 @@ TABLE = ("Rank", "Patch", "Evidence", "Share of score (%)", "p-value", "Outlined
 TOP, STRONGEST = 20, 6
 NOT_COMPARED = (
     "This map is not there: it needs a whole picture of at least 3 x 3 patches, and a model that was trained for it. "
-    "Choose another under “Map”."
+    "Choose the other one above the map."
 )
 
 LIKE_OURS = ", if it is like those of the calibration"
@@ -47,7 +47,7 @@ def card(evidence: Evidence, origin: Origin, example: dict | None, warnings: Seq
     ]
     advanced = [
         ("Score", wording.score_line(evidence)),
-        ("False alarms", f"{verdict.alpha:.2g}: about 1 real picture in {one_in} would be as far up{LIKE_OURS}"),
+        ("False alarms", f"p up to {verdict.alpha:.2g}: about 1 real picture in {one_in} would get there{LIKE_OURS}"),
         ("Decision at this rate", verdict.decision.replace("_", " ")),
     ]
     return style.render(
@@ -55,7 +55,7 @@ def card(evidence: Evidence, origin: Origin, example: dict | None, warnings: Seq
         **answer(evidence),
         facts=f"{picture.name}, {picture.width:,} x {picture.height:,} pixels; p-value {verdict.p_value:.3g}",
         summary=summary(evidence, origin),
-        origin=opening(origin, verdict.decision),
+        origin=opening(origin, verdict.outcome),
         declared=origin.generated == "yes",
         explanation=wording.explain(evidence),
         figures=figures,
@@ -89,7 +89,7 @@ def summary(evidence: Evidence, origin: Origin) -> str:
         f"Strongest of {evidence.n_patches:,} patches: number {best['index'] + 1} at x {best['x']}, y {best['y']}, "
         f"{best['w']} x {best['h']} pixels, p-value {best['p_value']:.2g}.",
         *picture.notes,
-        opening(origin, verdict.decision),
+        opening(origin, verdict.outcome),
         LIMITATIONS[0],
         f"SHA-256 of the file: {picture.sha256}.",
         f"Model {model.name}, revision {model.revision}, fingerprint {model.fingerprint}.",

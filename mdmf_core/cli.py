@@ -150,7 +150,6 @@ def _judge(detector: Any, alpha: float, as_json: bool, heatmap: Path | None, min
     from mdmf_core.images.origin import as_json as origin_json
     from mdmf_core.images.origin import opening, origin_of
     from mdmf_core.images.reader import read
-    from mdmf_core.show.words import VERDICTS
 
     try:
         picture = read(item.source, detector.model.geometry.min_side)
@@ -163,12 +162,12 @@ def _judge(detector: Any, alpha: float, as_json: bool, heatmap: Path | None, min
             _write_heatmap(heatmap, item, picture, evidence)
         except WriteError as error:
             complaint = f"The map of {item.name} is missing: {error}"
-    origin, decision = origin_of(item.source, picture), evidence.verdict.decision
+    origin, outcome = origin_of(item.source, picture), evidence.verdict.outcome
     compared = None if mine is None else mine.judge(evidence)
-    line = f"{_sentence(item.name, evidence)}; origin: {opening(origin, decision)}"
-    line += f". {compared.sentence(VERDICTS)}" if compared else ""
+    line = f"{_sentence(item.name, evidence)}; origin: {opening(origin, outcome)}"
+    line += f" {compared.sentence}" if compared and evidence.verdict.judged else ""
     if as_json:
-        found = evidence.to_dict(item.name) | {"origin": origin_json(origin, decision)}
+        found = evidence.to_dict(item.name) | {"origin": origin_json(origin, outcome)}
         line = json.dumps(found | ({"reference": compared.to_dict()} if compared else {}))
     return _Answer(line, not complaint, complaint)
 

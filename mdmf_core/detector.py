@@ -131,7 +131,8 @@ class Detector:
         alpha = check_alpha(alpha)
         picture = image if isinstance(image, Picture) else read(image, self.model.geometry.min_side)
         patches, grid = _cut(picture, self.model.geometry, region)
-        reasons, reason = doubt.reasons(picture.pixels, grid.boxes), doubt.refusal(picture.pixels, grid.boxes)
+        reasons = doubt.reasons(picture.pixels, grid.boxes)
+        reason = doubt.refusal(picture.pixels, grid.boxes, reasons)
         with self._turn:
             embeddings = merged(self.model.backbone.embed(patches), grid)
             points = self.model.points(embeddings)

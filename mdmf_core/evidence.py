@@ -154,6 +154,7 @@ class Evidence:
             "statistic": verdict.statistic,
             "mmd2": verdict.mmd2,
             "p_value": verdict.p_value,
+            "outcome": verdict.outcome,
             "decision": verdict.decision,
             "alpha": verdict.alpha,
             "n_calibration": verdict.n_calibration,

@@ -25,6 +25,10 @@ SAID = {
 }
 
 
+def refused(pixels, places):
+    return doubt.refusal(pixels, places, doubt.reasons(pixels, places))
+
+
 def boxes(pixels: np.ndarray, side: int = 32) -> np.ndarray:
     """All whole patches of a picture."""
     height, width = pixels.shape[:2]
@@ -37,21 +41,21 @@ def boxes(pixels: np.ndarray, side: int = 32) -> np.ndarray:
 @pytest.mark.parametrize("kind", SAID)
 def test_what_is_no_photograph_any_more_is_refused_with_its_reason(name, kind):
     pixels = np.ascontiguousarray(made.REFUSED[kind](opened(name), np.random.default_rng(3)))
-    assert SAID[kind] in doubt.refusal(pixels, boxes(pixels))
+    assert SAID[kind] in refused(pixels, boxes(pixels))
 
 
 @pytest.mark.parametrize("name", PHOTOGRAPHS)
 @pytest.mark.parametrize("kind", ["as it is", "recompressed", "resized", "noisy", "phone noise reduction"])
 def test_photographs_and_what_happens_to_them_are_judged(name, kind):
     pixels = made.ORDINARY.get(kind, lambda pixels, rng: pixels)(opened(name), np.random.default_rng(3))
-    assert doubt.refusal(pixels, boxes(pixels)) == ""
+    assert refused(pixels, boxes(pixels)) == ""
 
 
 def test_a_grey_photograph_is_no_palette():
     pixels = opened("camera")
-    assert doubt.n_colours(pixels) <= 256 and doubt.refusal(pixels, boxes(pixels)) == ""
+    assert doubt.n_colours(pixels) <= 256 and refused(pixels, boxes(pixels)) == ""
     coarse = pixels // 16 * 16
-    assert "colours only" in doubt.refusal(coarse, boxes(coarse))
+    assert "colours only" in refused(coarse, boxes(coarse))
 
 
 def test_the_measures_are_those_of_a_loop():
@@ -66,9 +70,9 @@ def test_a_quarter_of_the_patches_must_hold_enough():
     pixels = np.random.default_rng(1).integers(40, 200, (160, 160, 3)).astype(np.uint8)
     grid = boxes(pixels)
     pixels[:128] = 255
-    assert doubt.refusal(pixels, grid).startswith("5 of its 25 patches hold enough")
+    assert refused(pixels, grid).startswith("5 of its 25 patches hold enough")
     pixels[96:128] = pixels[128:]
-    assert doubt.refusal(pixels, grid) == ""
+    assert refused(pixels, grid) == ""
 
 
 def test_a_region_is_refused_for_itself_alone():
@@ -76,7 +80,7 @@ def test_a_region_is_refused_for_itself_alone():
     pixels[:128, :128] = 255
     grid = boxes(pixels)
     inside = (grid[:, :2] + grid[:, 2:] <= 128).all(1)
-    assert doubt.refusal(pixels, grid[inside]) and not doubt.refusal(pixels, grid[~inside])
+    assert refused(pixels, grid[inside]) and not refused(pixels, grid[~inside])
 
 
 @pytest.fixture(scope="module")

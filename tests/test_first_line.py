@@ -137,7 +137,7 @@ def test_the_command_line_says_it_in_text_and_json(detector, checkpoint, generat
     assert run("detect", generated, "--model", checkpoint, "--json") == 0
     said = json.loads(capsys.readouterr().out)
     assert said["origin"]["sentence"] == SAYS and said["origin"]["generated"] == "yes"
-    assert said["origin"]["contradiction"] == contradiction(origin_of(generated), said["decision"])
+    assert said["origin"]["contradiction"] == contradiction(origin_of(generated), said["outcome"])
 
 
 def test_a_batch_has_it_in_rows_and_in_two_columns(detector, generated, tmp_path):
@@ -146,7 +146,7 @@ def test_a_batch_has_it_in_rows_and_in_two_columns(detector, generated, tmp_path
     assert [row.to_dict()["origin"]["generated"] for row in rows] == ["yes", "unknown"]
     table = list(csv.DictReader(io.StringIO(batch.to_csv(rows))))
     assert [row["origin_generated"] for row in table] == ["yes", "unknown"]
-    said = f"{SAYS} {contradiction(rows[0].origin, rows[0].decision)}".strip()
+    said = f"{SAYS} {contradiction(rows[0].origin, rows[0].outcome)}".strip()
     assert [row["origin"] for row in table] == [said, NOTHING]
     assert [many.cells(row)[many.TABLE.index("Declared origin")] for row in batch.adjust(rows)] == [
         "generated: made by generative AI",
@@ -160,7 +160,7 @@ def test_a_batch_has_it_in_rows_and_in_two_columns(detector, generated, tmp_path
 
 def test_the_page_the_report_and_the_endpoints_begin_with_it(context, detector, generated):
     result, shown, *_ = handlers.analyse_now(context, str(generated), 0.05, None, None)
-    against = contradiction(result.origin, result.whole.evidence.verdict.decision)
+    against = contradiction(result.origin, result.whole.evidence.verdict.outcome)
     first = f"{SAYS} {against}".strip()
     assert shown.index(escape(first)) < shown.index("<h2>") and f"<strong>{escape(first)}</strong>" in shown
     origin = origin_of(generated)

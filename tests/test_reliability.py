@@ -32,7 +32,7 @@ def opened(name: str) -> np.ndarray:
 def assess(pixels: np.ndarray, size: int = 64) -> reliability.Reliability:
     picture = read(pixels, 2 * size)
     _, grid = cut(picture.pixels, Geometry(size, 144))
-    return reliability.assess(picture, SimpleNamespace(grid=grid, n_patches=len(grid.boxes)))
+    return reliability.assess(picture, SimpleNamespace(grid=grid, n_patches=len(grid.boxes), reasons=()))
 
 
 def noisy(level: float, sigma: float, seed: int = 0, shape=(256, 320, 3)) -> np.ndarray:
@@ -149,7 +149,7 @@ def test_lost_detail_is_found(name, change):
 )
 def test_originals_of_cameras_are_warned_of(side, metadata, warned):
     picture = replace(read(np.tile(noisy(120, 4), (9, 7, 1))[:side, :side]), metadata=metadata)
-    evidence = SimpleNamespace(grid=SimpleNamespace(boxes=np.array([[0, 0, 64, 64]] * 16)), n_patches=16)
+    evidence = SimpleNamespace(grid=SimpleNamespace(boxes=np.array([[0, 0, 64, 64]] * 16)), n_patches=16, reasons=())
     assert any("originals of cameras" in each for each in reliability.assess(picture, evidence).warnings) == warned
 
 

@@ -157,7 +157,7 @@ def test_a_generated_picture_among_the_trusted_is_named(detector):
     assert {name for name, why in named.items() if "stands_out" in why} == {f"bad{index}.png" for index in range(5)}
     assert all(named[f"bad{index}.png"] == ("stands_out", "generated") for index in range(5))
     lines = " ".join(trusted.told(reference))
-    assert "5 stand out among your pictures" in lines and "bad3.png" in lines and "5 of the 65 would be called" in lines
+    assert "5 stand out among your pictures" in lines and "bad3.png" in lines and "p is at most 0.05 for 5 of the 65" in lines
     rest = reference.without(reference.outliers())
     assert rest.n == 60 and rest.own_scores == pytest.approx(made(kept, detector).own_scores)
 
@@ -343,7 +343,7 @@ def test_a_reference_is_made_used_listed_and_removed(mdmf, folder, photo, tmp_pa
     again = mdmf("reference", "make", folder, "--name", "my phone")
     assert again.returncode == 1 and "already" in again.stderr
     alone, compared = mdmf("detect", photo), mdmf("detect", photo, "--reference", "my phone")
-    assert compared.stdout.startswith(alone.stdout.strip() + ". Compared with your 24 pictures: ")
+    assert compared.stdout.startswith(alone.stdout.strip() + " Compared with your 24 pictures: ")
     assert "p can't be below 0.04." in compared.stdout
     data = json.loads(mdmf("detect", photo, "--json", "--reference", place).stdout)
     wanted = trusted.load(place, detector).judge(detector.detect(photo)).to_dict()

@@ -217,11 +217,6 @@ other two are made from photographs that are not shown.
 These pictures are an introduction and no test: all four come from one generator, an upscaler. Measured figures,
 and what the detector was trained on, are in the model card.
 
-One answer needs a word. The bundled detector of version 0.1 calls `astronaut_composite.png` likely generated, but it
-says the same of the unaltered photograph, with nearly the same outlines: they are a false alarm about that
-photograph, and not evidence of the altered suit. With scikit-image installed,
-`python -m mdmf_core detect SITE_PACKAGES/skimage/data/astronaut.png` shows it.
-
 ## The generator and its licence
 
 Real-ESRGAN (Wang, Xie, Dong and Shan, *Real-ESRGAN: Training Real-World Blind Super-Resolution with Pure

@@ -80,10 +80,14 @@ class Page:
         self.ids = {part["props"].get("elem_id"): part["id"] for part in config["components"]}
         self.analyze, self.batch = self.named("analyze"), self.named("batch")
         self.take, self.report = self.of("picture", "upload"), self.of("make", "click")
-        self.analyse = next(one["id"] for one in self.functions if one["trigger_after"] == self.take)
+        self.analyse = self.after(self.after(self.take))  # what is shown of the last picture goes first
 
     def named(self, name: str) -> int:
         return next(one["id"] for one in self.functions if one["api_name"] == name)
+
+    def after(self, number: int) -> int:
+        """The function that begins when another has ended."""
+        return next(one["id"] for one in self.functions if one["trigger_after"] == number)
 
     def of(self, element: str, event: str) -> int:
         target = [self.ids[element], event]

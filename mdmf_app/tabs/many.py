@@ -27,7 +27,7 @@ from mdmf_core.run import batch
 from mdmf_core.run.batch import Row
 from mdmf_core.show import words as wording
 
-TABLE = ["Name", "Decision", "Declared origin", "Score", "p", "q", "Flagged %", "Width", "Height", "KB"]
+TABLE = ["Name", "Answer", "Declared origin", "Score", "p", "q", "Flagged %", "Width", "Height", "KB"]
 TYPES = ["str"] * 3 + ["number"] * 7
 WAITING = f"Choose up to {archive.MOST} pictures, or a ZIP of them, and press Analyse."
 NAME_FILTER = """() => setTimeout(() => document.querySelector("#many-table input[type=text]")?.setAttribute(

@@ -28,7 +28,6 @@ from mdmf_core.detector import Detector
 from mdmf_core.errors import CheckpointError, ImageError, TrustedError
 from mdmf_core.images import archive, isolated
 from mdmf_core.images.archive import Item
-from mdmf_core.show.words import VERDICTS
 from mdmf_core.trusted import FEWEST, MOST, Kept, Trusted
 
 NAME = "My reference"
@@ -158,7 +157,10 @@ def look_at(
             if item.path is None:
                 raise ImageError(item.error)
             picture = isolated.read(item.path, detector.model.geometry.min_side)
-            kept.append(trusted.keep(detector.detect(picture, locate=False), item.name))
+            evidence = detector.detect(picture, locate=False)
+            if not evidence.verdict.judged:
+                raise ImageError(evidence.verdict.reason)
+            kept.append(trusted.keep(evidence, item.name))
         except ImageError as error:
             unusable.append(f"{item.name}: {error}")
         if time.monotonic() - told > EVERY:
@@ -221,9 +223,9 @@ def failed(lines: Sequence[str]) -> str:
 
 def beside(mine: Trusted | None, use: bool, result: Result | None, alpha: float) -> str:
     """The line below the card of one picture; nothing without a reference in use."""
-    if mine is None or not use or result is None:
+    if mine is None or not use or result is None or not result.whole.evidence.verdict.judged:
         return ""
     try:
-        return card([mine.judge(result.whole.evidence.at(alpha)).sentence(VERDICTS)])
+        return card([mine.judge(result.whole.evidence.at(alpha)).sentence])
     except TrustedError as error:
         return failed([str(error)])

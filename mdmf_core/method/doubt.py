@@ -15,6 +15,8 @@ later, nor WebP, HEIC and AVIF, which have no such grid.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy.fft import dctn
 from scipy.ndimage import uniform_filter
@@ -63,14 +65,15 @@ def reasons(pixels: np.ndarray, boxes: np.ndarray) -> tuple[str, ...]:
     return tuple(reason(pixels[y : y + h, x : x + w]) or everywhere for x, y, w, h in boxes)
 
 
-def refusal(pixels: np.ndarray, boxes: np.ndarray) -> str:
+def refusal(pixels: np.ndarray, boxes: np.ndarray, found: Sequence[str]) -> str:
     """Why a picture or region can't be judged, one sentence; "" where it can.
 
     Args:
         pixels: (H, W, 3) uint8, of the whole picture where a region is meant.
         boxes: (N, 4) x, y, w, h of the patches that are judged.
+        found: (N,) from `reasons`.
     """
-    usable = sum(not reason(pixels[y : y + h, x : x + w]) for x, y, w, h in boxes)
+    usable = sum(each in ("", *WHOLE) for each in found)
     if usable < max(FEWEST_PATCHES, LEAST_SHARE * len(boxes)):
         return EMPTY.format(usable=usable or "None", n=len(boxes), hold="hold" if usable > 1 else "holds")
     (left, top), (right, bottom) = boxes[:, :2].min(0), (boxes[:, :2] + boxes[:, 2:]).max(0)

@@ -30,14 +30,14 @@ from mdmf_core.texts import cell
 
 THUMBNAIL = 320
 COLUMNS = (
-    *("name", "decision", "score", "p_value", "q_value", "flagged_share"),
+    *("name", "outcome", "decision", "score", "p_value", "q_value", "flagged_share"),
     *("likelihood_ratio", "likelihood_ratio_low", "likelihood_ratio_high", "support", "judged", "reason"),
     *("width", "height", "n_bytes", "sha256", "origin", "origin_generated", "error"),
 )
 ABOUT_Q = (
     "The p-value is about one picture; among many, some are low by chance. The q-value allows for the number of "
     "pictures (Benjamini-Hochberg): of the pictures with q at most 0.1, about 1 in 10 is expected to be a false alarm, "
-    "or fewer."
+    "or fewer. That holds for real pictures like those of the calibration; of other sources there are more."
 )
 
 
@@ -96,12 +96,12 @@ class Row:
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON, without the thumbnail."""
-        said = self.origin and as_json(self.origin, self.decision or "")
+        said = self.origin and as_json(self.origin, self.outcome or "")
         return {name: getattr(self, name) for name in COLUMNS} | {"origin": said, "notes": list(self.notes)}
 
     def cells(self) -> dict[str, Any]:
         """For a table: one sentence or two in place of the origin's parts."""
-        said = self.origin and opening(self.origin, self.decision or "")
+        said = self.origin and opening(self.origin, self.outcome or "")
         return {name: getattr(self, name) for name in COLUMNS} | {"origin": said}
 
 

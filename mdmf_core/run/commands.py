@@ -74,7 +74,7 @@ def _seen(looked: Any, total: int) -> list[Any]:
     found = []
     for seen in tqdm(looked, desc="reference", total=total, disable=None, leave=False):
         if isinstance(seen, str):
-            say(seen, error=True)
+            tell(seen, error=True)
         else:
             found.append(seen)
     return found
@@ -86,7 +86,7 @@ def list_() -> None:
     from mdmf_core.run import trust
 
     for name in trust.names():
-        say(name)
+        tell(name)
 
 
 @reference.command()

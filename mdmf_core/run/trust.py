@@ -24,7 +24,8 @@ def look(detector: Detector, path: Path) -> Kept | str:
     """What a reference keeps of one file, or one sentence why it can't be used."""
     try:
         picture = read(path, detector.model.geometry.min_side)
-        return keep(detector.detect(picture, locate=False))
+        evidence = detector.detect(picture, locate=False)
+        return keep(evidence) if evidence.verdict.judged else f"{path}: {evidence.verdict.reason}"
     except ImageError as error:
         return f"{path}: {error}"
 

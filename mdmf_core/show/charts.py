@@ -143,5 +143,9 @@ def _stability_scale(
 
 def describe_stability(variants: Sequence[Variant]) -> str:
     """What `stability_plot` shows, in one line."""
-    found = [f"{v.name} {v.p_value:.2g}" if v.error is None else f"{v.name} can't be judged" for v in variants]
-    return f"p-value of each changed copy: {', '.join(found)}."
+    values, _, _, unit = _stability_scale(variants, INCONCLUSIVE)
+    found = [
+        f"{v.name} can't be judged" if value is None or v.error is not None else f"{v.name} {value:.2g}"
+        for v, value in zip(variants, values, strict=True)
+    ]
+    return f"{unit} of each changed copy: {', '.join(found)}."

@@ -39,8 +39,9 @@ HEAVY = (
 )
 NOISY = "The picture is very noisy, which hides traces of how it was made: use a copy with less noise if there is one."
 ORIGINAL = (
-    "The picture is as large as cameras make them, and its file names one. Detectors of this kind called too many "
-    "originals of cameras that they had not seen generated (model card): rest no suspicion on the score alone."
+    "The picture is as large as cameras make them, and its file names one. How often this "
+    "detector takes such originals for generated has not been measured (model card): rest no suspicion on the score "
+    "alone."
 )
 FEW = "Only {n} patches fit into it, so the score rests on little: use a larger version if there is one."
 HATCHED = (
@@ -84,7 +85,7 @@ def assess(picture: Picture, evidence: Evidence) -> Reliability:
         picture: what `evidence` is about.
         evidence: of that picture or of a region of it.
     """
-    reasons = doubt.reasons(picture.pixels, evidence.grid.boxes)
+    reasons = evidence.reasons or doubt.reasons(picture.pixels, evidence.grid.boxes)
     mostly = np.mean([bool(each) and each not in doubt.WHOLE for each in reasons]) > MOSTLY
     luma = state.middle(picture.pixels) @ LUMA
     soft, heavy = state.lacks_fine_detail(picture.pixels), jpeg_step(luma) >= HEAVY_STEP

@@ -107,7 +107,7 @@ def json_report(findings: Findings) -> dict[str, Any]:
         "inconsistency": _locator(evidence),
         "reliability": _reliability(findings.reliability),
         "stability": _stability(findings.variants),
-        "origin": as_json(summary(provenance), evidence.verdict.decision) if provenance else None,
+        "origin": as_json(summary(provenance), evidence.verdict.outcome) if provenance else None,
         "provenance": provenance.to_dict() if provenance else None,
     }
 

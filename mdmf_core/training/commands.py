@@ -91,14 +91,19 @@ def pretrain(recipe: Recipe, run: Run) -> None:
 
 def embed(recipe: Recipe, run: Run, processes: Processes = 0, engine: Engine = "local") -> None:
     """Precompute the embeddings of all patches; goes on where it was interrupted."""
+    loaded = read_recipe(recipe)
+    encoder, _, geometry = _encoder(loaded, run)
+    _embed(loaded, run, encoder, geometry, processes, engine)
+
+
+def _embed(recipe: Any, run: Path, encoder: Any, geometry: Any, processes: int, engine: str) -> None:
+    """Embed what a recipe names: every picture in each life, a calibration picture in the one that it is used in."""
     from mdmf_core.training import embed as step
     from mdmf_core.training.bank import condition_of
 
-    loaded = read_recipe(recipe)
-    encoder, _, geometry = _encoder(loaded, run)
-    dealt = _dealt(loaded)
+    dealt = _dealt(recipe)
     entries = dealt.train + dealt.validation + dealt.calibration
-    conditions, seed, used = loaded.embed.lives, loaded.embed.seed, loaded.bank.used
+    conditions, seed, used = recipe.embed.lives, recipe.embed.seed, recipe.bank.used
     only = {entry.key: condition_of(entry.key, used) for entry in dealt.calibration} if used else {}
     failures = step.embed(entries, run / "embeddings", encoder, geometry, conditions, seed, processes, engine, only)
     for failure in failures:
@@ -149,7 +154,6 @@ def bank(
     from mdmf_core.checkpoint import store
     from mdmf_core.method import reference
     from mdmf_core.training import bank as step
-    from mdmf_core.training import embed as first_step
 
     loaded = read_recipe(recipe)
     folder = checkpoint or run / "checkpoint"
@@ -158,9 +162,7 @@ def bank(
     found = store.load(folder)
     _on_device(found.backbone)
     if not (run / "embeddings" / "manifest.json").is_file():
-        dealt, conditions = _dealt(loaded), loaded.embed.lives
-        entries = dealt.train + dealt.validation + dealt.calibration
-        first_step.embed(entries, run / "embeddings", found.backbone, found.geometry, conditions, 0, processes, engine)
+        _embed(loaded, run, found.backbone, found.geometry, processes, engine)
     if stream or engine == "ray":
         from mdmf_core.training.stream import build
 

@@ -104,9 +104,11 @@ class Pretrain(Settings):
     seed: Seed = 0
 
     @model_validator(mode="after")
-    def _pairs_fit(self) -> Pretrain:
+    def _fits(self) -> Pretrain:
         if self.paired > self.pictures:
             raise wrong(f"has {self.paired} `paired` pictures of {self.pictures} `pictures` in a step.")
+        if self.stay and not self.go_on_from:
+            raise wrong("has `stay`, but no `go_on_from` whose weights could.")
         return self
 
 

@@ -5,6 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+RANGES = {
+    "generated": "at most the false-alarm rate",
+    "inconclusive": "between that rate and 0.2",
+    "no_evidence": "above 0.2",
+}  # of p, by decision
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -58,11 +64,12 @@ class Comparison:
             "notes": list(self.notes),
         }
 
-    def sentence(self, words: dict[str, str]) -> str:
-        """The comparison in some sentences; `words` are those of the decisions."""
-        n, old, new = f"{self.n:,}", words[self.general_decision], words[self.decision]
+    @property
+    def sentence(self) -> str:
+        """The comparison in some sentences."""
+        n, old, new = f"{self.n:,}", RANGES[self.general_decision], RANGES[self.decision]
         reach = {0: "none of them scores", 1: "1 of them scores"}.get(self.above, f"{self.above:,} of them score")
-        change = f"the answer “{new}” stays" if old == new else f"the answer changes from “{old}” to “{new}”"
+        change = f"it stays {new}" if old == new else f"it moves from {old} to {new}"
         told = (
             f"Compared with your {n} pictures: {reach} at least as high, so p is {self.p_value:.2g} and not "
             f"{self.general_p_value:.2g}; {change}.",

@@ -236,7 +236,7 @@ def told(trusted: Trusted) -> list[str]:
         lines.append(f"{len(out):,} {verb} out among your pictures {belongs}: {_names(out)}.")
     if called:
         lines.append(
-            f"{len(called):,} of the {trusted.n:,} would be called generated without the others, which is usual for "
+            f"p is at most {ALPHA:g} for {len(called):,} of the {trusted.n:,} without the others, which is usual for "
             f"some cameras; look at them: {_names(called)}."
         )
     if len(called) >= SUSPECT * trusted.n:

@@ -212,7 +212,7 @@ def analyse_region(
     if is_gone(result):
         return kept[0], style.error_card(GONE), *kept[1:]
     if whole_box(box) is None:
-        sentence = "Give all four numbers, or set two corners by clicking the map."
+        sentence = "Give all four numbers, or click two corners on the map, as chosen under “Advanced”."
         return kept[0], style.error_card(sentence), *kept[1:]
     try:
         found = context.detector(result.choice).detect(result.picture, alpha, region=whole_box(box))

@@ -18,9 +18,8 @@ INSPECT, CORNERS = "Shows a patch", "Sets two corners of a region"
 KNOWN = "Outline the part that is known to be generated"
 REGION_INTRO = (
     "That region alone is analysed, with overlapping patches: for large pictures and small objects. Give it in pixels, "
-    "or let two clicks on the map set its corners."
+    "or choose “Sets two corners of a region” under “Advanced” and click two corners on the map."
 )
-MORE_MAPS = "Witness value, p-value of each patch, and distance to real pictures alone."
 HELD_INTRO = (
     "Saves, shrinks and blurs copies of the picture and analyses each: an answer that flips is worth little. "
     "Takes some seconds."
@@ -46,7 +45,7 @@ def gallery_items(examples: list[dict]) -> list[tuple[Image.Image, str]]:
 
 @dataclass(frozen=True)
 class Sources:
-    """Where a picture comes from, and the rate."""
+    """Where a picture comes from."""
 
     drop: gr.File
     camera: gr.Image

@@ -80,10 +80,10 @@ def comment(exif: bytes) -> tuple[bytes, str]:
 def misread(found: Directory) -> bool:
     """Whether Pillow would open this layout and read wrong numbers from it.
 
-    Found by comparing every layout that tifffile writes (`tests/test_layouts.py`) under Pillow 11.3 to 13.0: 16 bits in
-    separate planes without compression; numbers of 32 bits that are compressed in big-endian order; unsigned numbers of
-    32 bits, which it takes for signed ones; signed numbers of 8 and 16 bits; floating point where 0 is white; and
-    differences (predictor) packed as PackBits, which libtiff doesn't undo.
+    Found by comparing every layout that tifffile writes (`tests/test_reader_layouts.py`) under Pillow 11.3 to 13.0: 16
+    bits in separate planes without compression; numbers of 32 bits that are compressed in big-endian order; unsigned
+    numbers of 32 bits, which it takes for signed ones; signed numbers of 8 and 16 bits; floating point where 0 is
+    white; and differences (predictor) packed as PackBits, which libtiff doesn't undo.
     """
     bits, kind = max(found.numbers(BITS, (1,))), max(found.numbers(FORMAT, (1,)))
     compressed = found.numbers(COMPRESSION, (1,)) != (1,)

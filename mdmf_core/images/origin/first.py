@@ -47,23 +47,23 @@ def summary(found: Provenance) -> Origin:
     return Origin("", "", False, None, False, "unknown", NOTHING)
 
 
-def contradiction(origin: Origin, decision: str) -> str:
+def contradiction(origin: Origin, outcome: str) -> str:
     """One sentence where origin and score disagree; empty where they don't. The score stays as it is."""
-    if origin.generated == "yes" and decision == "no_evidence":
+    if origin.generated == "yes" and outcome == "no_evidence":
         return CLEAN
-    if origin.generated == "no" and origin.signed and origin.unchanged and decision == "generated":
+    if origin.generated == "no" and origin.signed and origin.unchanged and outcome == "generated":
         return UNUSUAL
     return ""
 
 
-def opening(origin: Origin, decision: str) -> str:
+def opening(origin: Origin, outcome: str) -> str:
     """What stands above the verdict: the statement, and where the score disagrees."""
-    return f"{origin.sentence} {contradiction(origin, decision)}".strip()
+    return f"{origin.sentence} {contradiction(origin, outcome)}".strip()
 
 
-def as_json(origin: Origin, decision: str) -> dict[str, Any]:
-    """The line for programs, with what contradicts the decision."""
-    return {**origin.to_dict(), "contradiction": contradiction(origin, decision)}
+def as_json(origin: Origin, outcome: str) -> dict[str, Any]:
+    """The line for programs, with what contradicts the outcome."""
+    return {**origin.to_dict(), "contradiction": contradiction(origin, outcome)}
 
 
 def together(first: Origin, second: Origin) -> str:
