@@ -1,7 +1,7 @@
 """Pictures of every tab, desktop and phone, light and dark: start the app, use it as a person would, photograph it.
 
     python .ci/screenshot.py --out runs/screens        # all of them
-    python .ci/screenshot.py --best assets             # the ones that the README shows
+    python .ci/screenshot.py --best assets             # the one that the README shows
 
 Needs what `benchmarks/served.py` needs.
 """
@@ -37,12 +37,7 @@ from benchmarks.served import (  # noqa: E402
 
 LAYOUTS = {"desktop": 1280, "phone": 390}
 SCHEMES = ("light", "dark")
-BEST = {
-    "screenshot.png": "map-desktop-light",
-    "screenshot_patch.png": "patch-desktop-light",
-    "screenshot_phone.png": "stability-phone-dark",
-    "screenshot_many.png": "many-desktop-light",
-}
+BEST = {"screenshot.png": "map-desktop-light"}
 
 
 def steps(example: str) -> dict[str, Callable[[Page], None]]:
@@ -82,7 +77,7 @@ def take_all(chromium: Browser, address: str, folder: Path, example: str) -> Ite
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "screens", help="folder for all pictures")
-    parser.add_argument("--best", type=Path, help="folder for copies of those that the README shows")
+    parser.add_argument("--best", type=Path, help="folder for a copy of the one that the README shows")
     parser.add_argument("--example", default="Astronaut", help="beginning of its title")
     options = parser.parse_args()
     if not CHROMIUM.exists():

@@ -40,8 +40,8 @@ HEAVY = (
 NOISY = "The picture is very noisy, which hides traces of how it was made: use a copy with less noise if there is one."
 ORIGINAL = (
     "The picture is as large as cameras make them, and its file names one. How often this "
-    "detector takes such originals for generated has not been measured (model card): rest no suspicion on the score "
-    "alone."
+    "detector takes originals of cameras for generated has not been measured (model card): rest no suspicion on the "
+    "score alone."
 )
 FEW = "Only {n} patches fit into it, so the score rests on little: use a larger version if there is one."
 HATCHED = (
