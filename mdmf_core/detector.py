@@ -31,7 +31,6 @@ from mdmf_core.method.patches import Geometry, Grid, cut, merged
 from mdmf_core.method.reference import Reference
 from mdmf_core.method.reference import load as load_reference
 from mdmf_core.method.state import detail_of
-from mdmf_core.method.strength import strength
 
 Region = tuple[int, int, int, int]
 NO_MEMORY = "There is not enough memory to analyse this picture now; try a smaller one, or try again later."
@@ -177,7 +176,6 @@ def judge(
     scores = {kind: float(shares.sum()) for kind, (shares, _) in compared.items()}
     null = reference.null(statistic, n_patches, detail)
     p = float(p_value(scores[statistic], null))
-    table = reference.table(n_patches, detail)
     return Verdict(
         score=scores[statistic],
         statistic=statistic,
@@ -190,7 +188,7 @@ def judge(
         alpha=alpha,
         threshold=threshold(null, alpha),
         decision=decide(p, alpha),
-        strength=None if table is None else strength(scores[statistic], table),
+        strength=reference.worth(scores[statistic], statistic, n_patches, detail),
     )
 
 

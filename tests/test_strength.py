@@ -15,7 +15,7 @@ from tiny import make_checkpoint, picture
 from mdmf_core.detector import Detector
 from mdmf_core.evidence import outcome
 from mdmf_core.method import reference as references
-from mdmf_core.method.strength import NO_SUPPORT, Strength, Table, strength, support
+from mdmf_core.method.strength import NO_SUPPORT, Strength, Table, equally_rare, strength, support
 from mdmf_core.show import words
 from mdmf_core.training import strength as fitting
 
@@ -222,3 +222,33 @@ def test_tables_survive_storage_and_bad_ones_are_named(tmp_path: Path):
         save_file(tensors, path)
         with pytest.raises(ValueError, match=r"strength\.usual\.2"):
             references.load(path, 3, 5, False, "relative")
+
+
+def test_an_equally_rare_score_keeps_its_rank_and_the_ends():
+    rng = np.random.default_rng(5)
+    own, other = np.sort(rng.normal(0, 1, 40)), np.sort(rng.normal(3, 7, 25))
+    for score in (*own, *rng.normal(0, 2, 60)):
+        below = sum(score >= value for value in own)
+        place = 0.0 if below == 0 else 1.0 if below == len(own) else None
+        if place is None:
+            low, high = own[below - 1], own[below]
+            place = (below - 1 + (score - low) / (high - low)) / (len(own) - 1)
+        at = place * (len(other) - 1)
+        step = min(int(at), len(other) - 2)
+        expected = other[step] + (at - step) * (other[step + 1] - other[step])
+        assert equally_rare(float(score), own, other) == pytest.approx(expected)
+        assert own[0] <= equally_rare(float(score), own, own) <= own[-1]
+    found = [equally_rare(score, own, other) for score in np.linspace(-4, 4, 200)]
+    assert found == sorted(found) and found[0] == other[0] and found[-1] == other[-1]
+
+
+def test_a_picture_larger_than_the_tables_is_read_at_the_score_that_is_as_rare(bundled):
+    reference = bundled.reference
+    largest = max(reference.strength["usual"])
+    small, large = (reference.null("relative", count) for count in (largest**2, 1600))
+    for rank in (0.2, 0.5, 0.9, 0.99):
+        found = reference.worth(float(np.quantile(large, rank)), "relative", 1600)
+        same = reference.worth(float(np.quantile(small, rank)), "relative", largest**2)
+        assert found.ratio == pytest.approx(same.ratio)
+    own = reference.worth(0.1, "relative", largest**2)
+    assert own == strength(0.1, reference.table(largest**2))

@@ -24,7 +24,7 @@ from mdmf_core.method import mmd
 from mdmf_core.method.calibration import STATISTICS, Calibration, ends
 from mdmf_core.method.known import Known
 from mdmf_core.method.state import KINDS, USUAL
-from mdmf_core.method.strength import Table
+from mdmf_core.method.strength import Strength, Table, equally_rare, strength
 
 STRENGTH = re.compile(rf"strength\.({'|'.join(KINDS)})\.([1-9]\d*)\.scores")
 SIDES = ("real", "generated")
@@ -72,6 +72,21 @@ class Reference:
         """Likelihood ratios for scores of pictures of `n_patches` patches with this detail, where there are any."""
         tables = self.strength.get(self.nearest(detail))
         return _fitting(tables, n_patches) if tables else None
+
+    def worth(self, score: float, statistic: str, n_patches: int, detail: str = USUAL) -> Strength | None:
+        """What a score of a picture of `n_patches` patches with this detail is worth, where there are tables.
+
+        A picture that is larger than the tables' is read at the score that is as rare among real pictures of the
+        largest table's size as its own score is among those of its size.
+        """
+        table = self.table(n_patches, detail)
+        if table is None:
+            return None
+        largest = max(self.strength[self.nearest(detail)])
+        own, other = (self.null(statistic, count, detail) for count in (n_patches, largest**2))
+        if n_patches > largest**2 and own is not other:
+            score = equally_rare(score, own, other)
+        return strength(score, table)
 
     def known_null(self, n_patches: int, detail: str = USUAL) -> np.ndarray | None:
         """The null of the test whether a picture is of a known kind, where there is one."""

@@ -79,6 +79,18 @@ def strength(score: float, table: Table) -> Strength:
     return Strength(float(10**value), (low, high), *shares, len(table.real), len(table.generated))
 
 
+def equally_rare(score: float, own: np.ndarray, other: np.ndarray) -> float:
+    """The score that is as rare among one kind of real pictures as `score` is among another; it rises with it.
+
+    Args:
+        score: of a picture.
+        own: (R,) sorted scores of real pictures of its kind.
+        other: (S,) sorted scores of real pictures of the kind that is asked for.
+    """
+    rank = np.interp(score, own, np.linspace(0, 1, len(own)))
+    return float(np.interp(rank, np.linspace(0, 1, len(other)), other))
+
+
 def support(ratio: float) -> str:
     """The verbal scale for a likelihood ratio above 0."""
     size = abs(float(np.log10(ratio))) + ROUNDING
