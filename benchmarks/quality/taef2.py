@@ -7,14 +7,19 @@ repository, and nothing needs them at run time. `(H, W, 3) uint8 -> (H, W, 3) ui
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 WIDTH, LATENTS, SQUEEZE = 64, 32, 3.0
+SUBSAMPLINGS = {(1, 1): 0, (2, 1): 1, (2, 2): 2}
+VARIANTS = ("plain", "plain", "noise", "rounded", "smoothed")
 
 
 def _conv(inputs: int, outputs: int, **options: object) -> nn.Conv2d:
@@ -60,10 +65,10 @@ def _decoder() -> nn.Sequential:
 
 
 class Autoencoder:
-    """Both halves, from the folder of the weights."""
+    """Both halves, from the folder of the weights, on a device."""
 
-    def __init__(self, folder: Path) -> None:
-        self.encoder, self.decoder = _encoder(), _decoder()
+    def __init__(self, folder: Path, device: str = "cpu") -> None:
+        self.encoder, self.decoder, self.device = _encoder().to(device), _decoder().to(device), device
         for name, half in (("encoder", self.encoder), ("decoder", self.decoder)):
             half.load_state_dict(
                 {key: value.float() for key, value in load_file(folder / f"{name}.safetensors").items()}
@@ -73,9 +78,33 @@ class Autoencoder:
     @torch.inference_mode()
     def latents(self, pixels: np.ndarray) -> Tensor:
         """Latents (1, 32, H / 8, W / 8) of a picture (H, W, 3) uint8."""
-        return self.encoder(torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None] / 255)
+        return self.encoder(torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].to(self.device) / 255)
 
     @torch.inference_mode()
     def pixels(self, latents: Tensor) -> np.ndarray:
         """The picture (H, W, 3) uint8 of latents (1, 32, H / 8, W / 8)."""
-        return self.decoder(latents).clamp(0, 1)[0].permute(1, 2, 0).mul(255).round().byte().numpy()
+        return self.decoder(latents).clamp(0, 1)[0].permute(1, 2, 0).mul(255).round().byte().cpu().numpy()
+
+
+def varied(latents: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """Latents as they are, or with noise, rounded or smoothed."""
+    variant = rng.choice(VARIANTS)
+    if variant == "noise":
+        return latents + torch.randn_like(latents) * rng.uniform(0.02, 0.2)
+    if variant == "rounded":
+        return (latents * 8).round() / 8
+    if variant == "smoothed":
+        return 0.85 * latents + 0.15 * F.avg_pool2d(latents, 3, 1, 1)
+    return latents
+
+
+def compressed_alike(pixels: np.ndarray, original: Image.Image) -> np.ndarray:
+    """A picture through JPEG with the tables and the subsampling of another; as it is where that is no JPEG."""
+    tables = getattr(original, "quantization", None)
+    if not tables:
+        return pixels
+    layers = getattr(original, "layer", None)
+    subsampling = SUBSAMPLINGS.get(tuple(layers[0][1:3]), 2) if layers else 2
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", qtables=tables, subsampling=subsampling)
+    return np.asarray(Image.open(buffer).convert("RGB"))

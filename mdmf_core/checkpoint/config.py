@@ -37,11 +37,12 @@ class Encoder(Settings):
 
 
 class Lite(Encoder):
-    """EfficientNet-Lite0 at the picture's resolution: D and the side of a patch."""
+    """EfficientNet-Lite at the picture's resolution: D, the side of a patch, and which of the published networks."""
 
     name: Literal["lite"] = "lite"
     dim: Width = 256
     patch_size: Annotated[Positive, Field(multiple_of=16)] = 32
+    variant: Literal["lite0", "lite1", "lite2"] = "lite0"
 
 
 class Compact(Encoder):

@@ -95,7 +95,29 @@ def composite_of(
     """
     first, second, labels, number = job
     rng = np.random.default_rng([seed, number])
-    (base, base_never), (part, part_never) = _pixels(first), _pixels(second)
+    made = composed(_pixels(first), _pixels(second), labels, rng, smallest)
+    if made is None:
+        return None
+    place = corner(made[0], side, rng)
+    return np.ascontiguousarray(made[0][place]), np.ascontiguousarray(made[1][place])
+
+
+def composed(
+    first: tuple[Life, bool],
+    second: tuple[Life, bool],
+    labels: tuple[int, int] | None,
+    rng: np.random.Generator,
+    smallest: int,
+) -> Composite | None:
+    """A composite of two pictures, after a later life; None where it gets too small.
+
+    Args:
+        first, second: a picture and whether it has no JPEG in its past.
+        labels: of both, or None for a pair, real and generated.
+        rng: the source of every choice.
+        smallest: fewest pixels a side.
+    """
+    (base, base_never), (part, part_never) = first, second
     if labels is None:
         mixed, mask = composites.remade(base, part, rng, SIDES, BORDERS, ellipses=0.35)
     else:
@@ -109,9 +131,7 @@ def composite_of(
     if min(mask.shape) < smallest:
         return None
     low, high = labels or (0, 1)
-    place = corner(mixed, side, rng)
-    generated = np.rint(255 * (low + (high - low) * mask)).astype(np.uint8)
-    return np.ascontiguousarray(mixed[place]), np.ascontiguousarray(generated[place])
+    return mixed, np.rint(255 * (low + (high - low) * mask)).astype(np.uint8)
 
 
 def pool(function, jobs: list, workers: int, what: str) -> list:

@@ -70,7 +70,7 @@ class Batches:
         self.labels = np.array([entry.label for entry in entries])
         if set(self.labels) != {0, 1}:
             raise DatasetError("Both real and generated pictures are needed to train an encoder.")
-        self.weights = _weights(entries, self.labels, config)
+        self.weights = weights_of(entries, self.labels, config)
         subjects.told(self.weights, self.labels, say)
         self.pairs = crops.make_pairs(pairs, config, window)
         self.composites = crops.make_composites(entries, self.weights, pairs, config, window)
@@ -101,16 +101,23 @@ class Batches:
 
     def _pair(self, rng: np.random.Generator) -> list[np.ndarray]:
         versions = self.pairs[rng.integers(len(self.pairs))]
-        both, seed = versions[rng.integers(len(versions))], int(rng.integers(2**31))
+        return self._cut(versions[rng.integers(len(versions))], rng)
+
+    def _cut(self, both: Iterable[np.ndarray], rng: np.random.Generator) -> list[np.ndarray]:
+        """The same place of both pictures of a pair, coloured alike."""
+        seed = int(rng.integers(2**31))
         alike = [np.random.default_rng(seed) for _ in both]
         return [
             crops.coloured(crops.crop(life, self.config.window, same), same)
             for life, same in zip(both, alike, strict=True)
         ]
 
-    def _composite(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    def _one_composite(self, rng: np.random.Generator) -> crops.Composite:
+        return self.composites[rng.integers(len(self.composites))]
+
+    def _composite(self, rng: np.random.Generator) -> crops.Composite:
         for _ in range(6):
-            pixels, mask = self.composites[rng.integers(len(self.composites))]
+            pixels, mask = self._one_composite(rng)
             seed = int(rng.integers(2**31))
             part = crops.crop(mask, self.config.window, np.random.default_rng(seed))
             if EMPTY < part.mean() / 255 < 1 - EMPTY:
@@ -118,7 +125,7 @@ class Batches:
         return crops.coloured(crops.crop(pixels, self.config.window, np.random.default_rng(seed)), rng), part
 
 
-def _weights(entries: list[Entry], labels: np.ndarray, config: Pretrain) -> np.ndarray:
+def weights_of(entries: list[Entry], labels: np.ndarray, config: Pretrain) -> np.ndarray:
     """How often each picture is drawn: by source, evenly over subjects, faces seldom."""
     weights = subjects.by_source(entries, config.cap, config.tilt)
     weights = subjects.raised(weights, entries, config.raised, config.raised_times)
@@ -134,7 +141,7 @@ def losses(logits: Tensor, masks: Tensor, config: Pretrain) -> dict[str, Tensor]
     half, count = config.pictures, len(masks)
     pictures = logits.mean((1, 2))
     smooth = config.smoothing
-    labels = torch.arange(2).repeat_interleave(half) * (1 - 2 * smooth) + smooth
+    labels = torch.arange(2, device=logits.device).repeat_interleave(half) * (1 - 2 * smooth) + smooth
     found = {"whole": F.binary_cross_entropy_with_logits(pictures[: 2 * half], labels)}
     if count:
         shares = F.adaptive_avg_pool2d(masks[:, None], logits.shape[1:])[:, 0] * (1 - 2 * smooth) + smooth
@@ -153,7 +160,7 @@ def build(config: Pretrain) -> nn.Module:
     if config.start:
         if encoder.name != "lite":
             raise ValueError(f"Only the backbone 'lite' can start from ImageNet weights, not {encoder.name!r}.")
-        encoder.start(load_start(encoder.base(), Path(config.start)))
+        encoder.start(load_start(encoder.base(config.backbone.variant), Path(config.start)))
     if config.go_on_from:
         encoder.load_state_dict(earlier(encoder, Path(config.go_on_from)))
     return encoder
@@ -230,10 +237,10 @@ def _learn(learner: nn.Module, batches: Batches, config: Pretrain, out: Path, te
         return losses(forward(windows), masks, config)
 
     plan = Plan(config.steps, config.rate, config.decay, config.average, warm=0.08)
-    return fit(learner, step_losses, plan, tell, _groups(learner), out / "state.safetensors")
+    return fit(learner, step_losses, plan, tell, groups(learner), out / "state.safetensors")
 
 
-def _groups(learner: nn.Module) -> list[dict]:
+def groups(learner: nn.Module) -> list[dict]:
     """Parameters with their share of the rate: those that start at random learn twice as fast."""
     new = [value for name, value in learner.named_parameters() if name.removeprefix("encoder.").startswith(HEAD)]
     old = [value for value in learner.parameters() if not any(value is other for other in new)]

@@ -76,7 +76,7 @@ def fit(
     rates = [plan.rate * group.pop("share", 1.0) for group in groups]
     optimizer = torch.optim.AdamW(groups, lr=plan.rate, weight_decay=plan.decay)
     schedule = OneCycleLR(optimizer, rates, total_steps=plan.steps + 1, pct_start=plan.warm, div_factor=25)
-    average = AveragedModel(module, multi_avg_fn=_following(plan.average), use_buffers=True)
+    average = AveragedModel(module, multi_avg_fn=following(plan.average), use_buffers=True)
     start = _restore(state, module, average, optimizer, schedule) if state is not None and state.exists() else 0
     means = Means()
     module.train()
@@ -128,7 +128,7 @@ def _tell(say: Say, step: int, means: dict[str, float]) -> None:
     say(f"step {step}: " + ", ".join(f"{name} {mean:.4f}" for name, mean in means.items()))
 
 
-def _following(keep: float) -> Callable:
+def following(keep: float) -> Callable:
     """A running average that follows faster at first, when there is little to keep."""
 
     @torch.no_grad()

@@ -1,4 +1,4 @@
-"""The bundled encoder: EfficientNet-Lite0 at the picture's resolution. `(B, 3, V, V) uint8 -> (B * C, D) float32`.
+"""The bundled encoder: EfficientNet-Lite at the picture's resolution. `(B, 3, V, V) uint8 -> (B * C, D) float32`.
 
 Source: Tan & Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks" (2019), in its Lite form,
 built by timm. What a generator leaves behind lies in the finest scales, so the first layer's stride of 2 is taken out:
@@ -14,6 +14,7 @@ to nothing. It stays in float32: in bfloat16 a grey level is lost at the bright 
 from __future__ import annotations
 
 import copy
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import torch
@@ -23,7 +24,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from mdmf_core.method.weights import load_strictly
 
-ARCHITECTURE = "tf_efficientnet_lite0"
+VARIANTS = ("lite0", "lite1", "lite2")
 CELL = 16  # pixels between cells of the last map
 ON_CPU = 4  # windows at once: their maps stay in the processor's cache
 ON_GPU = 64
@@ -40,6 +41,7 @@ class Lite(nn.Module):
     Args:
         dim: D, size of an embedding.
         patch_size: W, pixels on a side of a patch, a multiple of 16.
+        variant: "lite0", "lite1" or "lite2": 3.4, 3.8 or 4.4 million weights.
 
     Raises:
         ValueError: a setting that is none of these.
@@ -48,15 +50,17 @@ class Lite(nn.Module):
     name = "lite"
     version = "1"
 
-    def __init__(self, dim: int = 256, patch_size: int = 32) -> None:
+    def __init__(self, dim: int = 256, patch_size: int = 32, variant: str = "lite0") -> None:
         super().__init__()
         if type(patch_size) is not int or patch_size <= 0 or patch_size % CELL:
             raise ValueError(f"The patches of this backbone are a multiple of {CELL} pixels, not {patch_size!r}.")
         if type(dim) is not int or dim <= 0:
             raise ValueError(f"The size of an embedding is a positive whole number, not {dim!r}.")
-        self.config = {"dim": dim, "patch_size": patch_size}
+        if variant not in VARIANTS:
+            raise ValueError(f"This backbone comes as {', '.join(VARIANTS)}, not {variant!r}.")
+        self.config = {"dim": dim, "patch_size": patch_size, "variant": variant}
         self.dim, self.patch_size = dim, patch_size
-        base = self.base()
+        base = self.base(variant)
         base.conv_stem.stride = (1, 1)
         self.conv_stem, self.bn1, self.blocks = base.conv_stem, base.bn1, base.blocks
         self.conv_head = nn.Conv2d(base.conv_head.in_channels, dim, 1, bias=False)
@@ -65,11 +69,11 @@ class Lite(nn.Module):
         self._fused: tuple[tuple[int, ...], nn.Module] | None = None
 
     @staticmethod
-    def base() -> nn.Module:
+    def base(variant: str = VARIANTS[0]) -> nn.Module:
         """The whole published network, with random weights: what `start` takes."""
         import timm  # seconds, and it brings the Hub's client: only where a network is built
 
-        return timm.create_model(ARCHITECTURE, pretrained=False)
+        return timm.create_model(f"tf_efficientnet_{variant}", pretrained=False)
 
     def start(self, base: nn.Module) -> None:
         """Take over all layers but the last from a published network."""
@@ -94,7 +98,8 @@ class Lite(nn.Module):
         device = self.conv_head.weight.device
         batch = batch or (ON_CPU if device.type == "cpu" else ON_GPU)
         network = self._folded()
-        return torch.cat([self.patches(network.cells(part.to(device))) for part in windows.split(batch)])
+        with exact():
+            return torch.cat([self.patches(network.cells(part.to(device))) for part in windows.split(batch)])
 
     def patches(self, cells: Tensor) -> Tensor:
         """Means over patches, (B * C, D) float32 on the CPU, of `cells`."""
@@ -111,6 +116,11 @@ class Lite(nn.Module):
 
     def __getstate__(self) -> dict:
         return {**self.__dict__, "_fused": None}
+
+
+def exact() -> AbstractContextManager:
+    """Convolutions of a GPU in full precision; rounded to TF32 they move a score by 1e-3 of the null's spread."""
+    return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
 
 
 def fold(module: nn.Module) -> nn.Module:
