@@ -33,8 +33,12 @@ _OF_VIDEOS = {
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One frame: `seconds` from the first one of the video, and the picture under the video's name and hash."""
+    """One frame: its `place` in `Clip.chosen`, `seconds` from the first frame of the video, and the picture.
 
+    The picture has the video's hash and size in bytes.
+    """
+
+    place: int
     seconds: float
     picture: Picture
 
@@ -65,23 +69,24 @@ def frames(path: str | Path, clip: Clip, min_side: int = 128) -> Iterator[Frame]
     Raises:
         ImageError: not one frame can be decoded.
     """
-    left, spent, come = list(clip.chosen), 0.0, 0
+    left, spent, done = list(clip.chosen), 0.0, 0
     while left and spent < LONGEST:
         begun = time.monotonic()
         try:
             facts, pixels = _ask({"video": os.fspath(path), "min_side": min_side, "chosen": left})
         except ImageError:
-            if come:
+            if done:
                 return
             raise
         spent += time.monotonic() - begun
         for fact, frame in zip(facts, pixels.reshape(len(facts), -1, *pixels.shape[1:]), strict=True):
-            come += 1
             seconds = (fact["stamp"] - clip.first) * clip.unit
             name = f"{clip.name} at {clock(seconds)}"
             notes = tuple(fact["notes"])
-            yield Frame(seconds, Picture(frame, clip.sha256, clip.format, clip.n_bytes, {}, notes, name))
-        left = left[facts[-1]["place"] + 1 :]
+            place = done + fact["place"]
+            yield Frame(place, seconds, Picture(frame, clip.sha256, clip.format, clip.n_bytes, {}, notes, name))
+        done += facts[-1]["place"] + 1
+        left = list(clip.chosen[done:])
 
 
 def clock(seconds: float) -> str:
