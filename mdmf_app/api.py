@@ -27,6 +27,7 @@ from mdmf_core.images import archive as archives
 from mdmf_core.images import isolated
 from mdmf_core.images.origin import Origin, as_json, opening, together
 from mdmf_core.run import batch as batches
+from mdmf_core.run import frames
 from mdmf_core.show import maps as heatmaps
 from mdmf_core.show import report, words
 
@@ -103,10 +104,11 @@ class Endpoints:
         A row has name, outcome, decision, score, p_value, q_value, flagged_share, width, height, n_bytes, sha256, notes
         and origin (what the file declares), or a sentence under error; then likelihood_ratio with its lowest and
         highest value, support in words, judged and reason. Among many pictures some p-values are low by chance: the
-        q_value allows for that (Benjamini-Hochberg), so judge a batch by q_value.
+        q_value allows for that (Benjamini-Hochberg), so judge a batch by q_value. Of a video up to 32
+        frames are rows; they have no q_value and can't be judged, and there is no answer for the video.
 
         Args:
-            files: The pictures or ZIP archives.
+            files: The pictures, videos or ZIP archives.
             alpha: Accepted share of false alarms among real pictures, above 0 and at most 0.2; 0.05 is usual.
 
         Returns:
@@ -114,7 +116,7 @@ class Endpoints:
             the rows as a CSV file
         """
         rows, made_with = self._many(files, alpha, progress)
-        summary = batches.summary(rows, made_with["alpha"])
+        summary = frames.summary(rows, made_with["alpha"])
         content = {**made_with, "summary": summary, "about_q_value": batches.ABOUT_Q}
         text = batches.to_csv(rows).encode("utf-8")
         return (
@@ -141,7 +143,7 @@ class Endpoints:
             the batch in two sentences, then a table with one row for each picture as CSV
         """
         rows, made_with = self._many([archive] if archive else [], alpha, progress)
-        return f"{batches.summary(rows, made_with['alpha'])} {batches.ABOUT_Q}\n\n{batches.to_csv(rows)}"
+        return f"{frames.summary(rows, made_with['alpha'])} {batches.ABOUT_Q}\n\n{batches.to_csv(rows)}"
 
     def compare(self, first: str, second: str, alpha: float = ALPHA) -> tuple[Image.Image, Image.Image, dict[str, Any]]:
         """Test two pictures with one model, on one scale, and say which of them looks more generated.
@@ -175,11 +177,12 @@ class Endpoints:
         rows = []
         with tempfile.TemporaryDirectory() as folder:
             items = archives.gather(files, folder)
-            made = batches.run(self.context.default, items, alpha, isolated.read, isolated.origin_of)
+            items = frames.expanded(items, self.context.default.model.geometry.min_side)
+            made = frames.run(self.context.default, items, alpha, isolated.read, isolated.origin_of)
             for row in in_time(made, items):
                 rows.append(row)
                 progress((len(rows), len(items)), desc="Pictures")
-        return batches.adjust(rows), batches.facts(self.context.default, alpha)
+        return frames.adjust(rows), batches.facts(self.context.default, alpha)
 
 
 Endpoints.batch._mcp_type = "none"  # Gradio 6.31 describes a list of files in a way that MCP clients refuse

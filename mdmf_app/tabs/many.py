@@ -23,8 +23,9 @@ from mdmf_core.errors import CheckpointError
 from mdmf_core.images import archive, isolated
 from mdmf_core.images.archive import Item
 from mdmf_core.images.origin import in_short
-from mdmf_core.run import batch
+from mdmf_core.run import batch, frames
 from mdmf_core.run.batch import Row
+from mdmf_core.show import strip
 from mdmf_core.show import words as wording
 
 TABLE = ["Name", "Answer", "Declared origin", "Score", "p", "q", "Flagged %", "Width", "Height", "KB"]
@@ -74,7 +75,7 @@ def layout() -> Layout:
     with gr.Row():
         with gr.Column(scale=1, min_width=300):
             files = gr.File(
-                label=f"Pictures or a ZIP, up to {archive.MOST}",
+                label=f"Pictures, videos or a ZIP, up to {archive.MOST}",
                 file_count="multiple",
                 height=190,
                 elem_id="many-files",
@@ -161,8 +162,9 @@ def work(
         items = archive.gather(paths, folder)
         try:
             detector = context.detector(choice)
+            items = frames.expanded(items, detector.model.geometry.min_side)
             begun = told = time.monotonic()
-            rows_to_come = in_time(batch.run(detector, items, alpha, isolated.read, isolated.origin_of), items)
+            rows_to_come = in_time(frames.run(detector, items, alpha, isolated.read, isolated.origin_of), items)
             for row in () if stop.is_set() else rows_to_come:
                 rows.append(row)
                 if stop.is_set():
@@ -173,9 +175,9 @@ def work(
         except (CheckpointError, ValueError) as error:
             yield style.error_card(str(error)), *hidden()
             return
-    rows = batch.adjust(rows)
+    rows = frames.adjust(rows)
     results = shown(rows, batch.facts(detector, alpha), cache) if rows else hidden()
-    yield status_of(rows, len(items), alpha), *results
+    yield status_of(rows, len(items), alpha) + strip.fragment(frames.films(rows, items)), *results
 
 
 def in_time(rows: Iterator[Row], items: Sequence[Item]) -> Iterator[Row]:
@@ -213,7 +215,7 @@ def status_of(rows: Sequence[Row], total: int, alpha: float) -> str:
     if not rows:
         return style.render("status.html", summary="", cancelled="before it began.")
     cancelled = f"after {len(rows)} of {total}; what was done is below." if len(rows) < total else ""
-    return style.render("status.html", summary=batch.summary(rows, alpha), cancelled=cancelled)
+    return style.render("status.html", summary=frames.summary(rows, alpha), cancelled=cancelled)
 
 
 def shown(rows: Sequence[Row], made_with: dict[str, Any], cache: str) -> tuple[Any, ...]:

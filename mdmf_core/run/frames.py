@@ -4,7 +4,7 @@
     rows = adjust(list(run(detector, items, 0.05)))
 
 Frames are judged as pictures alone, with one difference: none of them "can be judged", for the reason `UNJUDGED`. They
-have no likelihood ratio and no q-value, since what these rest on was measured with photographs.
+have no decision, no likelihood ratio and no q-value, since what these rest on was measured with photographs.
 """
 
 from __future__ import annotations
@@ -128,7 +128,8 @@ def _unjudged(row: Row, video: str, seconds: float) -> FrameRow:
     found = {field.name: getattr(row, field.name) for field in fields(Row)} | {"video": video, "seconds": seconds}
     if row.error is None:
         ratios = ("likelihood_ratio", "likelihood_ratio_low", "likelihood_ratio_high", "support")
-        found |= dict.fromkeys(ratios) | {"outcome": NOT_JUDGED, "judged": False, "reason": row.reason or UNJUDGED}
+        found |= dict.fromkeys((*ratios, "decision"))
+        found |= {"outcome": NOT_JUDGED, "judged": False, "reason": row.reason or UNJUDGED}
     return FrameRow(**found)
 
 
@@ -231,7 +232,7 @@ def look_at(
     Args:
         detector: judges them.
         path: of the video.
-        alpha: the false-alarm rate under which `decision` stands in the JSON.
+        alpha: a false-alarm rate, as for pictures; nothing is decided by it.
         keep: is called with each frame and its evidence, while its pixels are at hand.
 
     Raises:
@@ -266,4 +267,4 @@ def _of_frame(seconds: float, evidence: Evidence) -> dict[str, Any]:
     file = ("path", "sha256", "statistic", "alpha", "model", "revision", "fingerprint", "patches", "inconsistency")
     found = {name: value for name, value in evidence.to_dict().items() if name not in file}
     flagged = {"n_flagged": evidence.n_outlined, "flagged_share": evidence.n_outlined / evidence.n_patches}
-    return {"time": seconds, **found, **flagged}
+    return {"time": seconds, **found, "decision": None, **flagged}
