@@ -103,7 +103,7 @@ def look(path: str | Path, min_side: int) -> Clip:
         unit, said = float(stream.time_base or 1), _said(container, stream)
         last = float(np.median(np.diff(stamps))) if len(stamps) > 1 else 0.0
         seconds = float(stamps[-1] - stamps[0] + last) * unit
-        wrong = said is not None and abs(said - seconds) > 0.5 + 0.1 * seconds
+        wrong = said is not None and said > 0.5 + 1.1 * seconds
         return Clip(
             name=clean(Path(path).name, 255),
             sha256=hashlib.sha256(data).hexdigest(),
