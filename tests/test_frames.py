@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from dataclasses import replace
@@ -135,7 +136,7 @@ def test_the_strip_shows_every_frame_with_its_time_and_says_why_there_is_no_answ
         assert page.count("<figure>") == 5 and "0:02.00<br>p 0.25" in page and strip.ABOUT in page
         assert "&lt;b&gt;a.mp4" in page and "<b>" not in page and "<i>" not in page and "<u>" not in page
         assert not re.search(r"""(src|href)=["'](?!data:)|<script|url\(""", page) and not VERDICT_WORDS.search(page)
-    assert "default-src 'none'" in strip.page(film) and strip.fragment([]) == ""
+    assert "default-src 'none'" in html.unescape(strip.page(film)) and strip.fragment([]) == ""
 
 
 # The command
@@ -167,7 +168,7 @@ def test_the_command_writes_a_map_a_frame_and_a_page(moving, checkpoint, tmp_pat
     folder = tmp_path / "maps"
     assert run("detect", moving, "--model", checkpoint, "--heatmap", folder) == 0
     names = sorted(path.name for path in folder.iterdir())
-    assert [Path(name).suffix for name in names] == [".png"] * 24 + [".html"] or len(names) == 25
+    assert len(names) == 25
     (page,) = folder.glob("clip-*.html")
     assert page.read_text("utf-8").count("<figure>") == 24
     assert Image.open(sorted(folder.glob("clip-*-23.png"))[0]).width >= films.WIDTH

@@ -250,7 +250,7 @@ def cells(row: Row) -> list[Any]:
         row.name,
         wording.VERDICTS[row.outcome or row.decision],
         in_short(row.origin),
-        *(float(f"{value:.3g}") for value in (row.score, row.p_value, row.q_value)),
+        *(None if value is None else float(f"{value:.3g}") for value in (row.score, row.p_value, row.q_value)),
         round(100 * row.flagged_share, 1),
         row.width,
         row.height,
