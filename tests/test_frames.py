@@ -12,6 +12,7 @@ import films
 import numpy as np
 import pytest
 from PIL import Image
+from test_provenance import signed, signer  # noqa: F401 (fixture)
 from typed import run
 
 from mdmf_app.tabs import many
@@ -187,6 +188,15 @@ def test_maps_that_can_not_be_written_cost_no_result(moving, checkpoint, tmp_pat
     assert run("detect", moving, "--model", checkpoint, "--json", "--heatmap", tmp_path / "file" / "maps") == 1
     said = capsys.readouterr()
     assert len(json.loads(said.out)["frames"]) == 24 and "A map is missing" in said.err
+
+
+@pytest.mark.parametrize(("name", "mime"), [("a.mp4", "video/mp4"), ("a.mov", "video/quicktime")])
+def test_a_signed_video_says_what_it_declares(name, mime, signer, checkpoint, tmp_path, capsys):  # noqa: F811
+    path = films.clip(tmp_path / name, n=2)
+    path.write_bytes(signed(path.read_bytes(), mime, *signer[:2], "trainedAlgorithmicMedia"))
+    assert run("detect", path, "--model", checkpoint, "--json") == 0
+    origin = json.loads(capsys.readouterr().out)["origin"]
+    assert origin["generated"] == "yes" and origin["signed"] and origin["unchanged"] and origin["contradiction"] == ""
 
 
 # The page

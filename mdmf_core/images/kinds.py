@@ -15,6 +15,7 @@ EXTENSIONS = frozenset(
 VIDEOS = frozenset(".mp4 .m4v .mov .qt .3gp .3g2 .webm .mkv .avi".split())
 HEAD = 4096  # bytes that tell what a file is
 
+_FRAMES = "give its file to the command detect, or under Many pictures, for its frames"
 _ACCEPTED = "JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF and HEIC"
 _MAGIC = (
     (b"\xff\xd8\xff", "JPEG"),
@@ -32,8 +33,8 @@ _OTHER_KINDS = (
     (b"8BPS", "a Photoshop document"),
     (b"PK\x03\x04", "a ZIP archive or an office document"),
     (b"\x1aE\xdf\xa3", "a video"),
-    (b"\x00\x00\x01\xba", "a video"),
-    (b"\x00\x00\x01\xb3", "a video"),
+    (b"\x00\x00\x01\xba", "an MPEG stream"),
+    (b"\x00\x00\x01\xb3", "an MPEG stream"),
     (b"\x00\x00\x01\x00", "an icon"),
     (b"\xff\x0a", "a JPEG XL picture"),
     (b"\x00\x00\x00\x0cJXL ", "a JPEG XL picture"),
@@ -148,6 +149,8 @@ def _describe(data: bytes) -> str:
 
 def other_kind(what: str) -> ImageError:
     start = f"The file looks like {what}, not a picture that can be read here" if what else "The file is not a picture"
+    if what == "a video":
+        return ImageError(f"{start}; {_FRAMES}.")
     advice = "save it as PNG or JPEG" if what.endswith(_TO_CONVERT) else f"accepted are {_ACCEPTED}"
     return ImageError(f"{start}; {advice}.")
 
