@@ -116,7 +116,7 @@ class Endpoints:
             the rows as a CSV file
         """
         rows, made_with = self._many(files, alpha, progress)
-        summary = frames.summary(rows, made_with["alpha"])
+        summary = batches.summary(rows, made_with["alpha"])
         content = {**made_with, "summary": summary, "about_q_value": batches.ABOUT_Q}
         text = batches.to_csv(rows).encode("utf-8")
         return (
@@ -143,7 +143,7 @@ class Endpoints:
             the batch in two sentences, then a table with one row for each picture as CSV
         """
         rows, made_with = self._many([archive] if archive else [], alpha, progress)
-        return f"{frames.summary(rows, made_with['alpha'])} {batches.ABOUT_Q}\n\n{batches.to_csv(rows)}"
+        return f"{batches.summary(rows, made_with['alpha'])} {batches.ABOUT_Q}\n\n{batches.to_csv(rows)}"
 
     def compare(self, first: str, second: str, alpha: float = ALPHA) -> tuple[Image.Image, Image.Image, dict[str, Any]]:
         """Test two pictures with one model, on one scale, and say which of them looks more generated.
@@ -182,7 +182,7 @@ class Endpoints:
             for row in in_time(made, items):
                 rows.append(row)
                 progress((len(rows), len(items)), desc="Pictures")
-        return frames.adjust(rows), batches.facts(self.context.default, alpha)
+        return batches.adjust(rows), batches.facts(self.context.default, alpha)
 
 
 Endpoints.batch._mcp_type = "none"  # Gradio 6.31 describes a list of files in a way that MCP clients refuse

@@ -43,7 +43,7 @@ def mixed(moving, photo, tmp_path_factory) -> list[Item]:
 
 @pytest.fixture(scope="module")
 def rows(mixed, detector) -> list[batch.Row]:
-    return frames.adjust(list(frames.run(detector, mixed, 0.05)))
+    return batch.adjust(list(frames.run(detector, mixed, 0.05)))
 
 
 # Rows
@@ -84,10 +84,10 @@ def test_pictures_beside_a_video_are_judged_as_without_it(rows, photo, detector)
 
 
 def test_the_summary_says_that_there_is_no_answer_for_the_video(rows):
-    told = frames.summary(rows, 0.05)
-    assert "24 frames of a video analysed. There is no answer for the video." in told
+    told = batch.summary(rows, 0.05)
+    assert "24 frames of video analysed. There is no answer for the video." in told
     assert told.startswith(batch.summary([rows[0], rows[25], rows[26]], 0.05))
-    assert frames.summary(rows[1:25], 0.05).startswith("24 frames of a video")
+    assert batch.summary(rows[1:25], 0.05).startswith("24 frames of video")
 
 
 def test_a_frame_that_gets_lost_is_a_sentence_and_the_others_go_on(moving, detector, monkeypatch):

@@ -175,7 +175,7 @@ def work(
         except (CheckpointError, ValueError) as error:
             yield style.error_card(str(error)), *hidden()
             return
-    rows = frames.adjust(rows)
+    rows = batch.adjust(rows)
     results = shown(rows, batch.facts(detector, alpha), cache) if rows else hidden()
     yield status_of(rows, len(items), alpha) + strip.fragment(frames.films(rows, items)), *results
 
@@ -215,7 +215,7 @@ def status_of(rows: Sequence[Row], total: int, alpha: float) -> str:
     if not rows:
         return style.render("status.html", summary="", cancelled="before it began.")
     cancelled = f"after {len(rows)} of {total}; what was done is below." if len(rows) < total else ""
-    return style.render("status.html", summary=frames.summary(rows, alpha), cancelled=cancelled)
+    return style.render("status.html", summary=batch.summary(rows, alpha), cancelled=cancelled)
 
 
 def shown(rows: Sequence[Row], made_with: dict[str, Any], cache: str) -> tuple[Any, ...]:

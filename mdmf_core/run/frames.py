@@ -1,7 +1,7 @@
 """Videos among pictures: up to 32 frames of each, one row a frame, and never an answer for the video.
 
     items = expanded(gather(paths, folder))
-    rows = adjust(list(run(detector, items, 0.05)))
+    rows = batch.adjust(list(run(detector, items, 0.05)))
 
 Frames are judged as pictures alone, with one difference: none of them "can be judged", for the reason `UNJUDGED`. They
 have no decision, no likelihood ratio and no q-value, since what these rest on was measured with photographs.
@@ -52,6 +52,10 @@ class FrameRow(Row):
 
     video: str = ""
     seconds: float | None = None
+
+    @property
+    def is_frame(self) -> bool:
+        return True
 
     def to_dict(self) -> dict[str, Any]:
         return super().to_dict() | {"video": self.video, "seconds": self.seconds, "about": ABOUT}
@@ -133,28 +137,10 @@ def _unjudged(row: Row, video: str, seconds: float) -> FrameRow:
     return FrameRow(**found)
 
 
-def adjust(rows: Sequence[Row]) -> list[Row]:
-    """As `batch.adjust`; frames have no q-value and count for no other row's."""
-    adjusted = iter(batch.adjust([row for row in rows if not isinstance(row, FrameRow)]))
-    return [row if isinstance(row, FrameRow) else next(adjusted) for row in rows]
-
-
-def summary(rows: Sequence[Row], alpha: float) -> str:
-    """As `batch.summary`, and what there is to say of videos."""
-    pictures = [row for row in rows if not isinstance(row, FrameRow)]
-    frames = [row for row in rows if isinstance(row, FrameRow)]
-    told = [batch.summary(pictures, alpha)] if pictures or not frames else []
-    if frames:
-        good, videos = sum(row.error is None for row in frames), len({row.video for row in frames})
-        of = "a video" if videos == 1 else f"{videos} videos"
-        told.append(f"{good:,} {'frame' if good == 1 else 'frames'} of {of} analysed. {ABOUT}")
-    return " ".join(told)
-
-
 def films(rows: Iterable[Row], items: Iterable[Item]) -> list[Film]:
     """The videos of a batch, for `show.strip`; one without a good frame is left out."""
     known = {item.video: item.clip for item in items if isinstance(item, FrameItem)}
-    frames = [row for row in rows if isinstance(row, FrameRow) and row.error is None]
+    frames = [row for row in rows if row.is_frame and row.error is None]
     return [
         Film(name, told(known[name], len(shots)), known[name].notes, shots)
         for name, group in groupby(frames, key=lambda row: row.video)
