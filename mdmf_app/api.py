@@ -104,11 +104,11 @@ class Endpoints:
         A row has name, outcome, decision, score, p_value, q_value, flagged_share, width, height, n_bytes, sha256, notes
         and origin (what the file declares), or a sentence under error; then likelihood_ratio with its lowest and
         highest value, support in words, judged and reason. Among many pictures some p-values are low by chance: the
-        q_value allows for that (Benjamini-Hochberg), so judge a batch by q_value. Of a video up to 32
-        frames are rows; they have no q_value and can't be judged, and there is no answer for the video.
+        q_value allows for that (Benjamini-Hochberg), so judge a batch by q_value.
 
         Args:
-            files: The pictures, videos or ZIP archives.
+            files: The pictures or ZIP archives; also videos, of which up to 32 frames are rows that have no q_value and
+                can't be judged: there is no answer for a video.
             alpha: Accepted share of false alarms among real pictures, above 0 and at most 0.2; 0.05 is usual.
 
         Returns:
