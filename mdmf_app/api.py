@@ -27,6 +27,7 @@ from mdmf_core.images import archive as archives
 from mdmf_core.images import isolated
 from mdmf_core.images.origin import Origin, as_json, opening, together
 from mdmf_core.run import batch as batches
+from mdmf_core.run import frames
 from mdmf_core.show import maps as heatmaps
 from mdmf_core.show import report, words
 
@@ -106,7 +107,8 @@ class Endpoints:
         q_value allows for that (Benjamini-Hochberg), so judge a batch by q_value.
 
         Args:
-            files: The pictures or ZIP archives.
+            files: The pictures or ZIP archives; also videos, of which up to 32 frames are rows that have no q_value and
+                can't be judged: there is no answer for a video.
             alpha: Accepted share of false alarms among real pictures, above 0 and at most 0.2; 0.05 is usual.
 
         Returns:
@@ -175,7 +177,8 @@ class Endpoints:
         rows = []
         with tempfile.TemporaryDirectory() as folder:
             items = archives.gather(files, folder)
-            made = batches.run(self.context.default, items, alpha, isolated.read, isolated.origin_of)
+            items = frames.expanded(items, self.context.default.model.geometry.min_side)
+            made = frames.run(self.context.default, items, alpha, isolated.read, isolated.origin_of)
             for row in in_time(made, items):
                 rows.append(row)
                 progress((len(rows), len(items)), desc="Pictures")

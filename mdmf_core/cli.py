@@ -1,6 +1,7 @@
 """The command line: `python -m mdmf_core COMMAND`.
 
-    detect PATH...          a score, a p-value and a decision for each picture; - reads one from standard input
+    detect PATH...          a score, a p-value and a decision for each picture; - reads one from standard input;
+                            of a video its frames, without an answer
     reference make PATH...  pictures that you trust, for `detect --reference`; also `list` and `remove`
     pretrain RECIPE RUN     train an encoder (backbones `lite` and `compact`)
     embed RECIPE RUN        step 1 of the paper: embeddings of all patches
@@ -67,11 +68,11 @@ def evaluate(
 
 @app.command()
 def detect(
-    paths: Annotated[list[str], typer.Argument(help="Pictures, folders of pictures, or - for standard input.")],
+    paths: Annotated[list[str], typer.Argument(help="Pictures, videos, folders of pictures, or - for standard input.")],
     model: Annotated[str | None, typer.Option(help="Checkpoint folder or Hub repository.")] = None,
     alpha: Annotated[float, typer.Option(help="False-alarm rate, above 0 and at most 0.2.")] = 0.05,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line on standard output.")] = False,
-    heatmap: Annotated[Path | None, typer.Option(help="Folder for an overlay PNG of each picture.")] = None,
+    heatmap: Annotated[Path | None, typer.Option(help="Folder for an overlay PNG of each picture or frame.")] = None,
     trusted: Annotated[
         str | None, typer.Option("--reference", help="Compare with pictures you trust: a name or a file.")
     ] = None,
@@ -98,8 +99,8 @@ def detect(
     for result in tqdm(found, desc="detect", total=len(items), disable=None, leave=False):
         died = isinstance(result, workers.Died)
         told = _failed(result.item, result, as_json) if died else result
-        if told.line:
-            tell(told.line)
+        for line in told.lines:
+            tell(line)
         if told.complaint:
             tell(told.complaint, error=True)
         failed = failed or not told.good
@@ -115,9 +116,9 @@ class _Item(NamedTuple):
 
 
 class _Answer(NamedTuple):
-    """What `detect` says of one picture on standard output and on standard error, and whether all went well."""
+    """What `detect` says of one file on standard output and on standard error, and whether all went well."""
 
-    line: str
+    lines: list[str]
     good: bool = True
     complaint: str = ""
 
@@ -147,11 +148,14 @@ def _reference(wanted: str | None, detector: Any) -> Any:
 def _judge(detector: Any, alpha: float, as_json: bool, heatmap: Path | None, mine: Any, item: _Item) -> _Answer:
     """What `detect` says of one picture, compared with trusted ones if there are any."""
     from mdmf_core.errors import ImageError, WriteError
+    from mdmf_core.images.kinds import is_video
     from mdmf_core.images.origin import as_json as origin_json
     from mdmf_core.images.origin import opening, origin_of
     from mdmf_core.images.reader import read
 
     try:
+        if isinstance(item.source, Path) and is_video(item.source):
+            return _film(detector, alpha, as_json, heatmap, mine is not None, item)
         picture = read(item.source, detector.model.geometry.min_side)
         evidence = detector.detect(picture, alpha, locate=as_json)
     except ImageError as error:
@@ -169,11 +173,49 @@ def _judge(detector: Any, alpha: float, as_json: bool, heatmap: Path | None, min
     if as_json:
         found = evidence.to_dict(item.name) | {"origin": origin_json(origin, outcome)}
         line = json.dumps(found | ({"reference": compared.to_dict()} if compared else {}))
-    return _Answer(line, not complaint, complaint)
+    return _Answer([line], not complaint, complaint)
 
 
 def _failed(item: _Item, error: Exception, as_json: bool) -> _Answer:
-    return _Answer(json.dumps({"path": item.name, "error": str(error)}) if as_json else f"{item.name}: {error}", False)
+    line = json.dumps({"path": item.name, "error": str(error)}) if as_json else f"{item.name}: {error}"
+    return _Answer([line], False)
+
+
+def _film(detector: Any, alpha: float, as_json: bool, heatmap: Path | None, trusted: bool, item: _Item) -> _Answer:
+    """What `detect` says of a video: its frames, and no answer for the whole."""
+    from mdmf_core.errors import WriteError
+    from mdmf_core.run import frames
+
+    complaints = [frames.NOT_COMPARED] if trusted else []
+
+    def written(write: Any, *what: Any) -> None:
+        try:
+            write(heatmap, item, *what)
+        except WriteError as error:
+            complaints.append(f"A map is missing: {error}")
+
+    seen = frames.look_at(detector, item.source, alpha, partial(written, _write_frame) if heatmap else None)
+    if heatmap is not None:
+        written(_write_film, seen)
+    lines = [json.dumps(seen.to_dict(item.name))] if as_json else seen.lines(item.name)
+    good = complaints in ([], [frames.NOT_COMPARED])
+    return _Answer(lines, good, f"{item.name}: {' '.join(dict.fromkeys(complaints))}" if complaints else "")
+
+
+def _write_frame(folder: Path, item: _Item, frame: Any, evidence: Any) -> None:
+    from mdmf_core.files import short_name, write_whole
+    from mdmf_core.show.maps import overlay
+
+    name = f"{short_name(item.source.stem)}-{frame.picture.sha256[:8]}-{frame.place:02}.png"
+    write_whole(folder / name, lambda temporary: overlay(frame.picture.pixels, evidence).save(temporary, format="PNG"))
+
+
+def _write_film(folder: Path, item: _Item, seen: Any) -> None:
+    from mdmf_core.files import short_name, write_whole
+    from mdmf_core.show.strip import page
+
+    name = f"{short_name(item.source.stem)}-{seen.clip.sha256[:8]}.html"
+    write_whole(folder / name, lambda temporary: temporary.write_text(page(seen.film), encoding="utf-8"))
 
 
 def _write_heatmap(folder: Path, item: _Item, picture: Any, evidence: Any) -> None:

@@ -23,8 +23,9 @@ from mdmf_core.errors import CheckpointError
 from mdmf_core.images import archive, isolated
 from mdmf_core.images.archive import Item
 from mdmf_core.images.origin import in_short
-from mdmf_core.run import batch
+from mdmf_core.run import batch, frames
 from mdmf_core.run.batch import Row
+from mdmf_core.show import strip
 from mdmf_core.show import words as wording
 
 TABLE = ["Name", "Answer", "Declared origin", "Score", "p", "q", "Flagged %", "Width", "Height", "KB"]
@@ -74,7 +75,7 @@ def layout() -> Layout:
     with gr.Row():
         with gr.Column(scale=1, min_width=300):
             files = gr.File(
-                label=f"Pictures or a ZIP, up to {archive.MOST}",
+                label=f"Pictures, videos or a ZIP, up to {archive.MOST}",
                 file_count="multiple",
                 height=190,
                 elem_id="many-files",
@@ -161,8 +162,9 @@ def work(
         items = archive.gather(paths, folder)
         try:
             detector = context.detector(choice)
+            items = frames.expanded(items, detector.model.geometry.min_side)
             begun = told = time.monotonic()
-            rows_to_come = in_time(batch.run(detector, items, alpha, isolated.read, isolated.origin_of), items)
+            rows_to_come = in_time(frames.run(detector, items, alpha, isolated.read, isolated.origin_of), items)
             for row in () if stop.is_set() else rows_to_come:
                 rows.append(row)
                 if stop.is_set():
@@ -175,7 +177,7 @@ def work(
             return
     rows = batch.adjust(rows)
     results = shown(rows, batch.facts(detector, alpha), cache) if rows else hidden()
-    yield status_of(rows, len(items), alpha), *results
+    yield status_of(rows, len(items), alpha) + strip.fragment(frames.films(rows, items)), *results
 
 
 def in_time(rows: Iterator[Row], items: Sequence[Item]) -> Iterator[Row]:
@@ -248,7 +250,7 @@ def cells(row: Row) -> list[Any]:
         row.name,
         wording.VERDICTS[row.outcome or row.decision],
         in_short(row.origin),
-        *(float(f"{value:.3g}") for value in (row.score, row.p_value, row.q_value)),
+        *(None if value is None else float(f"{value:.3g}") for value in (row.score, row.p_value, row.q_value)),
         round(100 * row.flagged_share, 1),
         row.width,
         row.height,

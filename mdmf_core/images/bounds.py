@@ -116,8 +116,8 @@ def too_many_parts() -> ImageError:
     return ImageError("The picture's file is made of far too many parts; save it again in an image program.")
 
 
-def check_size(width: int, height: int, min_side: int) -> None:
-    size = f"The picture is {width:,} x {height:,} pixels"
+def check_size(width: int, height: int, min_side: int, what: str = "picture") -> None:
+    size = f"The {what} is {width:,} x {height:,} pixels"
     if width * height > MAX_PIXELS:
         raise ImageError(f"{size}, more than the {megapixels()} that are accepted; crop it.")
     if max(width, height) > MAX_SIDE:

@@ -22,7 +22,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from importlib import import_module
 from pathlib import Path
 from queue import LifoQueue
@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 
 from mdmf_core.errors import ImageError
-from mdmf_core.images import origin, reader
+from mdmf_core.images import origin, reader, video
 from mdmf_core.images.bounds import MAX_PIXELS
 from mdmf_core.images.origin.marks import find_marks
 from mdmf_core.images.origin.said import Origin, Provenance
@@ -96,6 +96,15 @@ def read_provenance(path: str | Path, picture: Picture) -> Provenance:
 def origin_of(path: str | Path, picture: Picture) -> Origin:
     """`origin.origin_of` of a file, in another process."""
     return origin.summary(read_provenance(path, picture))
+
+
+def ask(request: dict[str, Any]) -> tuple[Any, np.ndarray | None]:
+    """What `work` gives, in another process; for what a module above this one wants of a file.
+
+    Raises:
+        ImageError: as from `Pool.ask`.
+    """
+    return _pool.ask(request)
 
 
 class Pool:
@@ -232,13 +241,22 @@ class _Decoder:
 
 
 def work(request: dict[str, Any]) -> tuple[dict[str, Any], np.ndarray | None]:
-    """Read a picture, or what its file says of its origin."""
+    """Read a picture or a video's frames, or what its file says of its origin."""
+    if "video" in request:
+        return _of_video(request)
     path = request["path"]
     if "picture" in request:
         picture = Picture(np.empty((0, 0, 3), np.uint8), **request["picture"])
         return origin.read_provenance(path, picture, request["trust"]).to_dict(), None
     picture = reader.read(path, request["min_side"])
     return _facts(picture), picture.pixels
+
+
+def _of_video(request: dict[str, Any]) -> tuple[Any, np.ndarray | None]:
+    path, min_side = request["video"], request["min_side"]
+    if "chosen" in request:
+        return video.cut(path, request["chosen"], min_side)
+    return asdict(video.look(path, min_side)), None
 
 
 def _facts(picture: Picture) -> dict[str, Any]:

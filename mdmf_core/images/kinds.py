@@ -12,6 +12,10 @@ EXTENSIONS = frozenset(
     ".jpg .jpeg .jpe .jfif .mpo .png .apng .webp .gif .bmp .dib .tif .tiff .avif .heic .heif .hif".split()
 )
 
+VIDEOS = frozenset(".mp4 .m4v .mov .qt .3gp .3g2 .webm .mkv .avi".split())
+HEAD = 4096  # bytes that tell what a file is
+
+_FRAMES = "give its file to the command detect, or under Many pictures, for its frames"
 _ACCEPTED = "JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF and HEIC"
 _MAGIC = (
     (b"\xff\xd8\xff", "JPEG"),
@@ -29,8 +33,8 @@ _OTHER_KINDS = (
     (b"8BPS", "a Photoshop document"),
     (b"PK\x03\x04", "a ZIP archive or an office document"),
     (b"\x1aE\xdf\xa3", "a video"),
-    (b"\x00\x00\x01\xba", "a video"),
-    (b"\x00\x00\x01\xb3", "a video"),
+    (b"\x00\x00\x01\xba", "an MPEG stream"),
+    (b"\x00\x00\x01\xb3", "an MPEG stream"),
     (b"\x00\x00\x01\x00", "an icon"),
     (b"\xff\x0a", "a JPEG XL picture"),
     (b"\x00\x00\x00\x0cJXL ", "a JPEG XL picture"),
@@ -54,6 +58,7 @@ _OTHER_KINDS = (
 )
 _TO_CONVERT = ("picture", "document", "texture", "drawing", "raw file", "metafile")
 _AVIF_BRANDS = {b"avif", b"avis"}
+_OLD_QUICKTIME = {b"moov", b"mdat", b"wide", b"free", b"skip"}  # from before there was ftyp
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
 
 
@@ -61,6 +66,36 @@ def is_image_name(path: str | Path) -> bool:
     """Whether a file's name promises an accepted format; hidden files are passed over."""
     path = Path(path)
     return path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
+
+
+def video_kind(head: bytes) -> str | None:
+    """The accepted video container that the first bytes name; None where they name none."""
+    if head[4:8] == b"ftyp":
+        brands = _brands(head)
+        picture = brands & (_AVIF_BRANDS | _HEIF_BRANDS) or head[8:12] == b"crx "
+        return None if picture else "MOV" if head[8:12] == b"qt  " else "MP4"
+    if head[4:8] in _OLD_QUICKTIME:
+        return "MOV"
+    if head.startswith(b"\x1aE\xdf\xa3"):
+        return "WebM" if b"webm" in head[:64] else "Matroska"
+    return "AVI" if head[:4] == b"RIFF" and head[8:12] == b"AVI " else None
+
+
+def is_video(path: str | Path) -> bool:
+    """Whether a file is to be read as a video: by its first bytes; by its name where they are no picture's either."""
+    try:
+        if not Path(path).is_file():  # a pipe would never end
+            return False
+        with open(path, "rb") as file:
+            head = file.read(HEAD)
+    except (OSError, ValueError):
+        return False
+    if video_kind(head) or Path(path).suffix.lower() not in VIDEOS:
+        return bool(video_kind(head))
+    try:
+        return not kind_of(head)
+    except ImageError:
+        return True
 
 
 def kind_of(data: bytes) -> str:
@@ -83,8 +118,12 @@ def kind_of(data: bytes) -> str:
     raise other_kind(_describe(data))
 
 
+def _brands(data: bytes) -> set[bytes]:
+    return {data[8:12]} | {data[i : i + 4] for i in range(16, min(int.from_bytes(data[:4], "big"), 256), 4)}
+
+
 def _boxed_kind(data: bytes) -> str:
-    brands = {data[8:12]} | {data[i : i + 4] for i in range(16, min(int.from_bytes(data[:4], "big"), 256), 4)}
+    brands = _brands(data)
     if brands & _AVIF_BRANDS:
         return "AVIF"
     if brands & _HEIF_BRANDS:
@@ -110,6 +149,8 @@ def _describe(data: bytes) -> str:
 
 def other_kind(what: str) -> ImageError:
     start = f"The file looks like {what}, not a picture that can be read here" if what else "The file is not a picture"
+    if what == "a video":
+        return ImageError(f"{start}; {_FRAMES}.")
     advice = "save it as PNG or JPEG" if what.endswith(_TO_CONVERT) else f"accepted are {_ACCEPTED}"
     return ImageError(f"{start}; {advice}.")
 

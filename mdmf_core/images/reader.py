@@ -104,7 +104,7 @@ def read(source: str | Path | bytes | Image.Image | np.ndarray, min_side: int = 
     """
     if isinstance(source, (str, os.PathLike)):
         path = Path(source)
-        return _from_bytes(_load_file(path), clean(path.name, 255), min_side)
+        return _from_bytes(load_file(path), clean(path.name, 255), min_side)
     if isinstance(source, (bytes, bytearray, memoryview)):
         return _from_bytes(bytes(source), "image", min_side)
     if isinstance(source, Image.Image):
@@ -114,7 +114,7 @@ def read(source: str | Path | bytes | Image.Image | np.ndarray, min_side: int = 
     raise ImageError("There is no picture here; give a file, its bytes, a PIL image or an array.")
 
 
-def _load_file(path: Path) -> bytes:
+def load_file(path: Path) -> bytes:
     name = clean(path.name, 100) or "."
     try:
         mode = os.stat(path).st_mode

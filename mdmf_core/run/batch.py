@@ -26,6 +26,7 @@ from mdmf_core.images.archive import Item
 from mdmf_core.images.origin import Origin, as_json, opening, origin_of
 from mdmf_core.images.reader import Picture, read
 from mdmf_core.show import maps
+from mdmf_core.show.strip import ABOUT
 from mdmf_core.texts import cell
 
 THUMBNAIL = 320
@@ -93,6 +94,11 @@ class Row:
     def origin_generated(self) -> str | None:
         """Whether the file declares that it was generated: "yes", "no" or "unknown"."""
         return self.origin and self.origin.generated
+
+    @property
+    def is_frame(self) -> bool:
+        """Whether it is a frame of a video (`run.frames`): such rows have no q-value and count for nothing else."""
+        return False
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON, without the thumbnail."""
@@ -181,14 +187,22 @@ def _strength(verdict: Verdict) -> dict[str, Any]:
 
 
 def adjust(rows: Sequence[Row]) -> list[Row]:
-    """The rows with q-values over those that have a p-value."""
-    p_values = [row.p_value for row in rows if row.p_value is not None]
+    """The rows with q-values over those that have a p-value; frames of videos are left as they are."""
+    p_values = [row.p_value for row in rows if row.p_value is not None and not row.is_frame]
     q_values = iter(false_discovery_control(p_values).tolist() if p_values else ())
-    return [row if row.p_value is None else replace(row, q_value=next(q_values)) for row in rows]
+    return [row if row.p_value is None or row.is_frame else replace(row, q_value=next(q_values)) for row in rows]
 
 
 def summary(rows: Sequence[Row], alpha: float) -> str:
-    """The batch in a few sentences."""
+    """The batch in a few sentences; of videos only that there is no answer."""
+    pictures = [row for row in rows if not row.is_frame]
+    frames = sum(row.is_frame and row.error is None for row in rows)
+    told = [_of_pictures(pictures, alpha)] if pictures or not frames else []
+    told += [f"{frames:,} {'frame' if frames == 1 else 'frames'} of video analysed. {ABOUT}"] if frames else []
+    return " ".join(told)
+
+
+def _of_pictures(rows: Sequence[Row], alpha: float) -> str:
     good = [row for row in rows if row.error is None]
     if not good:
         return "No picture could be analysed."

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _CHART_INK, _CHART_BARS, _CHART_MARK = "#202020", "#9fb6c9", "#6a1f8a"
 _MARKERS = {"generated": "^", "inconclusive": "D", "no_evidence": "o", NOT_JUDGED: "x"}
 _P_PLACES = (1, 0.2, 0.05, 0.01, 0.001, 0.0001)
+_RAREST = 0.001  # the upper end of the scale over time, unless a frame is rarer
 _RATIO_PLACES = (0.01, 0.1, 0.5, 1, 2, 10, 100, 1000, 10000)
 
 
@@ -149,3 +150,33 @@ def describe_stability(variants: Sequence[Variant]) -> str:
         for v, value in zip(variants, values, strict=True)
     ]
     return f"{unit} of each changed copy: {', '.join(found)}."
+
+
+def time_plot(seconds: Sequence[float], p_values: Sequence[float]) -> Figure:
+    """The p-values of a video's frames over time, on one scale for all videos; rarer among photographs is higher.
+
+    Args:
+        seconds: (F,) from the first frame of the video, rising.
+        p_values: (F,) of the frames, among photographs.
+    """
+    figure, axes = _chart(2.8)
+    axes.plot(seconds, p_values, "o-", color=_CHART_MARK, markersize=4, linewidth=1.2)
+    axes.set_yscale("log")
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.set_yticks(_P_PLACES, [f"{p:g}" for p in _P_PLACES])
+    axes.set_ylim(1.3, min([*p_values, _RAREST]) / 1.5)
+    axes.grid(axis="y", color=_CHART_BARS, linewidth=0.6)
+    axes.set_ylabel("p among photographs,\nnot among videos", color=_CHART_INK, fontsize=10)
+    axes.set_xlabel("Seconds (higher: rarer among photographs)", color=_CHART_INK, fontsize=11)
+    return figure
+
+
+def describe_time(seconds: Sequence[float], p_values: Sequence[float]) -> str:
+    """What `time_plot` shows, in one line."""
+    if not p_values:
+        return "No frame could be analysed."
+    return (
+        f"p-values of {len(p_values):,} frames over {max(seconds):.3g} seconds, each among photographs and not among "
+        f"frames of videos: from {min(p_values):.2g} to {max(p_values):.2g}, the middle one "
+        f"{float(np.median(p_values)):.2g}."
+    )

@@ -26,6 +26,8 @@ _MIME = {
     "TIFF": "image/tiff",
     "AVIF": "image/avif",
     "HEIC": "image/heic",
+    "MP4": "video/mp4",
+    "MOV": "video/quicktime",
 }
 _PIXEL_HASHES = ("assertion.dataHash.", "assertion.bmffHash.", "assertion.boxesHash.", "assertion.collectionHash.")
 # Key usages that a signer's certificate may have: the trust configuration that the C2PA publishes beside its lists
