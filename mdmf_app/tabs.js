@@ -31,4 +31,23 @@
     input.value = row.dataset.open;
     input.dispatchEvent(new Event("input", {bubbles: true}));
   });
+
+  // Two pictures: one is blended into the other, or their difference is made brighter
+
+  const blend = (form) => {
+    const {shown, blend, gain} = form.elements, view = form.closest(".pair-view"), stage = view.querySelector(".frame");
+    stage.style.setProperty("--blend", blend.value / 100);
+    stage.style.setProperty("--gain", gain.value);
+    stage.classList.toggle("differing", gain.value > 0);
+    form.querySelector("output").value = gain.value > 0 ? `${gain.value} times as bright` : "off";
+    for (const name of ["first", "second"]) {
+      const image = stage.querySelector(`.${name}`), map = view.querySelector(`#compare-${name}-map img`);
+      image.dataset.plain ??= image.src;
+      const source = shown.value === "map" ? map.src : image.dataset.plain;
+      if (image.src !== source) image.src = source;
+    }
+  };
+  for (const kind of ["input", "change"]) {
+    document.addEventListener(kind, ({target}) => { if (target.closest?.(".pair-controls")) blend(target.form); });
+  }
 }

@@ -177,7 +177,8 @@ def test_the_tabs_are_accessible_and_need_no_sideways_scrolling(chromium, addres
         served.open_tab(page, name)
         if name == "Two pictures":
             page.locator("#compare-first input[type=file]").set_input_files(twelve[0])
-            page.locator("#compare-first-map img").wait_for()
+            page.locator("#compare-second input[type=file]").set_input_files(twelve[1])
+            page.locator(".stage-of-two img").first.wait_for()
         assert not page.evaluate("document.documentElement.scrollWidth > window.innerWidth"), name
         assert violations(page, axe) == [], name
     page.context.close()
@@ -195,6 +196,32 @@ def test_two_pictures_side_by_side(page, bundled):
     for name, evidence in zip(("first", "second"), found, strict=True):
         text = page.locator(f"#compare-{name}-card").inner_text()
         assert VERDICTS[evidence.verdict.outcome] in text and f"{evidence.verdict.p_value:.3g}" in text
+
+
+def test_two_pictures_are_blended_and_their_difference_is_shown(page):
+    served.open_tab(page, "Two pictures")
+    for place, name in (("first", "china.jpg"), ("second", "china_composite.jpg")):
+        page.locator(f"#compare-{place} input[type=file]").set_input_files(EXAMPLES / name)
+        page.locator(f"#compare-{place}-map img").wait_for()
+    stage = page.locator(".stage-of-two")
+    expect(stage).to_contain_text("The second lies on the first pixel on pixel, corner on corner.")
+    boxes = [stage.locator(f"img.{name}").bounding_box() for name in ("first", "second")]
+    assert boxes[0] == boxes[1] and boxes[0]["width"] > 300
+    opacity = "document.querySelector('.stage-of-two .{}').computedStyleMap().get('opacity').value"
+    page.get_by_label("Blend").focus()
+    page.keyboard.press("Home")
+    assert page.evaluate(opacity.format("second")) == 0
+    page.keyboard.press("End")
+    assert page.evaluate(opacity.format("second")) == 1 and page.evaluate(opacity.format("difference")) == 0
+    page.get_by_label("Difference").fill("10")
+    assert page.evaluate(opacity.format("difference")) == 1
+    expect(stage.locator("output")).to_have_text("10 times as bright")
+    plain = stage.locator("img.first").get_attribute("src")
+    page.get_by_label("Maps").check()
+    shown = stage.locator("img.first").get_attribute("src")
+    assert shown != plain and shown == page.locator("#compare-first-map img").get_attribute("src")
+    page.get_by_label("Pictures", exact=True).check()
+    assert stage.locator("img.first").get_attribute("src") == plain
 
 
 def test_the_model_is_told_and_a_wrong_one_changes_nothing(page, bundled):

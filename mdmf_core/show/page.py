@@ -52,7 +52,7 @@ def html_report(findings: Findings) -> str:
         told=_told(findings),
         verdicts=wording.VERDICTS,
         provenance=provenance,
-        said=_said(provenance) if provenance else [],
+        said=said(provenance) if provenance else [],
         facts=[(FACTS.get(name, name.replace("_", " ")), fact(value)) for name, value in findings.facts.items()],
     )
 
@@ -118,7 +118,7 @@ def _told(findings: Findings) -> dict[str, str]:
     return told | ({"stability": charts.describe_stability(findings.variants)} if findings.variants else {})
 
 
-def _said(found: Provenance) -> list[tuple[str, str]]:
+def said(found: Provenance) -> list[tuple[str, str]]:
     """What the file says of itself, in lines."""
     lines = list(found.camera.items())
     lines += [("Software", found.software)] if found.software else []
