@@ -232,3 +232,19 @@ def test_the_model_is_told_and_a_wrong_one_changes_nothing(page, bundled):
     page.locator("#model-status [role=alert]").wait_for()
     assert "The model in use stays." in page.locator("#model-status").inner_text()
     assert bundled.fingerprint in page.locator("#model-about").inner_text()
+
+
+@pytest.mark.parametrize("width", [1440, 1024, 390])
+def test_name_device_and_figures_of_the_model_are_in_one_screen(chromium, address, bundled, width):
+    page = served.open_page(chromium, address, width, 900)
+    served.open_tab(page, "Model")
+    about = page.locator("#model-about")
+    text = about.inner_text()
+    assert bundled.located.model in text and "CPU" in text and " sources" in text
+    bottom = about.bounding_box()["y"] + about.bounding_box()["height"]
+    assert bottom <= 900
+    assert page.locator("#model-card table").count() and not page.locator("#model-card table:visible").count()
+    heading = page.locator("#model-card summary").first
+    heading.click()
+    page.locator("#model-card table:visible").first.wait_for()
+    page.context.close()

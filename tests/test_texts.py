@@ -195,6 +195,8 @@ def test_names_in_an_archive(page, tmp_path):
 
 def test_a_model_s_name_card_and_what_is_typed(page):
     serving.open_tab(page, "Model")
+    for summary in page.locator("#model-about summary").all():
+        summary.click()
     assert told(page, "#model-about").count(TAG) >= 3
     card = told(page, "#model-card")
     assert card.count(TAG) >= 2 and "[picture: b]" in card and "javascript:" in card

@@ -133,10 +133,10 @@ EXAMPLES = [
     ),
     Example(
         "rocket_edited.jpg",
-        "Rocket, the launch pad made again",
+        "Rocket, made again",
         "edited",
         "The photograph of a rocket shown above in which this project had the latent decoder of a current generator "
-        "make the rocket and its tower again; the rest is the photograph.",
+        "make the rocket and the sky around it again; the rest is the photograph.",
         "Public domain, like its photograph (SpaceX)",
         f"Made by this project from {SKIMAGE}rocket.jpg; JPEG of quality {JPEG_QUALITY}",
         "edited",

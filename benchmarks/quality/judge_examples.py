@@ -1,6 +1,7 @@
-"""Ask a detector about every picture of examples/ and write down what it answers: examples.json, answers.json, README.md.
+"""Ask a detector about every picture of examples/ and write down what it answers.
 
-Run it again whenever the bundled detector changes; a test asks for that. `mdmf_core.show.truth` says what is right.
+It writes examples.json, answers.json and README.md. Run it again whenever the bundled detector changes; a test asks for
+that. `mdmf_core.show.truth` says what is right.
 
     python benchmarks/quality/judge_examples.py
 """
@@ -64,9 +65,8 @@ def readme(answers: list[dict[str, Any]], fingerprint: str) -> str:
         shown = f"`{example.file}`" + (f", mask `{example.mask}`" if example.mask else "")
         listed.append(f"| {shown} | {example.kind} | {example.what} | {example.licence} | {example.source} |")
         ratio = "" if row["likelihood_ratio"] is None else words.rounded(row["likelihood_ratio"])
-        judged.append(
-            f"| `{example.file}` | {example.truth} | {row['words']} | {ratio} | {row['p_value']:.3g} | {row['judged']} |"
-        )
+        figures = f"{row['words']} | {ratio} | {row['p_value']:.3g} | {row['judged']}"
+        judged.append(f"| `{example.file}` | {example.truth} | {figures} |")
     return TEMPLATE.read_text("utf-8").format(
         rows="\n".join(listed),
         answers="\n".join(judged),
