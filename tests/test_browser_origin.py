@@ -93,12 +93,12 @@ def test_a_batch_is_sorted_and_filtered_by_it(page, files, tmp_path):
         assert row["origin"].startswith(WORDS[row["name"]])
         assert row["origin"] == f"{figures['origin']['sentence']} {figures['origin']['contradiction']}".strip()
         assert row["origin_generated"] == figures["origin"]["generated"]
-    page.get_by_label("Order").select_option("Declared origin")
+    page.locator("#many-table").get_by_label("Order").select_option("Declared origin")
     declared = column(page, 5)
     assert declared == sorted(declared) and declared[-1] == "nothing declared" and len(declared) == len(files)
-    page.get_by_label("Words").fill("made by generative AI, signed")
+    page.locator("#many-table").get_by_label("Words").fill("made by generative AI, signed")
     assert names(page) == ["signed.png"]
-    page.get_by_label("Words").fill("")
+    page.locator("#many-table").get_by_label("Words").fill("")
     page.locator("#many-table [name=group]").select_option("generated")
     assert sorted(names(page)) == sorted(row["name"] for row in data if row["origin_generated"] == "yes")
 
