@@ -33,7 +33,7 @@ INTRO = (
     "Drop a picture. Its small patches are compared with patches of real photographs: you see how unusual it is, "
     "and which parts make it so. Pictures stay on the machine that runs this page."
 )
-TABS = {"Many pictures": many, "Two pictures": compare, "Model": model}
+TABS = {"Two pictures": compare, "Model": model}
 
 
 def build(detector: Detector, warning: str = "", mcp: bool = False) -> gr.Blocks:
@@ -49,6 +49,8 @@ def build(detector: Detector, warning: str = "", mcp: bool = False) -> gr.Blocks
         with gr.Tabs():
             with gr.Tab("One picture"):
                 shown = one.tab(context, chosen)
+            with gr.Tab("Many pictures"):
+                many.tab(context, chosen, shown)
             for name, module in TABS.items():
                 with gr.Tab(name):
                     module.tab(context, chosen)

@@ -103,8 +103,9 @@ class Endpoints:
 
         A row has name, outcome, decision, score, p_value, q_value, flagged_share, width, height, n_bytes, sha256, notes
         and origin (what the file declares), or a sentence under error; then likelihood_ratio with its lowest and
-        highest value, support in words, judged and reason. Among many pictures some p-values are low by chance: the
-        q_value allows for that (Benjamini-Hochberg), so judge a batch by q_value.
+        highest value, support in words, judged and reason; and hatched_share, the share of patches that hold too little
+        to be judged. Among many pictures some p-values are low by chance: the q_value allows for that
+        (Benjamini-Hochberg), so judge a batch by q_value.
 
         Args:
             files: The pictures or ZIP archives; also videos, of which up to 32 frames are rows that have no q_value and

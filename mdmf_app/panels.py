@@ -13,15 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from mdmf_app import style
+from mdmf_app.context import EXAMPLES
 from mdmf_app.views import Result, View, extent, frame, is_known
 from mdmf_core.evidence import Evidence, decide, outcome
 from mdmf_core.files import write_whole
 from mdmf_core.images.origin import Origin, opening
 from mdmf_core.images.origin.said import C2PA, Provenance
 from mdmf_core.method.calibration import FALSE_DISCOVERIES
-from mdmf_core.show import charts, html, maps, stability
+from mdmf_core.show import charts, html, maps, stability, truth
 from mdmf_core.show import words as wording
 from mdmf_core.show.page import html_report
 from mdmf_core.show.report import LIMITATIONS, Findings, json_report
@@ -62,8 +64,19 @@ def card(evidence: Evidence, origin: Origin, example: dict | None, warnings: Seq
         advanced=advanced,
         notes=[*picture.notes, *warnings],
         example=example,
+        truth=held_against(evidence, example),
         limitations=LIMITATIONS,
     )
+
+
+def held_against(evidence: Evidence, example: dict | None) -> truth.Answer | None:
+    """Whether an example was answered rightly; None for a picture that nothing is known of."""
+    if not example or "truth" not in example:
+        return None
+    if not example["mask"]:
+        return truth.against(example["truth"], evidence)
+    with Image.open(EXAMPLES / example["mask"]) as drawing:
+        return truth.against(example["truth"], evidence, np.asarray(drawing.convert("L")))
 
 
 def strength_figures(evidence: Evidence) -> list[tuple[str, str]]:

@@ -16,7 +16,13 @@ _TEMPLATES = environment(Path(__file__).with_name("templates"))
 
 ICONS = {"generated": "▲", "inconclusive": "◆", "no_evidence": "○", "not_judged": "–"}
 
-SCRIPT = Path(__file__).with_name("page.js").read_text(encoding="utf-8")
+
+def _beside(name: str) -> str:
+    """A file of the page's own that lies beside this one."""
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
+
+
+SCRIPT = f"() => {{\n({_beside('page.js')})();\n({_beside('tabs.js')})();\n}}"
 MORE_EXAMPLES = '() => { document.querySelector("#one").classList.toggle("all-examples"); }'
 NAME_PAIR = """
 () => document.querySelectorAll("#pair img").forEach((image, second) => {
@@ -24,7 +30,8 @@ NAME_PAIR = """
 })
 """
 
-CSS = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
+GO_TO_ONE = "() => document.querySelector('[role=tab]').click()"
+CSS = _beside("page.css") + _beside("tabs.css")
 
 
 def theme() -> gr.Theme:

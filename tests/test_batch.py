@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import json
 from dataclasses import replace
@@ -13,8 +14,10 @@ from packed import pack, png
 from PIL import Image
 from tiny import picture
 
-from mdmf_core.images.archive import Item, gather
-from mdmf_core.run import batch
+from mdmf_core.errors import ImageError
+from mdmf_core.images.archive import Item, gather, unpack_again
+from mdmf_core.images.origin import Origin
+from mdmf_core.run import batch, listing
 from mdmf_core.run.batch import Row, adjust, run, to_csv, to_json
 
 
@@ -33,6 +36,7 @@ def test_rows_of_good_and_bad_pictures(tmp_path, folder, photo, detector):
         assert (row.width, row.height, row.n_bytes) == (128, 96, path.stat().st_size)
         assert row.sha256 == evidence.picture.sha256
         assert row.thumbnail.size == (128, 96)
+        assert row.hatched_share == evidence.n_hatched / evidence.n_patches
     for row in rows[2:]:
         assert row.error.endswith(".") and "fault in the program" not in row.error
         assert row.p_value is row.q_value is row.score is row.thumbnail is None
@@ -132,3 +136,65 @@ def test_summary_in_words():
     text = batch.summary([GOOD, replace(GOOD, decision="no_evidence")], 0.05)
     assert text == "1 of 2 pictures has p <= 0.05; if all were real, about 0.1 would by chance."
     assert batch.summary([Row("x", error="bad.")], 0.05) == "No picture could be analysed."
+
+
+def test_the_strongest_evidence_comes_first_and_bad_files_last():
+    rows = [
+        Row("bad", error="It is damaged."),
+        replace(GOOD, name="unjudged", judged=False, p_value=0.001),
+        replace(GOOD, name="weak", likelihood_ratio=3.0, p_value=0.02),
+        replace(GOOD, name="strong", likelihood_ratio=40.0, p_value=0.03),
+        replace(GOOD, name="stronger", likelihood_ratio=40.0, p_value=0.01),
+        replace(GOOD, name="real", likelihood_ratio=0.2, p_value=0.6),
+    ]
+    found = [row.name for row in batch.by_strength(rows)]
+    assert found == ["stronger", "strong", "weak", "real", "unjudged", "bad"]
+
+
+def test_rows_are_counted_by_answer_and_by_origin():
+    yes = Origin("made by generative AI", "a signer", True, True, False, "yes", "It says so.")
+    rows = [
+        replace(GOOD, outcome="generated", origin=yes),
+        replace(GOOD, outcome="no_evidence", origin=replace(yes, declared="", signed=False, generated="unknown")),
+        replace(GOOD, outcome="no_evidence", origin=replace(yes, generated="no")),
+        Row("bad", error="It is damaged."),
+    ]
+    counted = listing.counted(rows)
+    assert [(name, number) for name, _, number in counted["answers"]] == [
+        ("generated", 1),
+        ("no_evidence", 2),
+        ("error", 1),
+    ]
+    assert [(name, number) for name, _, number in counted["origins"]] == [
+        ("generated", 1),
+        ("other", 1),
+        ("nothing", 1),
+    ]
+
+
+def test_the_report_has_every_row_to_full_precision_and_nothing_runs_in_it(detector):
+    thumbnail = Image.fromarray(picture(3))
+    evil = replace(
+        GOOD, name="<script>1</script>.png", outcome="generated", thumbnail=thumbnail, notes=("It was turned.",)
+    )
+    rows = [Row("bad.png", error="It is <damaged>."), replace(evil, p_value=1 / 3, hatched_share=1 / 7)]
+    page = listing.html_report(rows, batch.facts(detector, 0.05))
+    assert "<script" not in page and "&lt;script&gt;" in page and "It is &lt;damaged&gt;." in page
+    assert page.index("&lt;script&gt;1") < page.index("bad.png"), "the strongest evidence first"
+    for value, field in ((1 / 3, "p_value"), (1 / 7, "hatched_share"), (0.25, "flagged_share"), (-0.5, "score")):
+        assert f'<data value="{value}" data-field="{field}">' in page
+    assert "It was turned." in page and detector.fingerprint in page and page.count("data:image/jpeg") == 1
+    assert "default-src 'none'" in html.unescape(page) and "http" not in page.replace("http-equiv", "")
+
+
+def test_a_member_is_unpacked_again_alone(tmp_path, folder):
+    archive = pack(tmp_path / "a.zip", [("one.png", png(1)), ("deep/two.png", png(2)), ("deep/two.png", png(3))])
+    items = gather([archive], folder)
+    alone = tmp_path / "alone"
+    for item, seed in zip(items[1:], (2, 3), strict=True):
+        alone.mkdir(exist_ok=True)
+        path = unpack_again(item.member, alone)
+        assert path == alone / "two.png" and path.read_bytes() == png(seed)
+    archive.unlink()
+    with pytest.raises(ImageError, match=r"give the archive again\.$"):
+        unpack_again(items[0].member, alone)

@@ -19,7 +19,7 @@ from test_marks import marked
 from test_one_in_browser import upload
 from test_origin import LABEL, whole
 from test_provenance import NODES, jpeg, lasting, png, signed
-from test_tabs_in_browser import begin, column, download, sort
+from test_tabs_in_browser import begin, column, download, names
 
 from benchmarks import served
 from mdmf_core.images.origin.marks import MARKS
@@ -93,11 +93,14 @@ def test_a_batch_is_sorted_and_filtered_by_it(page, files, tmp_path):
         assert row["origin"].startswith(WORDS[row["name"]])
         assert row["origin"] == f"{figures['origin']['sentence']} {figures['origin']['contradiction']}".strip()
         assert row["origin_generated"] == figures["origin"]["generated"]
-    sort(page, "Declared origin")
-    declared = column(page, 2)
+    page.locator("#many-table").get_by_label("Order").select_option("Declared origin")
+    declared = column(page, 5)
     assert declared == sorted(declared) and declared[-1] == "nothing declared" and len(declared) == len(files)
-    page.locator("#many-table input[type=text]").fill("made by generative AI, signed")
-    expect(page.locator("#many-table [data-col='0'][role=gridcell]")).to_have_text(["signed.png"])
+    page.locator("#many-table").get_by_label("Words").fill("made by generative AI, signed")
+    assert names(page) == ["signed.png"]
+    page.locator("#many-table").get_by_label("Words").fill("")
+    page.locator("#many-table [name=group]").select_option("generated")
+    assert sorted(names(page)) == sorted(row["name"] for row in data if row["origin_generated"] == "yes")
 
 
 def test_two_files_are_compared_by_it(page, files):

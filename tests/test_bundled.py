@@ -18,7 +18,10 @@ from mdmf_core.images.reader import read
 from mdmf_core.training import composites
 
 ROOT = Path(__file__).resolve().parent.parent
-EXAMPLES = json.loads((ROOT / "examples" / "examples.json").read_text("utf-8"))
+EXAMPLES, _answered = (
+    json.loads((ROOT / "examples" / f"{name}.json").read_text("utf-8")) for name in ("examples", "answers")
+)
+ANSWERS = {row["file"]: row for row in _answered["answers"]}
 
 
 def test_it_is_small_and_its_card_names_its_fingerprint(bundled: Detector) -> None:
@@ -44,6 +47,7 @@ def test_every_example_gives_evidence_that_adds_up(bundled: Detector, example: d
     assert first.to_dict() == second.to_dict()
     assert np.isfinite(first.verdict.shares).all() and 0 < first.verdict.p_value <= 1
     assert first.verdict.n_calibration >= 200
+    assert first.verdict.outcome == ANSWERS[example["file"]]["outcome"], "write the answers of the examples again"
 
 
 def test_the_pagoda_that_was_made_again_is_what_the_evidence_points_at(bundled: Detector) -> None:

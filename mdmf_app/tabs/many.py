@@ -1,4 +1,7 @@
-"""The tab for many pictures: files or a ZIP in; table, thumbnails, CSV and JSON out.
+"""The tab for many pictures: files or a ZIP in; a list with thumbnails, a report, CSV and JSON out.
+
+The list comes as one piece of HTML, the strongest evidence first; `tabs.js` filters and sorts it, and tells which row
+was chosen. Its picture is then opened in the tab for one picture, from the file that the batch was given.
 
 One generator does the work, picture by picture, so that it can tell how far it is and stop when asked. What asks
 it to stop is a `threading.Event` in the session's own state; the core never sees it, its iterator is just left alone.
@@ -6,33 +9,33 @@ it to stop is a `threading.Event` in the session's own state; the core never see
 
 from __future__ import annotations
 
+import secrets
 import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import gradio as gr
 from gradio.processing_utils import save_bytes_to_cache
 
 from mdmf_app import style
-from mdmf_app.context import MODEL_QUEUE, ONE_HOUR, QUICK, Choice, Context, rate_slider
-from mdmf_core.errors import CheckpointError
+from mdmf_app.context import MODEL_QUEUE, ONE_HOUR, PRIVATE, QUICK, Choice, Context, rate_slider, sentence
+from mdmf_app.tabs.one.layout import Shown
+from mdmf_core.errors import CheckpointError, ImageError
 from mdmf_core.images import archive, isolated
 from mdmf_core.images.archive import Item
-from mdmf_core.images.origin import in_short
-from mdmf_core.run import batch, frames
+from mdmf_core.run import batch, frames, listing
 from mdmf_core.run.batch import Row
 from mdmf_core.show import strip
-from mdmf_core.show import words as wording
 
-TABLE = ["Name", "Answer", "Declared origin", "Score", "p", "q", "Flagged %", "Width", "Height", "KB"]
-TYPES = ["str"] * 3 + ["number"] * 7
 WAITING = f"Choose up to {archive.MOST} pictures, or a ZIP of them, and press Analyse."
-NAME_FILTER = """() => setTimeout(() => document.querySelector("#many-table input[type=text]")?.setAttribute(
-    "aria-label", "Filter the results"), 300)"""  # Gradio gives this field a title only
+GONE = "This picture is not here any more, for its hour is over; give it again."
+ICONS = {**style.ICONS, listing.BAD: "✕"}
+OPENING = {**PRIVATE, "show_progress": "hidden"}  # in the queue, for outside it Gradio tells nobody of a state's change
 EVERY = 0.4  # seconds between two reports of progress
 LONGEST = 600  # seconds that a batch may keep the model from others
 LATE = f"Not analysed: a batch ends after {LONGEST // 60} minutes; give this file in another one."
@@ -47,27 +50,38 @@ class Layout:
     begin: gr.Button
     cancel: gr.Button
     status: gr.HTML
+    page_file: gr.DownloadButton
     table_file: gr.DownloadButton
     data_file: gr.DownloadButton
-    table: gr.Dataframe
-    gallery: gr.Gallery
+    table: gr.HTML
+    row: gr.Number
 
 
-def tab(context: Context, chosen: gr.State) -> None:
-    """Components and events of the tab."""
-    stop = gr.State(time_to_live=ONE_HOUR)
+class Source(NamedTuple):
+    """Where a row's picture is: a file that was given, or a member of an archive."""
+
+    path: str
+    member: int | None = None
+
+
+def tab(context: Context, chosen: gr.State, shown: Shown) -> None:
+    """Components and events of the tab; a picture is opened in what `shown` is of."""
+    stop, kept = (gr.State(time_to_live=ONE_HOUR) for _ in range(2))
     parts = layout()
+    cache = parts.table_file.GRADIO_CACHE
     started = parts.begin.click(ready, None, [stop, parts.begin, parts.cancel, parts.status], **QUICK)
     worked = started.then(
-        partial(work, context, parts.table_file.GRADIO_CACHE),
+        partial(work, context, cache),
         [stop, parts.files, parts.alpha, chosen],
-        [parts.status, parts.table, parts.gallery, parts.table_file, parts.data_file],
+        [parts.status, parts.table, kept, parts.page_file, parts.table_file, parts.data_file],
         api_visibility="private",
         show_progress="hidden",
         **MODEL_QUEUE,
     )
-    worked.then(rest, None, [parts.begin, parts.cancel], **QUICK).then(None, js=NAME_FILTER, **QUICK)
+    worked.then(rest, None, [parts.begin, parts.cancel], **QUICK)
     parts.cancel.click(halt, stop, parts.cancel, **QUICK)
+    opened = parts.row.input(partial(open_row, cache), [kept, parts.row], shown.opened, **OPENING)
+    opened.success(None, js=style.GO_TO_ONE, **QUICK)
 
 
 def layout() -> Layout:
@@ -88,39 +102,15 @@ def layout() -> Layout:
             status = gr.HTML(style.notice(WAITING), elem_id="many-status", padding=False)
             gr.HTML(style.paragraph(batch.ABOUT_Q, kind="small"), padding=False)
             with gr.Row():
-                table_file = gr.DownloadButton("Table (CSV)", visible=False, elem_id="many-csv", min_width=120)
-                data_file = gr.DownloadButton("Figures (JSON)", visible=False, elem_id="many-json", min_width=120)
-    return Layout(files, alpha, begin, cancel, status, table_file, data_file, results_table(), maps_gallery())
+                page_file = download("Report (HTML)", "many-html")
+                table_file, data_file = download("Table (CSV)", "many-csv"), download("Figures (JSON)", "many-json")
+    table = gr.HTML(elem_id="many-table", padding=False, visible=False)
+    row = gr.Number(precision=0, visible="hidden", elem_id="many-open")
+    return Layout(files, alpha, begin, cancel, status, page_file, table_file, data_file, table, row)
 
 
-def results_table() -> gr.Dataframe:
-    return gr.Dataframe(
-        headers=TABLE,
-        datatype=TYPES,
-        type="array",
-        label="Results: sort and filter in the menu (⋮) of a heading",
-        interactive=False,
-        visible=False,
-        wrap=True,
-        column_widths=[200, 230, 220, 80, 80, 80, 95, 75, 80, 75],
-        max_height=460,
-        show_search="filter",
-        buttons=["fullscreen"],
-        elem_id="many-table",
-    )
-
-
-def maps_gallery() -> gr.Gallery:
-    return gr.Gallery(
-        label="Maps: colour marks unusual patches",
-        columns=6,
-        height="auto",
-        object_fit="contain",
-        visible=False,
-        buttons=["fullscreen"],
-        interactive=False,
-        elem_id="many-gallery",
-    )
+def download(label: str, elem_id: str) -> gr.DownloadButton:
+    return gr.DownloadButton(label, visible=False, elem_id=elem_id, min_width=120)
 
 
 def ready() -> tuple[threading.Event, Any, Any, str]:
@@ -148,7 +138,7 @@ def work(
     alpha: float,
     choice: Choice | None,
 ) -> Iterator[tuple[Any, ...]]:
-    """Analyse all files; report while at it, then give status, table, gallery and the two files.
+    """Analyse all files; report while at it, then give status, list, where its pictures are, and the three files.
 
     `cache` is Gradio's folder, which it serves and empties after an hour.
     """
@@ -176,7 +166,7 @@ def work(
             yield style.error_card(str(error)), *hidden()
             return
     rows = batch.adjust(rows)
-    results = shown(rows, batch.facts(detector, alpha), cache) if rows else hidden()
+    results = shown(rows, items, batch.facts(detector, alpha), cache) if rows else hidden()
     yield status_of(rows, len(items), alpha) + strip.fragment(frames.films(rows, items)), *results
 
 
@@ -188,11 +178,12 @@ def in_time(rows: Iterator[Row], items: Sequence[Item]) -> Iterator[Row]:
 
 
 def hidden() -> tuple[Any, ...]:
-    return (gr.update(value=None, visible=False),) * 4
+    gone = gr.update(value=None, visible=False)
+    return gone, None, gone, gone, gone
 
 
 def unchanged() -> tuple[Any, ...]:
-    return (gr.skip(),) * 4
+    return (gr.skip(),) * 5
 
 
 def progress(done: int, total: int, seconds: float) -> str:
@@ -218,15 +209,34 @@ def status_of(rows: Sequence[Row], total: int, alpha: float) -> str:
     return style.render("status.html", summary=batch.summary(rows, alpha), cancelled=cancelled)
 
 
-def shown(rows: Sequence[Row], made_with: dict[str, Any], cache: str) -> tuple[Any, ...]:
-    """Table, gallery, CSV and JSON."""
-    pictures = [(row.thumbnail, caption(row)) for row in rows if row.thumbnail is not None]
+def shown(
+    rows: Sequence[Row], items: Sequence[Item], made_with: dict[str, Any], cache: str
+) -> tuple[Any, list[Source | None], Any, Any, Any]:
+    """The list, where its pictures are, report, CSV and JSON."""
     return (
-        gr.update(value=[cells(row) for row in sorted(rows, key=_is_bad)], visible=True),
-        gr.update(value=pictures, visible=bool(pictures)),
+        gr.update(value=table_of(rows), visible=True),
+        [source_of(item) if opens(row) else None for row, item in zip(rows, items, strict=False)],
+        file_of("mdmf-batch.html", listing.html_report(rows, made_with), cache),
         file_of("mdmf-batch.csv", batch.to_csv(rows), cache),
         file_of("mdmf-batch.json", batch.to_json(rows, made_with), cache),
     )
+
+
+def table_of(rows: Sequence[Row]) -> str:
+    """The list, the strongest evidence first; each line knows its place among those that were given."""
+    given = {id(row): place for place, row in enumerate(rows)}
+    lines = [{**listing.line(row), "given": given[id(row)]} for row in batch.by_strength(rows)]
+    return style.render("many.html", lines=lines, counted=listing.counted(rows), icons=ICONS)
+
+
+def opens(row: Row) -> bool:
+    """Whether there is a picture to open: a frame of a video is no file."""
+    return row.error is None and not row.is_frame
+
+
+def source_of(item: Item) -> Source:
+    """Where an item's picture can be had once the batch is over."""
+    return Source(str(item.path)) if item.member is None else Source(str(item.member[0]), item.member[1])
 
 
 def file_of(name: str, text: str, cache: str) -> Any:
@@ -234,29 +244,20 @@ def file_of(name: str, text: str, cache: str) -> Any:
     return gr.update(value=save_bytes_to_cache(text.encode("utf-8"), name, cache), visible=True)
 
 
-def _is_bad(row: Row) -> bool:
-    return row.error is not None
+def open_row(cache: str, kept: list[Source | None] | None, place: float | None) -> tuple[str, str]:
+    """The path of a row's picture, and what makes it new if it is the one before.
 
-
-def cells(row: Row) -> list[Any]:
-    """A row of the table, figures short enough to read.
-
-    A bad file's row ends after its sentence: the table sorts what is missing last, but empty cells as 0. It takes its
-    number of columns from the first row, so bad files come last.
+    Raises:
+        gr.Error: it can't be had any more; one sentence.
     """
-    if row.error is not None:
-        return [row.name, f"Not analysed. {row.error}"]
-    return [
-        row.name,
-        wording.VERDICTS[row.outcome or row.decision],
-        in_short(row.origin),
-        *(None if value is None else float(f"{value:.3g}") for value in (row.score, row.p_value, row.q_value)),
-        round(100 * row.flagged_share, 1),
-        row.width,
-        row.height,
-        round(row.n_bytes / 1000, 1),
-    ]
-
-
-def caption(row: Row) -> str:
-    return f"{row.name}: {wording.VERDICTS[row.outcome or row.decision].lower()}, p = {row.p_value:.2g}"
+    found = kept[int(place)] if kept and place is not None and 0 <= place < len(kept) else None
+    if found is None or not Path(found.path).exists():
+        raise sentence(GONE)
+    if found.member is None:
+        return found.path, secrets.token_hex(8)
+    folder = Path(cache) / secrets.token_hex(16)
+    folder.mkdir(parents=True)
+    try:
+        return str(archive.unpack_again((Path(found.path), found.member), folder)), secrets.token_hex(8)
+    except ImageError as error:
+        raise sentence(str(error)) from error

@@ -22,7 +22,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from mdmf_app import style
-from mdmf_app.context import LOADING_QUEUE, QUICK, Choice, Context
+from mdmf_app.context import LOADING_QUEUE, PRIVATE, Choice, Context
 from mdmf_core.checkpoint.client import progress_to
 from mdmf_core.checkpoint.hub import CARD
 from mdmf_core.detector import Detector
@@ -40,6 +40,7 @@ INTRO = (
     "The model decides what a score means: its reference pictures, its scale and its false alarms. A model that you "
     "load here is used in this browser tab only, in all parts of the page."
 )
+DEVICES = {"cpu": "the processor (CPU)", "cuda": "the graphics card (CUDA)"}
 LOCAL = ("127.0.0.1", "localhost", "::1")
 ONLY_HUB = "Only models on the Hub can be loaded here; give a repository as owner/name."
 
@@ -47,13 +48,16 @@ ONLY_HUB = "Only models on the Hub can be loaded here; give a repository as owne
 def tab(context: Context, chosen: gr.State) -> None:
     """Components and events of the tab."""
     first = context.default
-    gr.HTML(style.paragraph(INTRO), padding=False)
-    wanted, revision = asked_for(local_allowed())
     with gr.Row():
-        load_it = gr.Button("Load", variant="primary", elem_id="model-load", min_width=120)
-        reset = gr.Button("Back to the page's own model", elem_id="model-reset", min_width=220)
-    status = gr.HTML(style.notice("The page's own model is in use."), elem_id="model-status", padding=False)
-    about = gr.HTML(about_model(first), elem_id="model-about", padding=False)
+        with gr.Column(scale=3, min_width=300):
+            about = gr.HTML(about_model(first), elem_id="model-about", padding=False)
+        with gr.Column(scale=2, min_width=300):
+            status = gr.HTML(style.notice("The page's own model is in use."), elem_id="model-status", padding=False)
+            gr.HTML(style.paragraph(INTRO), padding=False)
+            wanted, revision = asked_for(local_allowed())
+            with gr.Row():
+                load_it = gr.Button("Load", variant="primary", elem_id="model-load", min_width=120)
+                reset = gr.Button("Back to the page's own model", elem_id="model-reset", min_width=220)
     with gr.Accordion("Model card", open=True):
         card = gr.HTML(card_of(first), elem_id="model-card", padding=False)
     outputs = [chosen, status, about, card]
@@ -66,7 +70,7 @@ def tab(context: Context, chosen: gr.State) -> None:
         **LOADING_QUEUE,
     }
     gr.on([load_it.click, wanted.submit, revision.submit], **load)
-    reset.click(partial(go_back, context), None, outputs, **QUICK)
+    reset.click(partial(go_back, context), None, outputs, show_progress="hidden", **PRIVATE)
 
 
 def asked_for(local: bool) -> tuple[gr.Textbox, gr.Textbox]:
@@ -203,25 +207,34 @@ def about_model(detector: Detector) -> str:
     model, geometry = detector.model, detector.model.geometry
     resized = f", after a resize to {geometry.resize} x {geometry.resize} pixels" if geometry.resize else ""
     rows = {
-        "Model": detector.located.model,
         "Revision": detector.located.revision,
         "Fingerprint": detector.fingerprint,
-        "Runs on": {"cpu": "the processor (CPU)", "cuda": "the graphics card (CUDA)"}.get(
-            detector.device, detector.device
-        ),
         "Encoder": model.backbone.name,
         "Statistic that decides": STATISTICS[model.statistic],
         "Patches": f"{geometry.patch_size} x {geometry.patch_size} pixels, at most {geometry.max_patches}{resized}",
         "Smallest picture": f"{geometry.min_side} pixels a side",
         "Map of patches unlike the rest": "yes" if detector.locator else "no, this model was not trained for it",
-        **figures(detector.reference.facts),
     }
-    return style.render("model.html", rows=list(rows.items()))
+    return style.render(
+        "model.html",
+        name=detector.located.model,
+        device=DEVICES.get(detector.device, detector.device),
+        rows=list(rows.items()),
+        figures=figures(detector.reference.facts),
+    )
 
 
-def figures(facts: dict[str, Any]) -> dict[str, str]:
-    """What the reference is made of, by source."""
-    return {FACTS[name]: fact(facts[name]) for name in ("real", "generated", "calibration") if facts.get(name)}
+def figures(facts: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """What the reference is made of: name, how many in short, and by source."""
+    kept = [(FACTS[name], facts[name]) for name in ("real", "generated", "calibration") if facts.get(name)]
+    return [(name, _in_short(value), fact(value)) for name, value in kept]
+
+
+def _in_short(value: Any) -> str:
+    """The sum of counts; nothing for anything else."""
+    if not isinstance(value, dict) or not all(isinstance(count, int) for count in value.values()):
+        return ""
+    return f"{sum(value.values()):,} of {len(value):,} {'source' if len(value) == 1 else 'sources'}"
 
 
 def card_of(detector: Detector) -> str:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
+from mdmf_core.errors import ImageError
 from mdmf_core.images.bounds import MAX_BYTES
 from mdmf_core.images.kinds import is_image_name
 from mdmf_core.texts import plain
@@ -31,11 +32,15 @@ _ARCHIVES = {".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst"
 
 @dataclass(frozen=True)
 class Item:
-    """One picture to analyse (`path`) or why there is none (`error`, one sentence)."""
+    """One picture to analyse (`path`) or why there is none (`error`, one sentence).
+
+    `member` is where it stands in an archive, which `unpack_again` takes: the archive and the place in its directory.
+    """
 
     name: str
     path: Path | None = None
     error: str | None = None
+    member: tuple[Path, int] | None = None
 
 
 class _Refused(ValueError):
@@ -97,6 +102,27 @@ def gather(paths: Sequence[str | Path], folder: str | Path, most: int = MOST) ->
     return items
 
 
+def unpack_again(member: tuple[Path, int], folder: Path) -> Path:
+    """One member of an archive, alone, in a folder that is there.
+
+    Args:
+        member: of an `Item`.
+        folder: where it is written, under its own last name.
+
+    Raises:
+        ImageError: the archive is gone, or the member can't be had; one sentence.
+    """
+    path, place = member
+    try:
+        with open(path, "rb") as file, zipfile.ZipFile(_Bounded(file)) as archive:  # type: ignore[arg-type]
+            info = archive.infolist()[place]
+            _check(info)
+            written = _write(archive, info, folder, _Room(MAX_TOTAL))
+            return written.rename(folder / _shown(PurePosixPath(info.filename.replace("\\", "/")).name))
+    except Exception as error:
+        raise ImageError("This file of the archive can't be unpacked any more; give the archive again.") from error
+
+
 def _shown(name: str) -> str:
     return plain(name, MAX_NAME) or "unnamed"
 
@@ -114,11 +140,14 @@ def _found(path: Path, folder: Path, room: _Room, places: int) -> tuple[list[Ite
         return [Item(shown, path)], 0
     try:
         with open(path, "rb") as file, zipfile.ZipFile(_Bounded(file)) as archive:  # type: ignore[arg-type]
-            members = [info for info in archive.infolist() if not _is_litter(info)]
+            members = [(place, info) for place, info in enumerate(archive.infolist()) if not _is_litter(info)]
             if not members:
                 raise _Refused("The archive has no pictures in it.")
             taken = members[:places]
-            return [_member(archive, info, shown, folder, room) for info in taken], len(members) - len(taken)
+            items = [
+                replace(_member(archive, info, shown, folder, room), member=(path, place)) for place, info in taken
+            ]
+            return items, len(members) - len(taken)
     except _Refused as refusal:
         return [Item(shown, error=str(refusal))], 0
     except Exception:  # zipfile raises what it likes for a hostile directory

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 from scipy.stats import false_discovery_control
 
@@ -33,7 +34,7 @@ THUMBNAIL = 320
 COLUMNS = (
     *("name", "outcome", "decision", "score", "p_value", "q_value", "flagged_share"),
     *("likelihood_ratio", "likelihood_ratio_low", "likelihood_ratio_high", "support", "judged", "reason"),
-    *("width", "height", "n_bytes", "sha256", "origin", "origin_generated", "error"),
+    *("width", "height", "n_bytes", "sha256", "origin", "origin_generated", "hatched_share", "notes", "error"),
 )
 ABOUT_Q = (
     "The p-value is about one picture; among many, some are low by chance. The q-value allows for the number of "
@@ -66,6 +67,7 @@ class Row:
         likelihood_ratio_low, likelihood_ratio_high: the lowest and highest that it could be.
         support: in the words of the verbal scale.
         judged, reason: whether the picture can be judged, and why not.
+        hatched_share: share of patches that hold too little to be judged, 0..1.
     """
 
     name: str
@@ -89,6 +91,7 @@ class Row:
     support: str | None = None
     judged: bool | None = None
     reason: str | None = None
+    hatched_share: float | None = None
 
     @property
     def origin_generated(self) -> str | None:
@@ -108,7 +111,7 @@ class Row:
     def cells(self) -> dict[str, Any]:
         """For a table: one sentence or two in place of the origin's parts."""
         said = self.origin and opening(self.origin, self.outcome or "")
-        return {name: getattr(self, name) for name in COLUMNS} | {"origin": said}
+        return {name: getattr(self, name) for name in COLUMNS} | {"origin": said, "notes": " ".join(self.notes)}
 
 
 def run(
@@ -146,7 +149,8 @@ def _row(
     try:
         picture = read(item.path, detector.model.geometry.min_side)
         evidence = detector.detect(picture, alpha, locate=False)
-        thumbnail = maps.overlay(picture.pixels, evidence, colorbar=False)
+        hatched = np.array(evidence.reasons, dtype=object).astype(bool) if evidence.reasons else None
+        thumbnail = maps.overlay(picture.pixels, evidence, colorbar=False, doubtful=hatched)
         origin = declared(item.path, picture)
     except ImageError as error:
         return Row(item.name, error=str(error))
@@ -167,6 +171,7 @@ def _row(
         notes=picture.notes,
         thumbnail=thumbnail,
         origin=origin,
+        hatched_share=evidence.n_hatched / evidence.n_patches,
         **_strength(evidence.verdict),
     )
 
@@ -191,6 +196,16 @@ def adjust(rows: Sequence[Row]) -> list[Row]:
     p_values = [row.p_value for row in rows if row.p_value is not None and not row.is_frame]
     q_values = iter(false_discovery_control(p_values).tolist() if p_values else ())
     return [row if row.p_value is None or row.is_frame else replace(row, q_value=next(q_values)) for row in rows]
+
+
+def by_strength(rows: Iterable[Row]) -> list[Row]:
+    """The strongest evidence first, by likelihood ratio, then p-value; then what can't be judged, then bad files."""
+
+    def place(row: Row) -> tuple[bool, bool, float, float]:
+        ratio = 0.0 if row.likelihood_ratio is None else row.likelihood_ratio
+        return row.error is not None, row.judged is False, -ratio, 1.0 if row.p_value is None else row.p_value
+
+    return sorted(rows, key=place)
 
 
 def summary(rows: Sequence[Row], alpha: float) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +60,23 @@ def drawing(figure: Figure) -> Inline:
     figure.savefig(buffer, format="svg", metadata={"Date": None})
     width, height = np.rint(96 * figure.get_size_inches()).astype(int).tolist()
     return Inline(_source("svg+xml", buffer), width, height)
+
+
+def policy(style: str) -> str:
+    """The policy of a page that loads and runs nothing: only pictures inside it are shown, and one style sheet.
+
+    Args:
+        style: name of the style sheet among `TEMPLATES`.
+    """
+    sheet = environment().get_template(style).render()
+    digest = base64.b64encode(hashlib.sha256(sheet.encode()).digest()).decode()
+    return f"default-src 'none'; base-uri 'none'; form-action 'none'; img-src data:; style-src 'sha256-{digest}'"
+
+
+def day(created: str) -> str:
+    """A time in ISO format, in UTC, for people."""
+    moment = datetime.fromisoformat(created)
+    return f"{moment.day} {moment:%B %Y, %H:%M:%S} UTC"
 
 
 def _source(kind: str, buffer: io.BytesIO) -> str:

@@ -8,10 +8,7 @@ manifests) is escaped, and characters that can't be printed are replaced.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +17,7 @@ from PIL import Image
 from mdmf_core.evidence import Evidence
 from mdmf_core.show import charts, maps
 from mdmf_core.show import words as wording
-from mdmf_core.show.html import Inline, drawing, environment, picture
+from mdmf_core.show.html import Inline, day, drawing, environment, picture, policy
 from mdmf_core.show.report import Findings, json_report
 
 if TYPE_CHECKING:
@@ -47,15 +44,15 @@ def html_report(findings: Findings) -> str:
     shown = {name: evidence.maps[name] for name in ("evidence", "locator") if name in evidence.maps}
     return _TEMPLATES.get_template("report.html").render(
         data=data,
-        day=_day(data["report"]["created"]),
-        policy=_policy(),
+        day=day(data["report"]["created"]),
+        policy=policy("report.css"),
         statistic=STATISTICS[evidence.verdict.statistic],
         pictures=_pictures(findings, data) | {f"{name}_scale": _bar(found.scale) for name, found in shown.items()},
         ticks={name: maps.ticks(found.scale) for name, found in shown.items()},
         told=_told(findings),
         verdicts=wording.VERDICTS,
         provenance=provenance,
-        said=_said(provenance) if provenance else [],
+        said=said(provenance) if provenance else [],
         facts=[(FACTS.get(name, name.replace("_", " ")), fact(value)) for name, value in findings.facts.items()],
     )
 
@@ -73,18 +70,6 @@ def _form(value: Any, form: str) -> str:
 
 _TEMPLATES = environment()
 _TEMPLATES.filters.update(at=_at, json=json.dumps, shown=_form)
-
-
-def _policy() -> str:
-    """Nothing is loaded or run; only pictures inside the page and its one style sheet, by its hash, are shown."""
-    style = _TEMPLATES.get_template("report.css").render()
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    return f"default-src 'none'; base-uri 'none'; form-action 'none'; img-src data:; style-src 'sha256-{digest}'"
-
-
-def _day(created: str) -> str:
-    moment = datetime.fromisoformat(created)
-    return f"{moment.day} {moment:%B %Y, %H:%M:%S} UTC"
 
 
 def _pictures(findings: Findings, data: dict[str, Any]) -> dict[str, Any]:
@@ -133,7 +118,7 @@ def _told(findings: Findings) -> dict[str, str]:
     return told | ({"stability": charts.describe_stability(findings.variants)} if findings.variants else {})
 
 
-def _said(found: Provenance) -> list[tuple[str, str]]:
+def said(found: Provenance) -> list[tuple[str, str]]:
     """What the file says of itself, in lines."""
     lines = list(found.camera.items())
     lines += [("Software", found.software)] if found.software else []

@@ -33,6 +33,7 @@ from mdmf_app.tabs.one.handlers import (
     show_stability,
     show_table,
     take,
+    take_opened,
 )
 from mdmf_app.tabs.one.layout import CORNERS, PATCH, Kept, Panels, Shown, Sources, panels_below, sources
 from mdmf_app.views import Result
@@ -43,7 +44,7 @@ LAST = {"trigger_mode": "always_last"}  # what comes meanwhile is done afterward
 def tab(context: Context, chosen: gr.State) -> Shown:
     """Drop, paste, camera, pick or example; card and panels."""
     kept = (gr.State(value, time_to_live=ONE_HOUR) for value in (*[None] * 6, Turn()))
-    state = Kept(*kept)
+    state, opened = Kept(*kept), gr.State(time_to_live=ONE_HOUR)
     with gr.Column(elem_id="one"):
         given = sources()
         coming = gr.HTML(style.render("coming.html"), elem_id="coming", padding=False)
@@ -52,7 +53,7 @@ def tab(context: Context, chosen: gr.State) -> Shown:
         panels = panels_below(context.default.model.statistic)
     given.more.click(None, js=style.MORE_EXAMPLES, **QUICK)
     drawn = wire_map(context, state, panels)
-    wire_picture(context, state, given, (coming, verdict), panels, chosen, drawn)
+    wire_picture(context, state, given, (coming, verdict), panels, chosen, opened, drawn)
     wire_on_demand(context, state, panels)
     panels.before_after.select(pair_of, drawn, panels.pair, **QUICK).then(None, js=style.NAME_PAIR, **QUICK)
     panels.parts.alpha.change(
@@ -62,7 +63,7 @@ def tab(context: Context, chosen: gr.State) -> Shown:
         trigger_mode="always_last",
         **QUICK,
     )
-    return Shown(state.result, panels.parts.alpha, verdict, beside)
+    return Shown(state.result, opened, panels.parts.alpha, verdict, beside)
 
 
 def wire_picture(
@@ -72,6 +73,7 @@ def wire_picture(
     told: tuple[gr.HTML, gr.HTML],
     panels: Panels,
     chosen: gr.State,
+    opened: gr.State,
     drawn: list[gr.blocks.Block],
 ) -> None:
     """What happens when a picture comes, or another model is chosen for it."""
@@ -96,6 +98,7 @@ def wire_picture(
     begun = [given.gallery.select(pick, None, [state.path, state.example], **QUICK)]
     for source, event in ((given.drop, given.drop.upload), (given.camera, given.camera.input)):
         begun.append(event(take, source, [state.path, source, state.example, given.gallery], **QUICK))
+    begun.append(opened.change(take_opened, opened, [state.path, state.example, given.gallery], **QUICK))
     begun.append(chosen.change(None, **QUICK))
     fill, filled = filling(state, verdict, panels)
     for event in begun:

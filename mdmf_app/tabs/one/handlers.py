@@ -49,6 +49,11 @@ def take(path: str | None) -> tuple[str | None, None, None, Any]:
     return path, None, None, gr.update(selected_index=None)
 
 
+def take_opened(opened: tuple[str, str] | None) -> tuple[str | None, None, Any]:
+    """Keep the path that another tab opened, leave no example marked."""
+    return opened and opened[0], None, gr.update(selected_index=None)
+
+
 def clear(path: str | None) -> tuple[str, Any, None]:
     """In place of the last result the name of the picture that comes; nothing of the map before it."""
     said = style.render("busy.html", picture=plain(Path(path).name)) if path else style.notice(WAITING)

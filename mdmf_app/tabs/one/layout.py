@@ -107,9 +107,13 @@ class Panels:
 
 @dataclass(frozen=True)
 class Shown:
-    """What another tab can add to: the session's result, its rate and card, and a place below that."""
+    """What another tab can add to: the session's result, its rate and card, and a place below that.
+
+    A path with any second text in `opened` is analysed here.
+    """
 
     result: gr.State
+    opened: gr.State
     alpha: gr.Slider
     verdict: gr.HTML
     beside: gr.HTML
