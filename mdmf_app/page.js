@@ -48,7 +48,17 @@
     const idle = Date.now() > patience && !find("#picture .progress-bar, #picture .uploading");
     if (one()?.classList.contains("arriving") && (find(".toast-body.error") || idle)) one().classList.remove("arriving");
   };
-  new MutationObserver(settle).observe(body, {childList: true, subtree: true});
+  // What a test that runs by itself found goes into the verdict's line, if it is about the same picture.
+  const tellHeld = () => {
+    const told = find("#held [data-of]"), place = find("#verdict .held");
+    const says = told && place && told.dataset.of === place.dataset.of ? told.textContent : "";
+    if (place && place.textContent !== says) place.textContent = says;
+  };
+  const summaryOf = (button) => {
+    const told = find("#held [data-of]"), same = told?.dataset.of === button.closest(".card")?.querySelector(".held")?.dataset.of;
+    return [button.dataset.copy, same && told.dataset.sentence].filter(Boolean).join(" ");
+  };
+  new MutationObserver(() => { settle(); tellHeld(); }).observe(body, {childList: true, subtree: true, characterData: true});
   setInterval(() => { settle(); giveUp(); }, 500);
   document.addEventListener("paste", (event) => give(event, event.clipboardData?.files));
   document.addEventListener("change", ({target}) => {
@@ -265,9 +275,9 @@
   const copy = async (button) => {
     const told = button.textContent;
     try {
-      await navigator.clipboard.writeText(button.dataset.copy);
+      await navigator.clipboard.writeText(summaryOf(button));
     } catch {
-      const area = Object.assign(document.createElement("textarea"), {value: button.dataset.copy});
+      const area = Object.assign(document.createElement("textarea"), {value: summaryOf(button)});
       body.append(area);
       area.select();
       document.execCommand("copy");

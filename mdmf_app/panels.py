@@ -55,6 +55,7 @@ def card(evidence: Evidence, origin: Origin, example: dict | None, warnings: Seq
         **answer(evidence),
         facts=f"{picture.name}, {picture.width:,} x {picture.height:,} pixels; p-value {verdict.p_value:.3g}",
         summary=summary(evidence, origin),
+        of=name_of(evidence),
         origin=opening(origin, verdict.outcome),
         declared=origin.generated == "yes",
         explanation=wording.explain(evidence),
@@ -64,6 +65,11 @@ def card(evidence: Evidence, origin: Origin, example: dict | None, warnings: Seq
         example=example,
         limitations=LIMITATIONS,
     )
+
+
+def name_of(evidence: Evidence) -> str:
+    """What tells one picture's verdict from another's: file and model, for the page's script."""
+    return f"{evidence.picture.sha256[:16]} {evidence.model.fingerprint[:16]}"
 
 
 def strength_figures(evidence: Evidence) -> list[tuple[str, str]]:
@@ -282,6 +288,18 @@ def stability_panel(variants: Sequence[stability.Variant], alpha: float) -> str:
         headers=("Change", "Score", "p-value", "Answer"),
         rows=rows,
     )
+
+
+def trying(done: int, most: int) -> str:
+    """How far the stability test is, in place of its panel."""
+    return style.progress("hold-words", f"{done} of {most} changed copies done", str(done), most)
+
+
+def held_line(view: View, variants: Sequence[stability.Variant], done: int = 0, most: int = 0) -> str:
+    """The answer of the stability test for the verdict's line, or how far it is: `done` of `most` copies."""
+    short = f"Does it hold? {done} of {most} copies tried" if most else stability.short(variants)
+    sentence = "" if most else stability.sentence(variants)
+    return style.render("held.html", of=name_of(view.evidence), short=short, sentence=sentence)
 
 
 def origin_panel(found: Provenance) -> str:

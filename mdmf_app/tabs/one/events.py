@@ -10,10 +10,9 @@ from typing import Any
 import gradio as gr
 
 from mdmf_app import style
-from mdmf_app.context import EXAMPLES, MODEL_QUEUE, ONE_HOUR, PRIVATE, QUICK, Context
+from mdmf_app.context import BACKGROUND, EXAMPLES, MODEL_QUEUE, ONE_HOUR, PRIVATE, QUICK, Context
 from mdmf_app.tabs.one.handlers import (
     WAITING,
-    Turn,
     analyse,
     analyse_region,
     change_rate,
@@ -30,10 +29,11 @@ from mdmf_app.tabs.one.handlers import (
     show_null,
     show_origin,
     show_patch,
-    show_stability,
     show_table,
     take,
 )
+from mdmf_app.tabs.one.holding import hold_by_itself, show_stability
+from mdmf_app.tabs.one.kept import Turn
 from mdmf_app.tabs.one.layout import CORNERS, PATCH, Kept, Panels, Shown, Sources, panels_below, sources
 from mdmf_app.views import Result
 
@@ -49,7 +49,7 @@ def tab(context: Context, chosen: gr.State) -> Shown:
         coming = gr.HTML(style.render("coming.html"), elem_id="coming", padding=False)
         verdict = gr.HTML(style.notice(WAITING), elem_id="verdict", padding=False)
         beside = gr.HTML(elem_id="beside")
-        panels = panels_below(context.default.model.statistic)
+        panels = panels_below(context.default.model.statistic, gr.HTML(elem_id="held", padding=False))
     given.more.click(None, js=style.MORE_EXAMPLES, **QUICK)
     drawn = wire_map(context, state, panels)
     wire_picture(context, state, given, (coming, verdict), panels, chosen, drawn)
@@ -58,7 +58,7 @@ def tab(context: Context, chosen: gr.State) -> Shown:
     panels.parts.alpha.change(
         change_rate,
         [state.result, state.region, state.held, panels.parts.alpha],
-        [verdict, panels.null, panels.parts.found, panels.steady],
+        [verdict, panels.null, panels.parts.found, panels.steady, panels.line],
         trigger_mode="always_last",
         **QUICK,
     )
@@ -99,12 +99,26 @@ def wire_picture(
     begun.append(chosen.change(None, **QUICK))
     fill, filled = filling(state, verdict, panels)
     for event in begun:
-        cleared = event.success(clear, state.path, [verdict, panels.column, parts.image], **QUICK)
+        cleared = event.success(clear, [state.path, state.turn], [verdict, panels.column, parts.image], **QUICK)
         event = cleared.success(**call)
         shown_by = [state.result, parts.colour, parts.opacity, parts.alpha]
         full = event.then(fill, shown_by, filled, **LAST, **QUICK)
         full.then(pair_of, drawn, panels.pair, **LAST, **QUICK).then(None, js=style.NAME_PAIR, **QUICK)
+        wire_background(context, state, panels, full)
         event.then(show_origin, state.result, panels.origin, **LAST, **QUICK)
+
+
+def wire_background(context: Context, state: Kept, panels: Panels, drawn: gr.events.Dependency) -> None:
+    """What comes by itself once the map of a result is drawn."""
+    drawn.then(
+        partial(hold_by_itself, context),
+        [state.result, state.held, panels.parts.alpha, state.turn],
+        [state.held, panels.steady, panels.line],
+        show_progress="hidden",
+        **LAST,
+        **PRIVATE,
+        **BACKGROUND,
+    )
 
 
 def filling(
@@ -113,7 +127,7 @@ def filling(
     """The handler that shows a new result in all panels, and the components that it sets."""
     parts, one = panels.parts, panels.one
     emptied = [state.region, state.corner, state.held, one.number, *parts.box]
-    blank = [parts.hint, parts.found, panels.steady, panels.ready]
+    blank = [parts.hint, parts.found, panels.steady, panels.line, panels.ready]
     hidden = [parts.back, panels.page, panels.data]
     drawn = [parts.image, parts.legend, parts.doubts]
 
@@ -143,14 +157,14 @@ def wire_on_demand(context: Context, state: Kept, panels: Panels) -> None:
     panels.test.click(
         partial(show_stability, context),
         [state.result, alpha],
-        [state.held, panels.steady],
+        [state.held, panels.steady, panels.line],
         show_progress_on=panels.steady,
         **on_demand,
     )
     panels.make.click(
         partial(make_report, context, Path(panels.page.GRADIO_CACHE)),
         [state.result, state.held, alpha],
-        [state.held, panels.steady, panels.ready, panels.page, panels.data],
+        [state.held, panels.steady, panels.line, panels.ready, panels.page, panels.data],
         show_progress_on=panels.ready,
         **on_demand,
     )

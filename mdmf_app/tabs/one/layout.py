@@ -21,8 +21,8 @@ REGION_INTRO = (
     "or choose “Sets two corners of a region” under “Advanced” and click two corners on the map."
 )
 HELD_INTRO = (
-    "Saves, shrinks and blurs copies of the picture and analyses each: an answer that flips is worth little. "
-    "Takes some seconds."
+    "Saves, shrinks and blurs copies of the picture and analyses each: an answer that flips is worth little. This runs "
+    "by itself after the verdict, and its answer stands beside that."
 )
 MORE_MAPS = "Witness value, p-value of each patch, and distance to real pictures alone."
 REPORT_INTRO = (
@@ -98,6 +98,7 @@ class Panels:
     null: gr.HTML
     test: gr.Button
     steady: gr.HTML
+    line: gr.HTML
     origin: gr.HTML
     make: gr.Button
     ready: gr.HTML
@@ -259,8 +260,11 @@ def region_fields() -> tuple[gr.Accordion, list[gr.Number], gr.Button, gr.Button
     return closer, box, look, back, found
 
 
-def panels_below(statistic: str) -> Panels:
-    """The map, beside it the details in tabs, below both the table; hidden until there is a result."""
+def panels_below(statistic: str, line: gr.HTML) -> Panels:
+    """The map, beside it the details in tabs, below both the table; hidden until there is a result.
+
+    `line` has the stability test's answer, which the page's script takes to the verdict's line.
+    """
     with gr.Column(visible=False, elem_id="panels") as column:
         with gr.Row(elem_id="halves"):
             with gr.Column(scale=5, min_width=320, elem_id="left"):
@@ -277,7 +281,7 @@ def panels_below(statistic: str) -> Panels:
                     pair = pair_slider()
                 report = report_tab()
         one = PatchPanel(number, patch, patch_table())
-    return Panels(column, parts, tabs, one, before_after, pair, null, test, steady, origin, *report)
+    return Panels(column, parts, tabs, one, before_after, pair, null, test, steady, line, origin, *report)
 
 
 def pair_slider() -> gr.ImageSlider:
@@ -294,7 +298,7 @@ def pair_slider() -> gr.ImageSlider:
 def stability_tab() -> tuple[gr.Button, gr.HTML]:
     with gr.Tab("Does it hold?"):
         gr.HTML(style.paragraph(HELD_INTRO))
-        return gr.Button("Does it hold?", variant="primary", elem_id="hold"), gr.HTML(elem_id="stability")
+        return gr.Button("Test again", elem_id="hold", size="sm"), gr.HTML(elem_id="stability")
 
 
 def report_tab() -> tuple[gr.Button, gr.HTML, gr.DownloadButton, gr.DownloadButton]:
