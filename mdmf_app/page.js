@@ -273,7 +273,7 @@
     img.dispatchEvent(click);
   };
   const copy = async (button) => {
-    const told = button.textContent;
+    const told = button.dataset.told ??= button.textContent;
     try {
       await navigator.clipboard.writeText(summaryOf(button));
     } catch {

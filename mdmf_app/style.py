@@ -18,6 +18,12 @@ ICONS = {"generated": "▲", "inconclusive": "◆", "no_evidence": "○", "not_j
 
 SCRIPT = Path(__file__).with_name("page.js").read_text(encoding="utf-8")
 MORE_EXAMPLES = '() => { document.querySelector("#one").classList.toggle("all-examples"); }'
+SELECT_BY_INDEX = """
+element.addEventListener("click", (event) => {
+    const chosen = event.target.closest("[data-index]");
+    if (chosen) trigger("select", {index: Number(chosen.dataset.index), value: null});
+});
+"""
 NAME_PAIR = """
 () => document.querySelectorAll("#pair img").forEach((image, second) => {
     image.alt = second ? "The same picture under the map of its evidence." : "The picture as it is.";

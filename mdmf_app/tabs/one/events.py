@@ -32,6 +32,7 @@ from mdmf_app.tabs.one.handlers import (
     show_table,
     take,
 )
+from mdmf_app.tabs.one.history import bring_back, keep_test, remember
 from mdmf_app.tabs.one.holding import hold_by_itself, show_stability
 from mdmf_app.tabs.one.kept import Turn
 from mdmf_app.tabs.one.layout import CORNERS, PATCH, Kept, Panels, Shown, Sources, panels_below, sources
@@ -42,7 +43,7 @@ LAST = {"trigger_mode": "always_last"}  # what comes meanwhile is done afterward
 
 def tab(context: Context, chosen: gr.State) -> Shown:
     """Drop, paste, camera, pick or example; card and panels."""
-    kept = (gr.State(value, time_to_live=ONE_HOUR) for value in (*[None] * 6, Turn()))
+    kept = (gr.State(value, time_to_live=ONE_HOUR) for value in (*[None] * 7, Turn()))
     state = Kept(*kept)
     with gr.Column(elem_id="one"):
         given = sources()
@@ -97,20 +98,39 @@ def wire_picture(
     for source, event in ((given.drop, given.drop.upload), (given.camera, given.camera.input)):
         begun.append(event(take, source, [state.path, source, state.example, given.gallery], **QUICK))
     begun.append(chosen.change(None, **QUICK))
-    fill, filled = filling(state, verdict, panels)
+    follow = following(context, state, given, verdict, panels, drawn)
     for event in begun:
         cleared = event.success(clear, [state.path, state.turn], [verdict, panels.column, parts.image], **QUICK)
-        event = cleared.success(**call)
+        follow(cleared.success(**call))
+    brought = [state.path, state.example, state.result, state.held, verdict, panels.column, parts.mask]
+    follow(given.past.select(bring_back, [state.past, parts.alpha, state.turn], brought, **QUICK))
+
+
+def following(
+    context: Context,
+    state: Kept,
+    given: Sources,
+    verdict: gr.HTML,
+    panels: Panels,
+    drawn: list[gr.blocks.Block],
+) -> Callable[[gr.events.Dependency], None]:
+    """Adds what follows once a session has another result: all panels, and what comes by itself."""
+    parts, (fill, filled) = panels.parts, filling(state, verdict, panels)
+
+    def follow(event: gr.events.Dependency) -> None:
         shown_by = [state.result, parts.colour, parts.opacity, parts.alpha]
         full = event.then(fill, shown_by, filled, **LAST, **QUICK)
         full.then(pair_of, drawn, panels.pair, **LAST, **QUICK).then(None, js=style.NAME_PAIR, **QUICK)
-        wire_background(context, state, panels, full)
+        full.then(remember, [state.past, state.result], [state.past, given.past], **LAST, **QUICK)
         event.then(show_origin, state.result, panels.origin, **LAST, **QUICK)
+        wire_background(context, state, panels, full)
+
+    return follow
 
 
 def wire_background(context: Context, state: Kept, panels: Panels, drawn: gr.events.Dependency) -> None:
     """What comes by itself once the map of a result is drawn."""
-    drawn.then(
+    tested = drawn.then(
         partial(hold_by_itself, context),
         [state.result, state.held, panels.parts.alpha, state.turn],
         [state.held, panels.steady, panels.line],
@@ -119,6 +139,7 @@ def wire_background(context: Context, state: Kept, panels: Panels, drawn: gr.eve
         **PRIVATE,
         **BACKGROUND,
     )
+    tested.then(keep_test, [state.past, state.held], state.past, **LAST, **QUICK)
 
 
 def filling(
@@ -126,7 +147,7 @@ def filling(
 ) -> tuple[Callable[..., dict[gr.blocks.Block, Any]], list[gr.blocks.Block]]:
     """The handler that shows a new result in all panels, and the components that it sets."""
     parts, one = panels.parts, panels.one
-    emptied = [state.region, state.corner, state.held, one.number, *parts.box]
+    emptied = [state.region, state.corner, one.number, *parts.box]
     blank = [parts.hint, parts.found, panels.steady, panels.line, panels.ready]
     hidden = [parts.back, panels.page, panels.data]
     drawn = [parts.image, parts.legend, parts.doubts]

@@ -73,13 +73,13 @@ def analyse_now(
         return None, style.error_card(getattr(error, "message", str(error))), hidden, hidden
     session.of_sessions.keep(path, picture)
     result = Result(path, views.judge(picture, found), chosen, example, origin_of(path, picture))
+    return result, show_card(result, alpha), gr.update(visible=True), mask_of(example)
+
+
+def mask_of(example: dict | None) -> Any:
+    """The mask of an example whose generated part is known; hidden where there is none."""
     mask = Image.open(EXAMPLES / example["mask"]) if example and example["mask"] else None
-    return (
-        result,
-        show_card(result, alpha),
-        gr.update(visible=True),
-        gr.update(value=mask, visible=mask is not None),
-    )
+    return gr.update(value=mask, visible=mask is not None)
 
 
 def show_card(result: Result, alpha: float) -> str:

@@ -51,6 +51,7 @@ class Sources:
     camera: gr.Image
     gallery: gr.Gallery
     more: gr.Button
+    past: gr.HTML
     examples: list[dict]
 
 
@@ -126,6 +127,7 @@ class Kept:
     region: gr.State
     corner: gr.State
     held: gr.State
+    past: gr.State
     turn: gr.State
 
 
@@ -142,8 +144,9 @@ def sources() -> Sources:
         drop = gr.File(label="Picture: drop, paste or choose", elem_id="picture", height=170)
         camera = camera_field()
         gallery = examples_gallery(examples)
+        past = gr.HTML(elem_id="past", js_on_load=style.SELECT_BY_INDEX, padding=False)
         more = gr.Button(f"All {len(examples)} examples", size="sm", elem_id="more-examples")
-    return Sources(drop, camera, gallery, more, examples)
+    return Sources(drop, camera, gallery, more, past, examples)
 
 
 def camera_field() -> gr.Image:
