@@ -120,8 +120,18 @@ def null_plot(evidence: Evidence) -> str:
     return style.render("null.html", chart=chart, told=told, sentences=sentences)
 
 
-def legend(evidence: Evidence, colour: str, opacity: float = maps.OPACITY, cells: str = "") -> str:
-    """What the map's colours mean, in words and numbers; with the `cells` that the page's script reads out."""
+def legend(
+    evidence: Evidence,
+    colour: str,
+    opacity: float = maps.OPACITY,
+    cells: str = "",
+    contours: bool = False,
+    finer: bool = False,
+) -> str:
+    """What the map's colours and lines mean, in words and numbers; with the `cells` that the page's script reads out.
+
+    `finer` says that overlapping patches are drawn.
+    """
     if not is_known(evidence, colour):
         return style.notice(NOT_COMPARED)
     layer = maps.layer(evidence, colour)
@@ -131,6 +141,8 @@ def legend(evidence: Evidence, colour: str, opacity: float = maps.OPACITY, cells
         meaning=maps.SHOWN[colour].meaning,
         gradient=maps.gradient(layer.scale, opacity),
         sampled=coverage(evidence),
+        contours=contours,
+        finer=finer,
         cells=cells,
     )
 
@@ -288,18 +300,6 @@ def stability_panel(variants: Sequence[stability.Variant], alpha: float) -> str:
         headers=("Change", "Score", "p-value", "Answer"),
         rows=rows,
     )
-
-
-def trying(done: int, most: int) -> str:
-    """How far the stability test is, in place of its panel."""
-    return style.progress("hold-words", f"{done} of {most} changed copies done", str(done), most)
-
-
-def held_line(view: View, variants: Sequence[stability.Variant], done: int = 0, most: int = 0) -> str:
-    """The answer of the stability test for the verdict's line, or how far it is: `done` of `most` copies."""
-    short = f"Does it hold? {done} of {most} copies tried" if most else stability.short(variants)
-    sentence = "" if most else stability.sentence(variants)
-    return style.render("held.html", of=name_of(view.evidence), short=short, sentence=sentence)
 
 
 def origin_panel(found: Provenance) -> str:

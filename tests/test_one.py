@@ -278,7 +278,7 @@ def test_the_model_is_named(detector):
 def test_nothing_but_a_picture_a_region_and_the_stability_test_runs_the_detector(result, monkeypatch):
     monkeypatch.setattr(Detector, "detect", None)
     for colour in maps.SHOWN:
-        image, legend, _ = handlers.show_map(result, None, colour, 0.3, 2, None, *BOX)
+        image, legend, _ = handlers.show_map(result, None, colour, 0.3, True, None, 2, None, *BOX)
         assert image.width >= views.SMALLEST_SHOWN and "gradient" in legend
     assert "Patch 2 " in handlers.show_patch(result, None, 2)
     assert "1 real picture in 10" in handlers.change_rate(result, None, None, 0.1)[0]
@@ -292,7 +292,7 @@ def test_a_map_that_is_not_there_is_said_and_the_picture_stays(context, result, 
     assert "Unlike the rest" in panel and f"p-value {found.p_values[1]:.2g}" in panel
     small, region = made(picture(5, 64, 128)), handlers.analyse_region(context, result, ALPHA, *BOX)[0]
     for given, view in ((small, None), (result, region)):
-        image, legend, _ = handlers.show_map(given, view, "locator", 0.5, None, None)
+        image, legend, _ = handlers.show_map(given, view, "locator", 0.5, True, None, None, None)
         assert np.array_equal(np.asarray(image), np.asarray(views.plain(given, view)))
         assert "This map is not there" in legend and "gradient" not in legend
         assert "Unlike the rest" not in handlers.show_patch(given, view, 1)

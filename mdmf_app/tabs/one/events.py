@@ -33,17 +33,17 @@ from mdmf_app.tabs.one.handlers import (
     take,
 )
 from mdmf_app.tabs.one.history import bring_back, keep_test, remember
-from mdmf_app.tabs.one.holding import hold_by_itself, show_stability
+from mdmf_app.tabs.one.holding import hold_by_itself, refine, show_stability
 from mdmf_app.tabs.one.kept import Turn
 from mdmf_app.tabs.one.layout import CORNERS, PATCH, Kept, Panels, Shown, Sources, panels_below, sources
-from mdmf_app.views import Result
+from mdmf_app.views import Refined, Result
 
 LAST = {"trigger_mode": "always_last"}  # what comes meanwhile is done afterwards; else it would be passed over
 
 
 def tab(context: Context, chosen: gr.State) -> Shown:
     """Drop, paste, camera, pick or example; card and panels."""
-    kept = (gr.State(value, time_to_live=ONE_HOUR) for value in (*[None] * 7, Turn()))
+    kept = (gr.State(value, time_to_live=ONE_HOUR) for value in (*[None] * 8, Turn()))
     state = Kept(*kept)
     with gr.Column(elem_id="one"):
         given = sources()
@@ -52,8 +52,8 @@ def tab(context: Context, chosen: gr.State) -> Shown:
         beside = gr.HTML(elem_id="beside")
         panels = panels_below(context.default.model.statistic, gr.HTML(elem_id="held", padding=False))
     given.more.click(None, js=style.MORE_EXAMPLES, **QUICK)
-    drawn = wire_map(context, state, panels)
-    wire_picture(context, state, given, (coming, verdict), panels, chosen, drawn)
+    drawn, redraw = wire_map(context, state, panels)
+    wire_picture(context, state, given, (coming, verdict), panels, chosen, drawn, redraw)
     wire_on_demand(context, state, panels)
     panels.before_after.select(pair_of, drawn, panels.pair, **QUICK).then(None, js=style.NAME_PAIR, **QUICK)
     panels.parts.alpha.change(
@@ -74,6 +74,7 @@ def wire_picture(
     panels: Panels,
     chosen: gr.State,
     drawn: list[gr.blocks.Block],
+    redraw: dict[str, Any],
 ) -> None:
     """What happens when a picture comes, or another model is chosen for it."""
 
@@ -98,7 +99,7 @@ def wire_picture(
     for source, event in ((given.drop, given.drop.upload), (given.camera, given.camera.input)):
         begun.append(event(take, source, [state.path, source, state.example, given.gallery], **QUICK))
     begun.append(chosen.change(None, **QUICK))
-    follow = following(context, state, given, verdict, panels, drawn)
+    follow = following(context, state, given, verdict, panels, drawn, redraw)
     for event in begun:
         cleared = event.success(clear, [state.path, state.turn], [verdict, panels.column, parts.image], **QUICK)
         follow(cleared.success(**call))
@@ -113,31 +114,34 @@ def following(
     verdict: gr.HTML,
     panels: Panels,
     drawn: list[gr.blocks.Block],
+    redraw: dict[str, Any],
 ) -> Callable[[gr.events.Dependency], None]:
     """Adds what follows once a session has another result: all panels, and what comes by itself."""
     parts, (fill, filled) = panels.parts, filling(state, verdict, panels)
 
     def follow(event: gr.events.Dependency) -> None:
-        shown_by = [state.result, parts.colour, parts.opacity, parts.alpha]
+        shown_by = [state.result, parts.colour, parts.opacity, parts.contours, state.fine, parts.alpha]
         full = event.then(fill, shown_by, filled, **LAST, **QUICK)
         full.then(pair_of, drawn, panels.pair, **LAST, **QUICK).then(None, js=style.NAME_PAIR, **QUICK)
         full.then(remember, [state.past, state.result], [state.past, given.past], **LAST, **QUICK)
         event.then(show_origin, state.result, panels.origin, **LAST, **QUICK)
-        wire_background(context, state, panels, full)
+        wire_background(context, state, panels, full, redraw)
 
     return follow
 
 
-def wire_background(context: Context, state: Kept, panels: Panels, drawn: gr.events.Dependency) -> None:
-    """What comes by itself once the map of a result is drawn."""
-    tested = drawn.then(
+def wire_background(
+    context: Context, state: Kept, panels: Panels, drawn: gr.events.Dependency, redraw: dict[str, Any]
+) -> None:
+    """What comes by itself once the map of a result is drawn: a finer map, and whether the result holds."""
+    unasked = {"show_progress": "hidden", **LAST, **PRIVATE, **BACKGROUND}
+    refined = drawn.then(partial(refine, context), [state.result, state.fine, state.turn], state.fine, **unasked)
+    refined.then(**redraw, **LAST)
+    tested = refined.then(
         partial(hold_by_itself, context),
         [state.result, state.held, panels.parts.alpha, state.turn],
         [state.held, panels.steady, panels.line],
-        show_progress="hidden",
-        **LAST,
-        **PRIVATE,
-        **BACKGROUND,
+        **unasked,
     )
     tested.then(keep_test, [state.past, state.held], state.past, **LAST, **QUICK)
 
@@ -152,7 +156,9 @@ def filling(
     hidden = [parts.back, panels.page, panels.data]
     drawn = [parts.image, parts.legend, parts.doubts]
 
-    def fill(result: Result | None, colour: str, opacity: float, alpha: float) -> dict[gr.blocks.Block, Any]:
+    def fill(
+        result: Result | None, colour: str, opacity: float, contours: bool, refined: Refined | None, alpha: float
+    ) -> dict[gr.blocks.Block, Any]:
         """Every panel of a new result, and nothing of the one before."""
         if result is None:
             return {parts.hint: ""}
@@ -160,7 +166,7 @@ def filling(
             **dict.fromkeys(emptied),
             **dict.fromkeys(blank, ""),
             **dict.fromkeys(hidden, gr.update(visible=False)),
-            **dict(zip(drawn, show_map(result, None, colour, opacity, None, None), strict=True)),
+            **dict(zip(drawn, show_map(result, None, colour, opacity, contours, refined, None, None), strict=True)),
             verdict: show_card(result, alpha),
             parts.known: gr.update(value=False, visible=known_mask(result) is not None),
             one.patch: show_patch(result, None, None),
@@ -191,16 +197,16 @@ def wire_on_demand(context: Context, state: Kept, panels: Panels) -> None:
     )
 
 
-def wire_map(context: Context, state: Kept, panels: Panels) -> list[gr.blocks.Block]:
-    """What happens around the map; gives the inputs that a drawing of it takes."""
+def wire_map(context: Context, state: Kept, panels: Panels) -> tuple[list[gr.blocks.Block], dict[str, Any]]:
+    """What happens around the map; gives the inputs that a drawing of it takes, and the event that draws it anew."""
     parts, one = panels.parts, panels.one
-    drawn = [state.result, state.region, parts.colour, parts.opacity]
+    drawn = [state.result, state.region, parts.colour, parts.opacity, parts.contours, state.fine]
     marks = [one.number, state.corner, *parts.box]
     shown = [parts.image, parts.legend, parts.doubts]
     redraw = {"fn": show_map_and_mask, "inputs": [parts.known, *drawn, *marks], "outputs": shown, **QUICK}
     chosen = [state.result, state.region, one.number]
     inspect = {"fn": show_patch, "inputs": chosen, "outputs": one.patch, **QUICK}
-    for control in (parts.colour, parts.opacity, parts.known):
+    for control in (parts.colour, parts.opacity, parts.contours, parts.known):
         control.change(**redraw, trigger_mode="always_last")
     offered = partial(offer_maps, context.default.model.statistic)
     parts.every.change(offered, [parts.every, parts.colour], parts.colour, **QUICK)
@@ -219,7 +225,7 @@ def wire_map(context: Context, state: Kept, panels: Panels) -> list[gr.blocks.Bl
         event.then(**inspect)
         event.then(lambda: gr.Tabs(selected=PATCH), None, panels.tabs, **QUICK)
     wire_region(context, state, panels, redraw, inspect)
-    return drawn
+    return drawn, redraw
 
 
 def wire_region(context: Context, state: Kept, panels: Panels, redraw: dict[str, Any], inspect: dict[str, Any]) -> None:

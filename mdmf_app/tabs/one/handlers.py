@@ -18,7 +18,7 @@ from mdmf_app.context import EXAMPLES, Choice, Context, detect
 from mdmf_app.tabs.one.holding import hold, told
 from mdmf_app.tabs.one.kept import GONE, Held, Turn, held_at, is_gone
 from mdmf_app.tabs.one.layout import INSPECT
-from mdmf_app.views import Result, View
+from mdmf_app.views import Refined, Result, View
 from mdmf_core.errors import CheckpointError, ImageError, WriteError
 from mdmf_core.images.isolated import origin_of, read_provenance
 from mdmf_core.show.report import Findings
@@ -93,6 +93,8 @@ def show_map(
     region: View | None,
     colour: str,
     opacity: float,
+    contours: bool,
+    refined: Refined | None,
     patch: float | None,
     corner: tuple[int, int] | None,
     *box: float | None,
@@ -101,9 +103,11 @@ def show_map(
     if is_gone(result):
         return gr.skip(), gr.skip(), style.paragraph(GONE)
     view = result.view(region)
-    image = views.draw(result, region, colour, opacity)
+    image = views.draw(result, region, colour, opacity, contours, refined)
     image = views.mark(image, result, region, index_of(view, patch), whole_box(box) or corner or ())
-    return image, panels.legend(view.evidence, colour, opacity, panels.cells(result, view, colour)), panels.doubts(view)
+    fine, cells = views.finer_of(result, region, refined), panels.cells(result, view, colour)
+    is_finer = fine is not None and colour in fine.values
+    return image, panels.legend(view.evidence, colour, opacity, cells, contours, is_finer), panels.doubts(view)
 
 
 def known_mask(result: Result | None) -> Path | None:
@@ -130,12 +134,17 @@ def offer_maps(statistic: str, all_maps: bool, colour: str) -> Any:
 
 
 def pair_of(
-    result: Result | None, region: View | None, colour: str, opacity: float
+    result: Result | None,
+    region: View | None,
+    colour: str,
+    opacity: float,
+    contours: bool = False,
+    refined: Refined | None = None,
 ) -> tuple[Image.Image, Image.Image] | None:
     """The picture without and with its map."""
     if is_gone(result):
         return None
-    return views.plain(result, region), views.draw(result, region, colour, opacity)
+    return views.plain(result, region), views.draw(result, region, colour, opacity, contours, refined)
 
 
 def show_table(result: Result | None, region: View | None) -> Any:

@@ -25,6 +25,7 @@ HELD_INTRO = (
     "by itself after the verdict, and its answer stands beside that."
 )
 MORE_MAPS = "Witness value, p-value of each patch, and distance to real pictures alone."
+CONTOURS = "Lines beside the colour, for pictures that are yellow, orange or dark themselves."
 REPORT_INTRO = (
     "One file about the whole picture to hand on: verdict, figures, map, top patches, the stability test, what the "
     "file says of itself, method, limits, and what identifies picture and model. It opens without a network and prints "
@@ -68,6 +69,7 @@ class MapPanel:
     mask: gr.Image
     every: gr.Checkbox
     opacity: gr.Slider
+    contours: gr.Checkbox
     mode: gr.Radio
     alpha: gr.Slider
     closer: gr.Accordion
@@ -128,6 +130,7 @@ class Kept:
     corner: gr.State
     held: gr.State
     past: gr.State
+    fine: gr.State
     turn: gr.State
 
 
@@ -193,9 +196,11 @@ def map_panel(statistic: str) -> MapPanel:
     with gr.Accordion("Advanced", open=False, elem_id="alpha-advanced"):
         every = gr.Checkbox(label="Offer the other maps, too", info=MORE_MAPS, elem_id="all-maps")
         opacity = gr.Slider(0, 1, heatmaps.OPACITY, step=0.05, label="Opacity", elem_id="opacity")
+        contours = gr.Checkbox(True, label="Contour lines", info=CONTOURS, elem_id="contours")
         mode = gr.Radio([INSPECT, CORNERS], value=INSPECT, label="A click on the map", elem_id="mode")
         alpha = rate_field("alpha")
-    return MapPanel(colour, image, hint, legend, doubts, known, mask, every, opacity, mode, alpha, *region_fields())
+    told = image, hint, legend, doubts
+    return MapPanel(colour, *told, known, mask, every, opacity, contours, mode, alpha, *region_fields())
 
 
 def patch_panel() -> tuple[gr.Number, gr.HTML]:
@@ -229,7 +234,8 @@ def map_image() -> gr.Image:
         format="png",
         interactive=False,
         buttons=[],
-        alt_text="The picture; patches with unusual evidence are coloured and outlined.",
+        alt_text="The picture under its map: colour and thin lines where it is unusual, thick outlines where patches "
+        "stand out. The scale is below.",
         elem_id="map",
     )
 
