@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from mdmf_app import style
 from mdmf_app.views import Result, View, extent, frame, is_known
@@ -145,6 +146,11 @@ def legend(
         finer=finer,
         cells=cells,
     )
+
+
+def lens(piece: Image.Image | None = None, left: int = 0, top: int = 0) -> str:
+    """The magnifier, which the page's script moves, over a piece of the picture that begins at `left` and `top`."""
+    return style.render("lens.html", tile=piece and html.picture(piece), left=left, top=top)
 
 
 def cells(result: Result, view: View, colour: str) -> str:

@@ -16,13 +16,17 @@ _TEMPLATES = environment(Path(__file__).with_name("templates"))
 
 ICONS = {"generated": "▲", "inconclusive": "◆", "no_evidence": "○", "not_judged": "–"}
 
-SCRIPT = Path(__file__).with_name("page.js").read_text(encoding="utf-8")
+_SCRIPTS = (Path(__file__).with_name(f"{name}.js").read_text(encoding="utf-8") for name in ("page", "map", "lens"))
+SCRIPT = "\n".join(("() => {", *_SCRIPTS, "}"))
 MORE_EXAMPLES = '() => { document.querySelector("#one").classList.toggle("all-examples"); }'
 SELECT_BY_INDEX = """
 element.addEventListener("click", (event) => {
     const chosen = event.target.closest("[data-index]");
     if (chosen) trigger("select", {index: Number(chosen.dataset.index), value: null});
 });
+"""
+SELECT_BY_PLACE = """
+element.addEventListener("ask", (event) => trigger("select", {index: event.detail, value: null}));
 """
 NAME_PAIR = """
 () => document.querySelectorAll("#pair img").forEach((image, second) => {

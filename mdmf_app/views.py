@@ -21,6 +21,7 @@ from mdmf_core.show.finer import Fine
 from mdmf_core.show.reliability import Reliability, assess
 
 SMALLEST_SHOWN = 640
+PIECE = 128  # pixels on a side that the magnifier gets at once
 IN_VIEW = ("evidence", "locator")  # the others are offered under "Advanced"
 SELECTED, BOX, KNOWN = (0, 229, 255), (255, 255, 255), (57, 255, 20)
 
@@ -188,6 +189,16 @@ def plain(result: Result, region: View | None) -> Image.Image:
     image = Image.fromarray(_cropped(result.picture, frame(view, view is result.whole)))
     image.thumbnail((maps.LONGEST_SIDE, maps.LONGEST_SIDE), Image.Resampling.LANCZOS)
     return image
+
+
+def around(result: Result, region: View | None, pixel: Sequence[int]) -> tuple[Image.Image, int, int]:
+    """The piece of what the map shows around a pixel of the picture, and its left and top there."""
+    view = result.view(region)
+    place = frame(view, view is result.whole)
+    left = max(place.x, min(pixel[0] - PIECE // 2, place.x + place.w - PIECE))
+    top = max(place.y, min(pixel[1] - PIECE // 2, place.y + place.h - PIECE))
+    part = result.picture.pixels[top : min(top + PIECE, place.y + place.h), left : min(left + PIECE, place.x + place.w)]
+    return Image.fromarray(np.ascontiguousarray(part)), left, top
 
 
 def _cropped(picture: Picture, place: Frame) -> np.ndarray:

@@ -26,6 +26,14 @@ def shown(context, photo):
     return turn, handlers.analyse(context, str(photo), ALPHA, None, None, turn)[0]
 
 
+def stretched(result: views.Result) -> views.Result:
+    """The same result, whose values lie within the scale."""
+    evidence = result.whole.evidence
+    found = evidence.maps["evidence"]
+    maps_ = evidence.maps | {"evidence": replace(found, scale=(found.values.min(), found.values.max()))}
+    return replace(result, whole=replace(result.whole, evidence=replace(evidence, maps=maps_)))
+
+
 @pytest.mark.parametrize("geometry", [Geometry(32, 30), Geometry(32, 64, window=64)])
 def test_the_second_pass_lies_half_a_patch_beside_the_first(geometry):
     pixels = picture(1, 160, 192)
@@ -123,7 +131,8 @@ def test_the_page_draws_a_finer_map_of_the_picture_on_the_screen_alone(context, 
     turn, result = shown
     refined = holding.refine(context, result, None, turn)
     assert refined[0] is result and "evidence" in refined[1].values
-    blocks, finer = (views.draw(result, None, "evidence", 0.9, False, each) for each in (None, refined))
+    scaled = stretched(result)
+    blocks, finer = (views.draw(scaled, None, "evidence", 0.9, False, each) for each in (None, (scaled, refined[1])))
     assert blocks.size == finer.size and not np.array_equal(np.asarray(blocks), np.asarray(finer))
     assert "smoothed" in handlers.show_map(result, None, "evidence", 0.5, True, refined, None, None)[1]
     assert "smoothed" not in handlers.show_map(result, None, "p_value", 0.5, True, refined, None, None)[1]

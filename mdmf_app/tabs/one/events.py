@@ -19,6 +19,7 @@ from mdmf_app.tabs.one.handlers import (
     clear,
     click,
     known_mask,
+    magnify,
     make_report,
     offer_maps,
     pair_of,
@@ -48,6 +49,7 @@ def tab(context: Context, chosen: gr.State) -> Shown:
     with gr.Column(elem_id="one"):
         given = sources()
         coming = gr.HTML(style.render("coming.html"), elem_id="coming", padding=False)
+        gr.HTML(style.render("address.html"), elem_id="address", padding=False)
         verdict = gr.HTML(style.notice(WAITING), elem_id="verdict", padding=False)
         beside = gr.HTML(elem_id="beside")
         panels = panels_below(context.default.model.statistic, gr.HTML(elem_id="held", padding=False))
@@ -211,6 +213,7 @@ def wire_map(context: Context, state: Kept, panels: Panels) -> tuple[list[gr.blo
     offered = partial(offer_maps, context.default.model.statistic)
     parts.every.change(offered, [parts.every, parts.colour], parts.colour, **QUICK)
     parts.mode.change(lambda mode: gr.update(open=mode == CORNERS), parts.mode, parts.closer, **QUICK)
+    parts.lens.select(magnify, [state.result, state.region], parts.lens, **LAST, **QUICK)
     for number in parts.box:
         number.input(**redraw, trigger_mode="always_last")
     clicked = parts.image.select(

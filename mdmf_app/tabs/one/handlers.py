@@ -193,6 +193,14 @@ def click(
     return gr.skip(), None, left, top, right - left, bottom - top, style.paragraph(REGION_SET)
 
 
+def magnify(result: Result | None, region: View | None, event: gr.SelectData) -> Any:
+    """The pixels around a place of the picture, for the magnifier; nothing for what is no place of it."""
+    place = event.index
+    if is_gone(result) or not isinstance(place, list) or [type(each) for each in place] != [int, int]:
+        return gr.skip()
+    return panels.lens(*views.around(result, region, place))
+
+
 def row_click(event: gr.SelectData) -> int:
     """The patch of the table's row, wherever sorting put it."""
     return int(event.row_value[panels.TABLE.index("Patch")])

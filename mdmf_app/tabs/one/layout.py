@@ -25,6 +25,12 @@ HELD_INTRO = (
     "by itself after the verdict, and its answer stands beside that."
 )
 MORE_MAPS = "Witness value, p-value of each patch, and distance to real pictures alone."
+ENGINES = (
+    ("Google Lens", "https://lens.google.com/"),
+    ("TinEye", "https://tineye.com/"),
+    ("Bing Visual Search", "https://www.bing.com/visualsearch"),
+    ("Yandex Images", "https://yandex.com/images/"),
+)
 CONTOURS = "Lines beside the colour, for pictures that are yellow, orange or dark themselves."
 REPORT_INTRO = (
     "One file about the whole picture to hand on: verdict, figures, map, top patches, the stability test, what the "
@@ -62,6 +68,7 @@ class MapPanel:
 
     colour: gr.Radio
     image: gr.Image
+    lens: gr.HTML
     hint: gr.HTML
     legend: gr.HTML
     doubts: gr.HTML
@@ -190,6 +197,7 @@ def map_panel(statistic: str) -> MapPanel:
             gr.HTML(style.render("tools.html"), elem_id="tools", padding=False)
         image = map_image()
         gr.HTML(style.render("reading.html"), elem_id="reading", padding=False)
+        lens = gr.HTML(panels.lens(), elem_id="lens", js_on_load=style.SELECT_BY_PLACE, padding=False)
         hint, legend, doubts = (gr.HTML(elem_id=name) for name in ("hint", "legend", "doubts"))
     known = gr.Checkbox(label=KNOWN, value=False, visible=False, elem_id="known")
     mask = mask_image()
@@ -199,7 +207,7 @@ def map_panel(statistic: str) -> MapPanel:
         contours = gr.Checkbox(True, label="Contour lines", info=CONTOURS, elem_id="contours")
         mode = gr.Radio([INSPECT, CORNERS], value=INSPECT, label="A click on the map", elem_id="mode")
         alpha = rate_field("alpha")
-    told = image, hint, legend, doubts
+    told = image, lens, hint, legend, doubts
     return MapPanel(colour, *told, known, mask, every, opacity, contours, mode, alpha, *region_fields())
 
 
@@ -286,6 +294,7 @@ def panels_below(statistic: str, line: gr.HTML) -> Panels:
                 test, steady = stability_tab()
                 with gr.Tab("Origin"):
                     origin = gr.HTML(elem_id="origin")
+                    gr.HTML(style.render("elsewhere.html", engines=ENGINES))
                 with gr.Tab("Before / after") as before_after:
                     pair = pair_slider()
                 report = report_tab()
