@@ -57,5 +57,5 @@ const useLens = (used) => {
 };
 document.addEventListener("scroll", () => find("#lens")?.classList.remove("on"), true);
 document.addEventListener("pointerout", (event) => {
-  if (event.target.closest?.("#map") && !event.relatedTarget?.closest?.("#map")) find("#lens")?.classList.remove("on");
+  if (event.pointerType !== "touch" && event.target.closest?.("#map") && !event.relatedTarget?.closest?.("#map")) find("#lens")?.classList.remove("on");
 });

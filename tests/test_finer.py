@@ -11,7 +11,7 @@ from tiny import picture
 
 from mdmf_app import panels, views
 from mdmf_app.context import ALPHA
-from mdmf_app.tabs.one import handlers, holding
+from mdmf_app.tabs.one import background, handlers
 from mdmf_app.tabs.one.kept import Turn
 from mdmf_core.images.reader import read
 from mdmf_core.method.patches import ALIGN, Geometry, beside, cut
@@ -102,11 +102,13 @@ def test_a_flat_finer_map_has_the_colour_of_its_value_everywhere():
     assert np.abs(np.asarray(blocks).astype(int) - np.asarray(smooth)).max() <= 1
 
 
-def test_a_contour_has_white_on_the_higher_side_and_black_on_the_lower():
+def test_a_contour_is_dotted_white_on_the_higher_side_and_black_on_the_lower():
     canvas, field = np.full((20, 20, 3), 120, np.uint8), np.full((20, 20), -np.inf)
     field[:, 10:] = 1.0
     contour(canvas, field, (0.5, 2.0))
-    assert (canvas[:, 10] == 255).all() and (canvas[:, 9] == 0).all()
+    for column, colour in ((9, 0), (10, 255)):
+        dots = (canvas[:, column] == colour).all(axis=1)
+        assert dots.sum() in (8, 12) and (canvas[~dots, column] == 120).all()
     assert (canvas[:, :9] == 120).all() and (canvas[:, 11:] == 120).all()
 
 
@@ -122,14 +124,14 @@ def test_contours_stand_where_1_in_20_and_1_in_100_real_patches_lie_higher():
 def test_the_legend_says_what_is_drawn(shown):
     evidence = shown[1].whole.evidence
     plain, lines = panels.legend(evidence, "evidence"), panels.legend(evidence, "evidence", contours=True)
-    assert "Thin lines" not in plain and "<i " not in plain
+    assert "Dotted lines" not in plain and "<i " not in plain
     assert "1 in 20" in lines and lines.count("<i ") == 2 and "smoothed" not in lines
     assert "smoothed" in panels.legend(evidence, "evidence", contours=True, finer=True)
 
 
 def test_the_page_draws_a_finer_map_of_the_picture_on_the_screen_alone(context, shown):
     turn, result = shown
-    refined = holding.refine(context, result, None, turn)
+    refined = background.refine(context, result, None, turn)
     assert refined[0] is result and "evidence" in refined[1].values
     scaled = stretched(result)
     blocks, finer = (views.draw(scaled, None, "evidence", 0.9, False, each) for each in (None, (scaled, refined[1])))
@@ -137,6 +139,6 @@ def test_the_page_draws_a_finer_map_of_the_picture_on_the_screen_alone(context, 
     assert "smoothed" in handlers.show_map(result, None, "evidence", 0.5, True, refined, None, None)[1]
     assert "smoothed" not in handlers.show_map(result, None, "p_value", 0.5, True, refined, None, None)[1]
     for others in ((result, refined), (None, None)):
-        assert holding.refine(context, *others, turn) == {"__type__": "update"}
+        assert background.refine(context, *others, turn) == {"__type__": "update"}
     turn.begin()
-    assert holding.refine(context, result, None, turn) == {"__type__": "update"}
+    assert background.refine(context, result, None, turn) == {"__type__": "update"}

@@ -12,7 +12,7 @@ import app
 from mdmf_app import context as contexts
 from mdmf_app import panels
 from mdmf_app.context import ALPHA, PLACES, Verdicts
-from mdmf_app.tabs.one import handlers, holding
+from mdmf_app.tabs.one import background, handlers, holding
 from mdmf_app.tabs.one.kept import Turn
 from mdmf_core.detector import Detector
 from mdmf_core.show import stability
@@ -29,7 +29,7 @@ def shown(context, photo):
 
 def test_it_tells_how_far_it_is_and_ends_with_what_the_button_gives(context, shown):
     turn, result = shown
-    *steps, last = holding.hold_by_itself(context, result, None, ALPHA, turn)
+    *steps, last = background.hold_by_itself(context, result, None, ALPHA, turn)
     assert len(steps) == len(stability.CHANGES)
     assert ["0 of 6" in steps[0][1], "6 of 6" in steps[-1][2]] == [True, True]
     assert all(held == gr.skip() for held, _, _ in steps), "nothing half done is kept"
@@ -40,7 +40,7 @@ def test_it_tells_how_far_it_is_and_ends_with_what_the_button_gives(context, sho
 
 def test_a_new_picture_ends_it_between_two_copies(context, shown):
     turn, result = shown
-    running = holding.hold_by_itself(context, result, None, ALPHA, turn)
+    running = background.hold_by_itself(context, result, None, ALPHA, turn)
     next(running)
     handlers.clear("/somewhere/next.png", turn)
     assert list(running) == []
@@ -53,14 +53,14 @@ def test_what_is_no_longer_shown_or_cannot_be_judged_is_not_tested(context, show
     unjudged = replace(result, whole=replace(result.whole, evidence=strange))
     turn.show(unjudged)
     for given in (None, result, unjudged):
-        assert list(holding.hold_by_itself(context, given, None, ALPHA, turn)) == [holding.UNCHANGED]
+        assert list(background.hold_by_itself(context, given, None, ALPHA, turn)) == [background.UNCHANGED]
 
 
 def test_what_was_tested_is_not_tested_again(context, shown, monkeypatch):
     turn, result = shown
     held = holding.show_stability(context, result, ALPHA, None)[0]
     monkeypatch.setattr(Detector, "detect", None)
-    ((kept, panel, line),) = holding.hold_by_itself(context, result, held, ALPHA, turn)
+    ((kept, panel, line),) = background.hold_by_itself(context, result, held, ALPHA, turn)
     assert kept == held and stability.short(held[1]) in line and "<table" in panel
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.ndimage import maximum_filter, minimum_filter
 
+DOT = 4  # widths of a thin line
 PAPER, INK = (255, 255, 255), (32, 32, 32)
 
 
@@ -49,17 +50,19 @@ def outline(canvas: np.ndarray, corners: np.ndarray) -> None:
 
 
 def contour(canvas: np.ndarray, field: np.ndarray, levels: Sequence[float]) -> None:
-    """Draw a thin line where values pass a level: white on the higher side, black on the lower.
+    """Draw a dotted line where values pass a level: white on the higher side, black on the lower.
 
     Args:
         canvas: (H, W, 3) uint8, changed in place.
         field: (H, W) values; -inf where there are none.
         levels: each gets a line.
     """
-    reach = 2 * max(1, thickness(canvas) // 2) + 1
+    reach, dot = 2 * max(1, thickness(canvas) // 2) + 1, DOT * thickness(canvas)
+    rows, columns = (np.arange(side) // dot for side in field.shape)
+    dotted = np.add.outer(rows, columns) % 2 == 0
     for level in levels:
         higher = (field >= level).astype(np.uint8)
         if not higher.any():
             continue
-        canvas[maximum_filter(higher, reach, mode="nearest") > higher] = 0
-        canvas[higher > minimum_filter(higher, reach, mode="nearest")] = 255
+        canvas[dotted & (maximum_filter(higher, reach, mode="nearest") > higher)] = 0
+        canvas[dotted & (higher > minimum_filter(higher, reach, mode="nearest"))] = 255

@@ -11,6 +11,7 @@ import gradio as gr
 
 from mdmf_app import style
 from mdmf_app.context import BACKGROUND, EXAMPLES, MODEL_QUEUE, ONE_HOUR, PRIVATE, QUICK, Context
+from mdmf_app.tabs.one.background import hold_by_itself, refine, show_finer
 from mdmf_app.tabs.one.handlers import (
     WAITING,
     analyse,
@@ -34,7 +35,7 @@ from mdmf_app.tabs.one.handlers import (
     take,
 )
 from mdmf_app.tabs.one.history import bring_back, keep_test, remember
-from mdmf_app.tabs.one.holding import hold_by_itself, refine, show_stability
+from mdmf_app.tabs.one.holding import show_stability
 from mdmf_app.tabs.one.kept import Turn
 from mdmf_app.tabs.one.layout import CORNERS, PATCH, Kept, Panels, Shown, Sources, panels_below, sources
 from mdmf_app.views import Refined, Result
@@ -138,7 +139,8 @@ def wire_background(
     """What comes by itself once the map of a result is drawn: a finer map, and whether the result holds."""
     unasked = {"show_progress": "hidden", **LAST, **PRIVATE, **BACKGROUND}
     refined = drawn.then(partial(refine, context), [state.result, state.fine, state.turn], state.fine, **unasked)
-    refined.then(**redraw, **LAST)
+    shown = {**redraw, "fn": show_finer, "inputs": [state.turn, *redraw["inputs"]]}
+    refined.then(**shown, **LAST)
     tested = refined.then(
         partial(hold_by_itself, context),
         [state.result, state.held, panels.parts.alpha, state.turn],

@@ -1,28 +1,19 @@
-"""Does the result hold? The stability test of one picture, by itself or when asked for; and the finer map.
-
-What comes by itself after the map is drawn is work of the background (`context.BACKGROUND`): it gives way to every
-picture that is being judged, and ends between two passes once its result is no longer on the screen.
-"""
+"""Does the result hold? The stability test of one picture, and how its answer is shown."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
 
-from mdmf_app import context as contexts
 from mdmf_app import panels, style
 from mdmf_app.context import Context
-from mdmf_app.server import space
-from mdmf_app.tabs.one.kept import GONE, Held, Turn, held_at, is_gone
-from mdmf_app.views import Refined, Result, View
-from mdmf_core.errors import CheckpointError, ImageError
+from mdmf_app.tabs.one.kept import GONE, is_gone
+from mdmf_app.views import Result, View
+from mdmf_core.errors import CheckpointError
 from mdmf_core.show import stability
-from mdmf_core.show.finer import fine
 
 Shown = tuple[Any, Any, Any]
-UNCHANGED: Shown = (gr.skip(),) * 3
 
 
 def hold(
@@ -72,49 +63,3 @@ def held_line(view: View, variants: list[stability.Variant], done: int = 0, most
     short = f"Does it hold? {done} of {most} copies tried" if most else stability.short(variants)
     sentence = "" if most else stability.sentence(variants)
     return style.render("held.html", of=panels.name_of(view.evidence), short=short, sentence=sentence)
-
-
-def refine(context: Context, result: Result | None, refined: Refined | None, turn: Turn) -> Any:
-    """The finer maps of the result on the screen; nothing where there are none, or another picture comes."""
-    if is_gone(result) or turn.shown is not result or (refined and refined[0] is result) or lent(context, result):
-        return gr.skip()
-    passes, evidence = [], result.whole.evidence
-    try:
-        for found in context.detector(result.choice).overlapping(result.picture, evidence.grid):
-            passes.append(found)
-            contexts.verdicts.wait()
-            if turn.shown is not result:
-                return gr.skip()
-    except (CheckpointError, ImageError):  # the map of the patches stays
-        return gr.skip()
-    return (result, fine(evidence, passes)) if passes else gr.skip()
-
-
-def lent(context: Context, result: Result) -> bool:
-    """Whether the model works on a lent GPU, whose seconds nobody spends who didn't ask for it."""
-    return isinstance(context.detector(result.choice).model.backbone, space.Lent)
-
-
-def hold_by_itself(
-    context: Context, result: Result | None, held: Held | None, alpha: float, turn: Turn
-) -> Iterator[Shown]:
-    """What `show_stability` gives, copy by copy, as long as the result is on the screen."""
-    if is_gone(result) or turn.shown is not result or not result.whole.evidence.verdict.judged or lent(context, result):
-        yield UNCHANGED
-        return
-    variants, most = held_at(held, result, alpha), len(stability.CHANGES)
-    if variants:
-        yield told(result, variants, alpha)
-        return
-    try:
-        for variant in stability.variants(context.detector(result.choice), result.picture, alpha):
-            variants.append(variant)
-            contexts.verdicts.wait()
-            if turn.shown is not result:
-                return
-            done = len(variants) - 1
-            yield gr.skip(), trying(done, most - 1), held_line(result.whole, variants, done, most - 1)
-    except CheckpointError as error:
-        yield None, style.error_card(str(error)), ""
-        return
-    yield told(result, variants, alpha)

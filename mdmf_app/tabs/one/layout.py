@@ -242,7 +242,7 @@ def map_image() -> gr.Image:
         format="png",
         interactive=False,
         buttons=[],
-        alt_text="The picture under its map: colour and thin lines where it is unusual, thick outlines where patches "
+        alt_text="The picture under its map: colour and dotted lines where it is unusual, solid outlines where patches "
         "stand out. The scale is below.",
         elem_id="map",
     )
