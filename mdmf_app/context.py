@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -58,6 +58,7 @@ class Verdicts:
         """While a picture is judged."""
         with self._changed:
             self._running += 1
+            self._changed.notify_all()
         try:
             yield
         finally:
@@ -65,10 +66,11 @@ class Verdicts:
                 self._running -= 1
                 self._changed.notify_all()
 
-    def wait(self, seconds: float = LONGEST_WAIT) -> bool:
-        """Until none is judged, or that long; whether none is."""
+    def wait(self, wanted: Callable[[], bool] = lambda: True, seconds: float = LONGEST_WAIT) -> bool:
+        """Until none is judged, the work is not `wanted` any more, or that long; whether it may go on."""
         with self._changed:
-            return self._changed.wait_for(lambda: not self._running, seconds)
+            self._changed.wait_for(lambda: not self._running or not wanted(), seconds)
+        return wanted()
 
 
 verdicts = Verdicts()

@@ -67,14 +67,24 @@ def test_what_was_tested_is_not_tested_again(context, shown, monkeypatch):
 def test_the_background_waits_for_those_who_are_first():
     verdicts, done = Verdicts(), []
     with verdicts.first():
-        assert not verdicts.wait(0.01)
+        waiting = threading.Thread(target=lambda: done.append(verdicts.wait(seconds=60)))
+        waiting.start()
         with verdicts.first():
             pass
-        waiting = threading.Thread(target=lambda: done.append(verdicts.wait(60)))
-        waiting.start()
         assert not done
     waiting.join(60)
     assert done == [True]
+
+
+def test_the_background_waits_no_longer_for_what_nobody_wants():
+    verdicts, wanted, done = Verdicts(), [True], []
+    with verdicts.first():
+        waiting = threading.Thread(target=lambda: done.append(verdicts.wait(lambda: wanted[0], 60)))
+        waiting.start()
+        wanted[0] = False
+        with verdicts.first():
+            waiting.join(60)
+            assert done == [False]
 
 
 def test_a_picture_is_first_while_it_is_judged(context, photo, monkeypatch):
@@ -82,12 +92,12 @@ def test_a_picture_is_first_while_it_is_judged(context, photo, monkeypatch):
     read = contexts.isolated.read
 
     def watched(*given):
-        seen.append(contexts.verdicts.wait(0))
+        seen.append(contexts.verdicts._running)
         return read(*given)
 
     monkeypatch.setattr(contexts.isolated, "read", watched)
     handlers.analyse(context, str(photo), ALPHA, None, None)
-    assert seen == [False] and contexts.verdicts.wait(0)
+    assert seen == [1] and contexts.verdicts._running == 0
 
 
 def test_the_background_takes_no_place_of_the_model(detector):

@@ -7,6 +7,7 @@ between two passes once its result is no longer on the screen.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -28,14 +29,13 @@ UNCHANGED: Shown = (gr.skip(),) * 3
 
 def refine(context: Context, result: Result | None, refined: Refined | None, turn: Turn) -> Any:
     """The finer maps of the result on the screen; nothing where there are none, or another picture comes."""
-    if is_gone(result) or turn.shown is not result or (refined and refined[0] is result) or lent(context, result):
+    if is_gone(result) or not turn.shows(result) or (refined and refined[0] is result) or lent(context, result):
         return gr.skip()
     passes, evidence = [], result.whole.evidence
     try:
         for found in context.detector(result.choice).overlapping(result.picture, evidence.grid):
             passes.append(found)
-            contexts.verdicts.wait()
-            if turn.shown is not result:
+            if not contexts.verdicts.wait(partial(turn.shows, result)):
                 return gr.skip()
     except (CheckpointError, ImageError):  # the map of the patches stays
         return gr.skip()
@@ -44,7 +44,7 @@ def refine(context: Context, result: Result | None, refined: Refined | None, tur
 
 def show_finer(turn: Turn, known: bool, result: Result | None, *drawn: Any) -> tuple[Any, Any, Any]:
     """What `show_map_and_mask` gives, with the finer map; nothing where another picture comes."""
-    if result is None or turn.shown is not result:
+    if result is None or not turn.shows(result):
         return (gr.skip(),) * 3
     return show_map_and_mask(known, result, *drawn)
 
@@ -58,7 +58,7 @@ def hold_by_itself(
     context: Context, result: Result | None, held: Held | None, alpha: float, turn: Turn
 ) -> Iterator[Shown]:
     """What `show_stability` gives, copy by copy, as long as the result is on the screen."""
-    if is_gone(result) or turn.shown is not result or not result.whole.evidence.verdict.judged or lent(context, result):
+    if is_gone(result) or not turn.shows(result) or not result.whole.evidence.verdict.judged or lent(context, result):
         yield UNCHANGED
         return
     variants, most = held_at(held, result, alpha), len(stability.CHANGES)
@@ -68,8 +68,7 @@ def hold_by_itself(
     try:
         for variant in stability.variants(context.detector(result.choice), result.picture, alpha):
             variants.append(variant)
-            contexts.verdicts.wait()
-            if turn.shown is not result:
+            if not contexts.verdicts.wait(partial(turn.shows, result)):
                 return
             done = len(variants) - 1
             yield gr.skip(), trying(done, most - 1), held_line(result.whole, variants, done, most - 1)

@@ -25,6 +25,10 @@ class Turn:
         self.shown = None
         return self.last
 
+    def shows(self, result: Result | None) -> bool:
+        """Whether this result is on the screen."""
+        return result is not None and self.shown is result
+
     def show(self, result: Result | None) -> None:
         """This result is on the screen now, and overtakes what is still under way."""
         self.begin()
