@@ -80,9 +80,17 @@ def browser() -> Iterator[Browser]:
         started.close()
 
 
-def open_page(chromium: Browser, address: str, width: int = 1280, height: int = 900, scheme: str = "light") -> Page:
+def open_page(
+    chromium: Browser,
+    address: str,
+    width: int = 1280,
+    height: int = 900,
+    scheme: str = "light",
+    touch: bool = False,
+) -> Page:
     """The page, once it is ready for a picture."""
-    page = chromium.new_context(viewport={"width": width, "height": height}, color_scheme=scheme).new_page()
+    viewport = {"width": width, "height": height}
+    page = chromium.new_context(viewport=viewport, color_scheme=scheme, has_touch=touch).new_page()
     page.set_default_timeout(SLOW)
     page.goto(address)
     page.locator("#verdict .waiting").wait_for()

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
@@ -34,13 +36,44 @@ RATE = (
 )
 ONE_HOUR = limits.ONE_HOUR
 MOST_MODELS = 3
+LONGEST_WAIT = 60.0  # seconds that work of the background waits for those who are first
 PLACES = 3  # at the model: one picture is judged while others are decoded, and a long batch or a bad file blocks nobody
 MODEL_QUEUE = {"concurrency_id": "model", "concurrency_limit": PLACES}
+BACKGROUND = {"concurrency_id": "background", "concurrency_limit": 1}  # what nobody asked for takes none of them
 LOADING_QUEUE = {"concurrency_id": "loading", "concurrency_limit": 1}  # a long download holds up nobody's picture
 PRIVATE = {"api_visibility": "private"}
 QUICK = {**PRIVATE, "queue": False, "show_progress": "hidden"}
 
 _of_examples: WeakKeyDictionary[Detector, dict[str, tuple[Picture, Evidence]]] = WeakKeyDictionary()
+
+
+class Verdicts:
+    """Pictures that are being judged now, to which work of the background gives way."""
+
+    def __init__(self) -> None:
+        self._running, self._changed = 0, threading.Condition()
+
+    @contextmanager
+    def first(self) -> Iterator[None]:
+        """While a picture is judged."""
+        with self._changed:
+            self._running += 1
+            self._changed.notify_all()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._running -= 1
+                self._changed.notify_all()
+
+    def wait(self, wanted: Callable[[], bool] = lambda: True, seconds: float = LONGEST_WAIT) -> bool:
+        """Until none is judged, the work is not `wanted` any more, or that long; whether it may go on."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._running or not wanted(), seconds)
+        return wanted()
+
+
+verdicts = Verdicts()
 
 
 class Choice(NamedTuple):
@@ -165,8 +198,9 @@ def detect(detector: Detector, path: str | None, alpha: float | None) -> tuple[P
     kept = _of_examples.setdefault(detector, {}) if Path(path).parent == EXAMPLES else {}
     try:
         if path not in kept or kept[path][1].verdict.alpha != alpha:
-            picture = isolated.read(path, detector.model.geometry.min_side)
-            kept[path] = picture, detector.detect(picture, alpha)
+            with verdicts.first():
+                picture = isolated.read(path, detector.model.geometry.min_side)
+                kept[path] = picture, detector.detect(picture, alpha)
         return kept[path]
     except ImageError as error:
         raise sentence(str(error)) from error

@@ -57,6 +57,7 @@ def card(evidence: Evidence, origin: Origin, example: dict | None, warnings: Seq
         **answer(evidence),
         facts=f"{picture.name}, {picture.width:,} x {picture.height:,} pixels; p-value {verdict.p_value:.3g}",
         summary=summary(evidence, origin),
+        of=name_of(evidence),
         origin=opening(origin, verdict.outcome),
         declared=origin.generated == "yes",
         explanation=wording.explain(evidence),
@@ -77,6 +78,11 @@ def held_against(evidence: Evidence, example: dict | None) -> truth.Answer | Non
         return truth.against(example["truth"], evidence)
     with Image.open(EXAMPLES / example["mask"]) as drawing:
         return truth.against(example["truth"], evidence, np.asarray(drawing.convert("L")))
+
+
+def name_of(evidence: Evidence) -> str:
+    """What tells one picture's verdict from another's: file and model, for the page's script."""
+    return f"{evidence.picture.sha256[:16]} {evidence.model.fingerprint[:16]}"
 
 
 def strength_figures(evidence: Evidence) -> list[tuple[str, str]]:
@@ -127,8 +133,18 @@ def null_plot(evidence: Evidence) -> str:
     return style.render("null.html", chart=chart, told=told, sentences=sentences)
 
 
-def legend(evidence: Evidence, colour: str, opacity: float = maps.OPACITY, cells: str = "") -> str:
-    """What the map's colours mean, in words and numbers; with the `cells` that the page's script reads out."""
+def legend(
+    evidence: Evidence,
+    colour: str,
+    opacity: float = maps.OPACITY,
+    cells: str = "",
+    contours: bool = False,
+    finer: bool = False,
+) -> str:
+    """What the map's colours and lines mean, in words and numbers; with the `cells` that the page's script reads out.
+
+    `finer` says that overlapping patches are drawn.
+    """
     if not is_known(evidence, colour):
         return style.notice(NOT_COMPARED)
     layer = maps.layer(evidence, colour)
@@ -138,8 +154,15 @@ def legend(evidence: Evidence, colour: str, opacity: float = maps.OPACITY, cells
         meaning=maps.SHOWN[colour].meaning,
         gradient=maps.gradient(layer.scale, opacity),
         sampled=coverage(evidence),
+        contours=contours,
+        finer=finer,
         cells=cells,
     )
+
+
+def lens(piece: Image.Image | None = None, left: int = 0, top: int = 0) -> str:
+    """The magnifier, which the page's script moves, over a piece of the picture that begins at `left` and `top`."""
+    return style.render("lens.html", tile=piece and html.picture(piece), left=left, top=top)
 
 
 def cells(result: Result, view: View, colour: str) -> str:

@@ -22,8 +22,18 @@ def _beside(name: str) -> str:
     return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
-SCRIPT = f"() => {{\n({_beside('page.js')})();\n({_beside('tabs.js')})();\n}}"
+_SCRIPTS = (_beside(f"{name}.js") for name in ("page", "map", "lens"))
+SCRIPT = "\n".join(("() => {", *_SCRIPTS, f"({_beside('tabs.js')})();", "}"))
 MORE_EXAMPLES = '() => { document.querySelector("#one").classList.toggle("all-examples"); }'
+SELECT_BY_INDEX = """
+element.addEventListener("click", (event) => {
+    const chosen = event.target.closest("[data-index]");
+    if (chosen) trigger("select", {index: Number(chosen.dataset.index), value: null});
+});
+"""
+SELECT_BY_PLACE = """
+element.addEventListener("ask", (event) => trigger("select", {index: event.detail, value: null}));
+"""
 NAME_PAIR = """
 () => document.querySelectorAll("#pair img").forEach((image, second) => {
     image.alt = second ? "The same picture under the map of its evidence." : "The picture as it is.";

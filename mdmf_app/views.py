@@ -17,9 +17,11 @@ from mdmf_core.images.origin import Origin
 from mdmf_core.images.reader import Picture
 from mdmf_core.method.patches import ALIGN
 from mdmf_core.show import maps
+from mdmf_core.show.finer import Fine
 from mdmf_core.show.reliability import Reliability, assess
 
 SMALLEST_SHOWN = 640
+PIECE = 128  # pixels on a side that the magnifier gets at once
 IN_VIEW = ("evidence", "locator")  # the others are offered under "Advanced"
 SELECTED, BOX, KNOWN = (0, 229, 255), (255, 255, 255), (57, 255, 20)
 
@@ -72,6 +74,9 @@ class Result:
     def view(self, region: View | None) -> View:
         """The region, if it belongs to this result, else the whole picture."""
         return region if region and region.of() == self.whole.of() else self.whole
+
+
+Refined = tuple[Result, Fine]
 
 
 @dataclass(frozen=True)
@@ -132,13 +137,22 @@ def extent(evidence: Evidence) -> tuple[int, int, int, int]:
     return x, y, right - x, bottom - y
 
 
-def draw(result: Result, region: View | None, colour: str, opacity: float) -> Image.Image:
+def draw(
+    result: Result,
+    region: View | None,
+    colour: str,
+    opacity: float,
+    contours: bool = False,
+    refined: Refined | None = None,
+) -> Image.Image:
     """The map, without marks; the picture alone where there is no such map.
 
     Args:
         result, region: what was analysed.
         colour: one of `maps.SHOWN`.
         opacity: of the strongest colour, 0..1.
+        contours: with contour lines.
+        refined: the finer maps that are known, perhaps of another picture.
     """
     view = result.view(region)
     if not is_known(view.evidence, colour):
@@ -153,7 +167,15 @@ def draw(result: Result, region: View | None, colour: str, opacity: float) -> Im
         colorbar=False,
         shown=colour,
         doubtful=view.reliability.doubtful,
+        contours=contours,
+        fine=finer_of(result, region, refined),
     )
+
+
+def finer_of(result: Result, region: View | None, refined: Refined | None) -> Fine | None:
+    """The finer maps of what is shown; those of a region are not made."""
+    fits = refined is not None and refined[0] is result and result.view(region) is result.whole
+    return refined[1] if fits else None
 
 
 def is_known(evidence: Evidence, colour: str) -> bool:
@@ -167,6 +189,16 @@ def plain(result: Result, region: View | None) -> Image.Image:
     image = Image.fromarray(_cropped(result.picture, frame(view, view is result.whole)))
     image.thumbnail((maps.LONGEST_SIDE, maps.LONGEST_SIDE), Image.Resampling.LANCZOS)
     return image
+
+
+def around(result: Result, region: View | None, pixel: Sequence[int]) -> tuple[Image.Image, int, int]:
+    """The piece of what the map shows around a pixel of the picture, and its left and top there."""
+    view = result.view(region)
+    place = frame(view, view is result.whole)
+    left = max(place.x, min(pixel[0] - PIECE // 2, place.x + place.w - PIECE))
+    top = max(place.y, min(pixel[1] - PIECE // 2, place.y + place.h - PIECE))
+    part = result.picture.pixels[top : min(top + PIECE, place.y + place.h), left : min(left + PIECE, place.x + place.w)]
+    return Image.fromarray(np.ascontiguousarray(part)), left, top
 
 
 def _cropped(picture: Picture, place: Frame) -> np.ndarray:

@@ -27,7 +27,7 @@ from mdmf_core.method import doubt, known, mmd
 from mdmf_core.method.calibration import ends, evidence_of, flag, p_value, threshold
 from mdmf_core.method.locator import Locator
 from mdmf_core.method.locator import load as load_locator
-from mdmf_core.method.patches import Geometry, Grid, cut, merged
+from mdmf_core.method.patches import Geometry, Grid, beside, cut, merged
 from mdmf_core.method.reference import Reference
 from mdmf_core.method.reference import load as load_reference
 from mdmf_core.method.state import detail_of
@@ -145,6 +145,25 @@ class Detector:
         maps = {name: _trusted(found, reasons) for name, found in maps.items()}
         verdict = replace(verdict, reason=reason)
         return Evidence(_facts_of(picture), verdict, grid, maps, self.facts, points.z.numpy(), reasons)
+
+    def overlapping(self, image: Picture, grid: Grid) -> Iterator[tuple[Grid, dict[str, np.ndarray]]]:
+        """Values (N,) of patches half a patch beside those of a picture's `grid`, by map: one pass after another.
+
+        They are what the maps of `Evidence` have, without a test: the score stays that of `grid`.
+
+        Raises:
+            ImageError: memory is not enough; one sentence.
+        """
+        for region in beside(grid, self.model.geometry):
+            patches, moved = _cut(image, self.model.geometry, region)
+            with _enough_memory(), self._turn:
+                embeddings = merged(self.model.backbone.embed(patches), moved)
+                compared = compare(self.model.points(embeddings), self.reference, self.model.kernel)
+                located = locate_in(embeddings, moved, self.locator)
+            shares, witness = compared[self.model.statistic]
+            count = len(shares)
+            values = {"evidence": count * shares, "witness": witness, "mmd": count * compared["mmd"][0]}
+            yield moved, values | {name: found.values for name, found in located.items()}
 
 
 Compared = dict[str, tuple[np.ndarray, np.ndarray]]  # statistic -> shares (N,) and witness (N,)

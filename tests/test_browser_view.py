@@ -175,6 +175,20 @@ def test_a_summary_is_copied_with_figures_hash_and_model(page, bundled):
     assert "\n" not in copied
 
 
+def test_whether_it_holds_comes_by_itself_into_the_verdicts_line_and_the_summary(page):
+    answer = page.locator("#verdict .held", has_text="changed copies").filter(has_not_text="Does it hold")
+    answer.wait_for()
+    assert answer.inner_text().startswith(("Holds in 6 of 6", "Changes in "))
+    card = page.locator("#verdict .card").element_handle()
+    page.locator("[data-copy]").first.click()
+    page.get_by_role("button", name="Copied").wait_for()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert ("table: the result" in copied) and card.evaluate("(card) => card.isConnected")
+    served.open_tab(page, "Does it hold?")
+    assert page.locator("#stability img").count() == 1, "nobody had to ask"
+    served.open_tab(page, "Patch")
+
+
 def test_a_panorama_keeps_a_useful_height(chromium, address, tmp_path):
     with Image.open(EXAMPLES / "china.jpg") as image:
         image.crop((0, 200, 640, 330)).resize((1920, 390)).save(tmp_path / "wide.png")

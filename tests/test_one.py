@@ -24,7 +24,7 @@ from mdmf_app import context as contexts
 from mdmf_app import panels as shown
 from mdmf_app import views
 from mdmf_app.context import ALPHA, EXAMPLES, ONE_HOUR, PLACES, Context
-from mdmf_app.tabs.one import handlers, layout
+from mdmf_app.tabs.one import handlers, holding, layout
 from mdmf_core.checkpoint import hub
 from mdmf_core.detector import Detector
 from mdmf_core.errors import CheckpointError
@@ -278,7 +278,7 @@ def test_the_model_is_named(detector):
 def test_nothing_but_a_picture_a_region_and_the_stability_test_runs_the_detector(result, monkeypatch):
     monkeypatch.setattr(Detector, "detect", None)
     for colour in maps.SHOWN:
-        image, legend, _ = handlers.show_map(result, None, colour, 0.3, 2, None, *BOX)
+        image, legend, _ = handlers.show_map(result, None, colour, 0.3, True, None, 2, None, *BOX)
         assert image.width >= views.SMALLEST_SHOWN and "gradient" in legend
     assert "Patch 2 " in handlers.show_patch(result, None, 2)
     assert "1 real picture in 10" in handlers.change_rate(result, None, None, 0.1)[0]
@@ -292,7 +292,7 @@ def test_a_map_that_is_not_there_is_said_and_the_picture_stays(context, result, 
     assert "Unlike the rest" in panel and f"p-value {found.p_values[1]:.2g}" in panel
     small, region = made(picture(5, 64, 128)), handlers.analyse_region(context, result, ALPHA, *BOX)[0]
     for given, view in ((small, None), (result, region)):
-        image, legend, _ = handlers.show_map(given, view, "locator", 0.5, None, None)
+        image, legend, _ = handlers.show_map(given, view, "locator", 0.5, True, None, None, None)
         assert np.array_equal(np.asarray(image), np.asarray(views.plain(given, view)))
         assert "This map is not there" in legend and "gradient" not in legend
         assert "Unlike the rest" not in handlers.show_patch(given, view, 1)
@@ -415,8 +415,8 @@ def test_a_region_of_another_picture_is_not_shown(context, result, made):
 
 def test_without_a_result_every_panel_says_so(context, tmp_path):
     assert handlers.GONE in handlers.analyse_region(context, None, 0.05, *BOX)[1]
-    assert handlers.GONE in handlers.show_stability(context, None, 0.05)[1]
-    assert handlers.GONE in handlers.make_report(context, tmp_path, None, None, 0.05)[2]
+    assert handlers.GONE in holding.show_stability(context, None, 0.05)[1]
+    assert handlers.GONE in handlers.make_report(context, tmp_path, None, None, 0.05)[3]
     assert handlers.GONE in handlers.show_patch(None, None, 1)
 
 
@@ -424,7 +424,8 @@ def test_without_a_result_every_panel_says_so(context, tmp_path):
 
 
 def test_stability_follows_the_rate_and_belongs_to_one_result(context, result, made):
-    held, panel = handlers.show_stability(context, result, 0.05, None)
+    held, panel, line = holding.show_stability(context, result, 0.05, None)
+    assert stability.short(held[1]) in line
     assert all(name in panel for name in stability.CHANGES)
     assert [v.decision for v in handlers.held_at(held, result, 0.2)] == [
         v.decision for v in stability.variants(context.default, result.picture, 0.2)
@@ -440,7 +441,7 @@ def test_the_stability_test_tells_how_far_it_is(context, result):
             steps_told.append(steps)
 
     steps_told = []
-    handlers.hold(context, result, 0.05, Told())
+    holding.hold(context, result, 0.05, Told())
     assert steps_told == [(done, len(stability.CHANGES)) for done in range(1, len(stability.CHANGES) + 1)]
 
 
@@ -455,7 +456,7 @@ def test_origin_shows_hostile_text_as_text(tmp_path):
 
 
 def test_the_report_has_the_figures_of_the_page(context, result, tmp_path):
-    held, _, said, page, data = handlers.make_report(context, tmp_path, result, None, 0.1, None)
+    held, _, _, said, page, data = handlers.make_report(context, tmp_path, result, None, 0.1, None)
     html, figures = Path(page["value"]).read_text("utf-8"), json.loads(Path(data["value"]).read_text("utf-8"))
     evidence = result.whole.evidence
     assert "ready" in said and page["visible"] and data["visible"]

@@ -18,7 +18,7 @@ from mdmf_app.tabs.one import handlers
 from mdmf_core.errors import ImageError
 from mdmf_core.images.reader import read
 
-SHOW_MAP = [None, None, "evidence", 0.5, None, None, None, None, None, None]
+SHOW_MAP = [None, None, "evidence", 0.5, True, None, None, None, None, None, None, None]
 
 
 def test_nobody_gets_what_is_another_ones(web, demo, detector):

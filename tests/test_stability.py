@@ -9,7 +9,7 @@ from tiny import picture
 from mdmf_core.images import degrade
 from mdmf_core.images.reader import read
 from mdmf_core.show import stability
-from mdmf_core.show.stability import Variant, sentence
+from mdmf_core.show.stability import Variant, sentence, short
 
 NAMES = ["as it is", "JPEG 90", "JPEG 70", "JPEG 50", "resized to 75%", "resized to 50%", "slight blur"]
 
@@ -85,3 +85,10 @@ def test_what_could_not_be_judged_is_named():
 @pytest.mark.parametrize("tried", [made(*[None] * 7), made("generated", None, None), made("generated")])
 def test_nothing_is_claimed_without_a_changed_copy(tried):
     assert "can't be said" in sentence(tried)
+
+
+def test_a_few_words_say_the_same_as_the_sentence():
+    assert short(made(*["generated"] * 7)) == "Holds in 6 of 6 changed copies"
+    assert short(made("generated", "generated", "no_evidence", None)) == "Changes in 1 of 2 changed copies"
+    assert short(made("generated", "generated", None)) == "Holds in 1 of 1 changed copy"
+    assert "can't be said" in short(made("generated", None)).lower()

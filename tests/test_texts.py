@@ -46,6 +46,7 @@ license: {MARKUP}
 """
 LONG = "w" * 1500
 PLOT = {"chart": html.Inline("data:,", 1, 1)}
+PAST = ("source", "name", "current", "words", "decision", "icon")
 PIECES = [
     style.notice,
     style.error_card,
@@ -54,6 +55,8 @@ PIECES = [
     lambda text: style.render("model.html", rows=[(text, text)]),
     lambda text: style.render("stability.html", **PLOT, sentence=text, told=text, headers=[text], rows=[[text]]),
     lambda text: style.render("status.html", summary=text, cancelled=text),
+    lambda text: style.render("held.html", of=text, short=text, sentence=text),
+    lambda text: style.render("past.html", entries=[dict.fromkeys(PAST, text)]),
     lambda text: style.render("null.html", **PLOT, told=text, sentences=[text]),
     bar,
     failed,

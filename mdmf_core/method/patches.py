@@ -173,6 +173,24 @@ def merged(embeddings: Tensor, grid: Grid) -> Tensor:
     return total / count[:, None]
 
 
+def beside(grid: Grid, geometry: Geometry) -> list[tuple[int, int, int, int]]:
+    """Regions, x, y, w, h, whose grids lie half a patch right of `grid`, half below, and both; for a finer map.
+
+    Where patches stand for larger cells, it is half a cell, or half of what a window stands for. There are none where
+    pictures are resized first, and none that are too small.
+    """
+    if geometry.resize is not None:
+        return []
+    left, top = grid.cells[:, :2].min(axis=0).tolist()
+    right, bottom = (grid.cells[:, :2] + grid.cells[:, 2:]).max(axis=0).tolist()
+    apart = geometry.window is not None and not np.array_equal(grid.cells, grid.boxes)
+    across = geometry.window // geometry.patch_size if apart else 1
+    half = max(ALIGN, int(np.median(grid.cells[:, 2])) * across // 2 // ALIGN * ALIGN)
+    size, steps = (right - left, bottom - top), ((half, 0), (0, half), (half, half))
+    found = [(left + dx, top + dy, size[0] - 2 * dx, size[1] - 2 * dy) for dx, dy in steps]
+    return [region for region in found if min(region[2:]) >= geometry.min_side]
+
+
 def _dense_grid(x: int, y: int, width: int, height: int, geometry: Geometry) -> Grid:
     """A region's grid: overlapping patches, a quarter or a half apart, as far as the maximum allows."""
     size = geometry.patch_size

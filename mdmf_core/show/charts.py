@@ -1,6 +1,6 @@
 """Charts of one result, each with a line that says what it shows.
 
-They are `matplotlib.figure.Figure`s without pyplot, with their own white background, for dark pages too.
+They are `matplotlib.figure.Figure`s without pyplot, with their own white background, which a dark page inverts.
 """
 
 from __future__ import annotations

@@ -26,9 +26,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib import colormaps
 from PIL import Image, ImageDraw, ImageFont
-from scipy.ndimage import minimum_filter, uniform_filter
+from scipy.ndimage import uniform_filter
 
 from mdmf_core.evidence import Evidence
+from mdmf_core.show.finer import Fine
+from mdmf_core.show.ink import INK, PAPER, contour, hatch, outline
 from mdmf_core.show.words import LOCATOR
 
 OPACITY = 0.55
@@ -69,17 +71,19 @@ SHOWN = {
 }
 LIKE_EVIDENCE = {"relative": "witness", "mmd": "mmd"}  # the map that is drawn as the evidence is, if this decides
 P_ENDS = (0.2, 0.001)  # the p-values at the two ends of every scale
+P_LEVELS = (0.05, 0.01)  # the p-values at the contour lines
 RESIDUAL_RANGE = 10.0  # grey levels to either side of the 3 x 3 mean that a residual shows
 _COLOURS = colormaps["plasma"]
 _DARKEST = 0.3
-_PAPER, _INK, _STAND_IN = (255, 255, 255), (32, 32, 32), (158, 158, 158)
+_STAND_IN = (158, 158, 158)
 
 
 @dataclass(frozen=True)
 class Layer:
     """What a map draws: `values` (N,), the `scale` that colours them, `outlined` (N,), and the words of its colour bar.
 
-    `ticks` are places on the bar (0..1) with the number and the words to write there.
+    `ticks` are places on the bar (0..1) with the number and the words to write there, `levels` the values that
+    contour lines follow.
     """
 
     values: np.ndarray
@@ -87,6 +91,13 @@ class Layer:
     outlined: np.ndarray
     title: str
     ticks: tuple[tuple[float, str, str], ...]
+    levels: tuple[float, ...]
+
+    @property
+    def places(self) -> list[float]:
+        """Where the contour lines stand on the colour bar, 0..1."""
+        low, high = self.scale
+        return [min(max((level - low) / (high - low), 0.0), 1.0) for level in self.levels] if high > low else []
 
 
 def layer(evidence: Evidence, shown: str = "evidence") -> Layer:
@@ -106,16 +117,18 @@ def layer(evidence: Evidence, shown: str = "evidence") -> Layer:
         raise ValueError("How unlike the rest of the picture each patch is, is not known here.")
     found, title = evidence.maps.get(shown, evidence.maps["evidence"]), SHOWN[shown].title
     values, scale, outlined = found.values, found.scale, found.outlined
+    levels = tuple(np.quantile(found.null, [1 - p for p in P_LEVELS]).tolist())
     numbers = [f"{end:.3g}" for end in scale]
     if shown == "p_value":
         values, scale = -np.log10(found.p_values), tuple(-math.log10(p) for p in P_ENDS)
+        levels = tuple(-math.log10(p) for p in P_LEVELS)
         numbers = [f"p = {p:g}" for p in P_ENDS]
     elif shown == "mmd" and evidence.verdict.statistic == "mmd":
         title = SHOWN["evidence"].title
     elif shown == "mmd":
         outlined = np.zeros_like(outlined)
     written = tuple((place, number, words) for (place, _, words), number in zip(ticks(scale), numbers, strict=True))
-    return Layer(values, scale, outlined, title, written)
+    return Layer(values, scale, outlined, title, written, levels)
 
 
 def colours(values: np.ndarray, scale: tuple[float, float]) -> np.ndarray:
@@ -159,6 +172,8 @@ def overlay(
     colorbar: bool = True,
     shown: str = "evidence",
     doubtful: np.ndarray | None = None,
+    contours: bool = False,
+    fine: Fine | None = None,
 ) -> Image.Image:
     """The picture with a map painted over it and outlines around the cells of patches that stand out.
 
@@ -169,6 +184,8 @@ def overlay(
         colorbar: put the scale below the picture.
         shown: what is drawn, as in `layer`.
         doubtful: (N,) bool, patches that can't be trusted; their cells are hatched.
+        contours: draw lines where 1 in 20 and 1 in 100 patches of real pictures lie higher.
+        fine: the finer maps, where they are known; drawn instead of the cells.
 
     Returns:
         RGB, the longest side of the picture at most 1,600; the picture is at the top left, the bar below it.
@@ -178,10 +195,18 @@ def overlay(
     picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
     corners = _corners(evidence, picture.width / pixels.shape[1], picture.height / pixels.shape[0])
     canvas = np.array(picture)
-    _paint(canvas, corners, colours(drawn.values, drawn.scale), opacity)
+    size = evidence.picture.width, evidence.picture.height
+    if fine is not None and shown in fine.values:
+        field = np.where(*reversed(fine.over(shown, size, picture.size)), -np.inf)
+        _paint_field(canvas, field, drawn.scale, opacity)
+    else:
+        field = _field(canvas, corners, drawn.values) if contours else None
+        _paint(canvas, corners, colours(drawn.values, drawn.scale), opacity)
+    if contours:
+        contour(canvas, field, drawn.levels)
     hatched = corners[:0] if doubtful is None else corners[np.asarray(doubtful, bool)]
-    _hatch(canvas, hatched)
-    _outline(canvas, corners[drawn.outlined])
+    hatch(canvas, hatched)
+    outline(canvas, corners[drawn.outlined])
     picture = Image.fromarray(canvas)
     return _with_bar(picture, drawn, opacity, len(hatched) > 0) if colorbar else picture
 
@@ -201,42 +226,21 @@ def _paint(canvas: np.ndarray, corners: np.ndarray, painted: np.ndarray, opacity
             cell[:] = np.rint(cell + opacity * strength * (np.array(colour) - cell))
 
 
-def _thin(canvas: np.ndarray) -> int:
-    """Pixels that a thin line needs on a picture of this size."""
-    return max(1, round(max(canvas.shape[:2]) / 500))
+def _field(canvas: np.ndarray, corners: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Values (N,) laid over their cells of a canvas, (H, W); -inf elsewhere."""
+    field = np.full(canvas.shape[:2], -np.inf, np.float32)
+    for (left, top, right, bottom), value in zip(corners, values, strict=True):
+        field[top:bottom, left:right] = value
+    return field
 
 
-def _hatch(canvas: np.ndarray, corners: np.ndarray) -> None:
-    """Draw diagonal lines into cells, black beside white, which shows on any colour.
-
-    Args:
-        canvas: (H, W, 3) uint8, changed in place.
-        corners: (F, 4) left, top, right, bottom of cells.
-    """
-    thin = _thin(canvas)
-    for left, top, right, bottom in corners:
-        rising = np.add.outer(np.arange(top, bottom), np.arange(left, right)) // thin % 10
-        cell = canvas[top:bottom, left:right]
-        cell[rising == 0] = _INK
-        cell[rising == 1] = _PAPER
-
-
-def _outline(canvas: np.ndarray, corners: np.ndarray) -> None:
-    """Draw the border of the flagged area into it: white between black, which shows on any colour.
-
-    Args:
-        canvas: (H, W, 3) uint8, changed in place.
-        corners: (F, 4) left, top, right, bottom of flagged cells.
-    """
-    if not len(corners):
-        return
-    area = np.zeros(canvas.shape[:2], np.uint8)
-    for left, top, right, bottom in corners:
-        area[top:bottom, left:right] = 1
-    thin = _thin(canvas)
-    depths = [minimum_filter(area, 2 * thin * k + 1, mode="constant") for k in range(4)]
-    canvas[depths[0] > depths[3]] = 0
-    canvas[depths[1] > depths[2]] = 255
+def _paint_field(canvas: np.ndarray, field: np.ndarray, scale: tuple[float, float], opacity: float) -> None:
+    """Lay the colours of values (H, W) over a canvas, which is changed in place; -inf leaves it as it is."""
+    low, high = scale
+    painted = colours(np.linspace(low, high, 256), scale).astype(np.float32)
+    place = np.clip((field - low) / max(high - low, np.finfo(np.float32).tiny), 0, 1)
+    found = painted[np.rint(255 * place).astype(np.uint8)]
+    canvas[:] = np.rint(canvas + opacity * found[..., 3:] * (found[..., :3] - canvas))
 
 
 def _with_bar(picture: Image.Image, shown: Layer, opacity: float, hatched: bool) -> Image.Image:
@@ -245,23 +249,23 @@ def _with_bar(picture: Image.Image, shown: Layer, opacity: float, hatched: bool)
     size = round(np.clip(width / 45, 12, 26))
     font = ImageFont.load_default(size)
     margin, thickness = size, round(1.2 * size)
-    panel = Image.new("RGB", (width, round((8.4 if hatched else 6.4) * size)), _PAPER)
+    panel = Image.new("RGB", (width, round((8.4 if hatched else 6.4) * size)), PAPER)
     draw = ImageDraw.Draw(panel)
-    draw.text((margin, 0.5 * size), shown.title, _INK, font)
+    draw.text((margin, 0.5 * size), shown.title, INK, font)
     length, top = width - 2 * margin, round(2.1 * size)
     bar = np.repeat(_strip(shown.scale, opacity, length)[None], thickness, axis=0)
     panel.paste(Image.fromarray(bar), (margin, top))
     for (place, number, words), anchor in zip(shown.ticks, ("la", "ra"), strict=True):
         x = margin + place * (length - 1)
-        draw.line((x, top, x, top + thickness + 0.3 * size), _INK, max(1, size // 12))
-        draw.text((x, top + thickness + 0.4 * size), number, _INK, font, anchor)
-        draw.text((x, top + thickness + 1.6 * size), words, _INK, font, anchor)
+        draw.line((x, top, x, top + thickness + 0.3 * size), INK, max(1, size // 12))
+        draw.text((x, top + thickness + 0.4 * size), number, INK, font, anchor)
+        draw.text((x, top + thickness + 1.6 * size), words, INK, font, anchor)
     if hatched:
         swatch = np.full((thickness, 2 * thickness, 3), _STAND_IN, np.uint8)
-        _hatch(swatch, np.array([[0, 0, 2 * thickness, thickness]]))
+        hatch(swatch, np.array([[0, 0, 2 * thickness, thickness]]))
         panel.paste(Image.fromarray(swatch), (margin, round(6.5 * size)))
-        draw.text((margin + 2.4 * thickness, 6.5 * size), "too little in the patch to be trusted", _INK, font)
-    whole = Image.new("RGB", (width, picture.height + panel.height), _PAPER)
+        draw.text((margin + 2.4 * thickness, 6.5 * size), "too little in the patch to be trusted", INK, font)
+    whole = Image.new("RGB", (width, picture.height + panel.height), PAPER)
     whole.paste(picture, (0, 0))
     whole.paste(panel, (0, picture.height))
     return whole

@@ -93,6 +93,16 @@ def sentence(tried: Sequence[Variant]) -> str:
     return f"Not stable: the result is {start} as it is, but turns into {turns}. Quote it with care.{untried}"
 
 
+def short(tried: Sequence[Variant]) -> str:
+    """The same in a few words, to stand beside the headline."""
+    first, changed = tried[0], [variant for variant in tried[1:] if variant.error is None]
+    if first.error is not None or not changed:
+        return "Can't be said whether it holds"
+    flipped = sum(variant.outcome != first.outcome for variant in changed)
+    copies = f"{len(changed)} changed {'copy' if len(changed) == 1 else 'copies'}"
+    return f"Changes in {flipped} of {copies}" if flipped else f"Holds in {len(changed)} of {copies}"
+
+
 def _listed(names: list[str]) -> str:
     """ "a", "a and b", "a, b and c"."""
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))

@@ -10,16 +10,17 @@ from typing import Any
 import gradio as gr
 
 from mdmf_app import style
-from mdmf_app.context import EXAMPLES, MODEL_QUEUE, ONE_HOUR, PRIVATE, QUICK, Context
+from mdmf_app.context import BACKGROUND, EXAMPLES, MODEL_QUEUE, ONE_HOUR, PRIVATE, QUICK, Context
+from mdmf_app.tabs.one.background import hold_by_itself, refine, show_finer
 from mdmf_app.tabs.one.handlers import (
     WAITING,
-    Turn,
     analyse,
     analyse_region,
     change_rate,
     clear,
     click,
     known_mask,
+    magnify,
     make_report,
     offer_maps,
     pair_of,
@@ -30,36 +31,39 @@ from mdmf_app.tabs.one.handlers import (
     show_null,
     show_origin,
     show_patch,
-    show_stability,
     show_table,
     take,
     take_opened,
 )
+from mdmf_app.tabs.one.history import bring_back, keep_test, remember
+from mdmf_app.tabs.one.holding import show_stability
+from mdmf_app.tabs.one.kept import Turn
 from mdmf_app.tabs.one.layout import CORNERS, PATCH, Kept, Panels, Shown, Sources, panels_below, sources
-from mdmf_app.views import Result
+from mdmf_app.views import Refined, Result
 
 LAST = {"trigger_mode": "always_last"}  # what comes meanwhile is done afterwards; else it would be passed over
 
 
 def tab(context: Context, chosen: gr.State) -> Shown:
     """Drop, paste, camera, pick or example; card and panels."""
-    kept = (gr.State(value, time_to_live=ONE_HOUR) for value in (*[None] * 6, Turn()))
+    kept = (gr.State(value, time_to_live=ONE_HOUR) for value in (*[None] * 8, Turn()))
     state, opened = Kept(*kept), gr.State(time_to_live=ONE_HOUR)
     with gr.Column(elem_id="one"):
         given = sources()
         coming = gr.HTML(style.render("coming.html"), elem_id="coming", padding=False)
+        gr.HTML(style.render("address.html"), elem_id="address", padding=False)
         verdict = gr.HTML(style.notice(WAITING), elem_id="verdict", padding=False)
         beside = gr.HTML(elem_id="beside")
-        panels = panels_below(context.default.model.statistic)
+        panels = panels_below(context.default.model.statistic, gr.HTML(elem_id="held", padding=False))
     given.more.click(None, js=style.MORE_EXAMPLES, **QUICK)
-    drawn = wire_map(context, state, panels)
-    wire_picture(context, state, given, (coming, verdict), panels, chosen, opened, drawn)
+    drawn, redraw = wire_map(context, state, panels)
+    wire_picture(context, state, given, (coming, verdict), panels, chosen, opened, drawn, redraw)
     wire_on_demand(context, state, panels)
     panels.before_after.select(pair_of, drawn, panels.pair, **QUICK).then(None, js=style.NAME_PAIR, **QUICK)
     panels.parts.alpha.change(
         change_rate,
         [state.result, state.region, state.held, panels.parts.alpha],
-        [verdict, panels.null, panels.parts.found, panels.steady],
+        [verdict, panels.null, panels.parts.found, panels.steady, panels.line],
         trigger_mode="always_last",
         **QUICK,
     )
@@ -75,6 +79,7 @@ def wire_picture(
     chosen: gr.State,
     opened: gr.State,
     drawn: list[gr.blocks.Block],
+    redraw: dict[str, Any],
 ) -> None:
     """What happens when a picture comes, or another model is chosen for it."""
 
@@ -100,14 +105,52 @@ def wire_picture(
         begun.append(event(take, source, [state.path, source, state.example, given.gallery], **QUICK))
     begun.append(opened.change(take_opened, opened, [state.path, state.example, given.gallery], **QUICK))
     begun.append(chosen.change(None, **QUICK))
-    fill, filled = filling(state, verdict, panels)
+    follow = following(context, state, given, verdict, panels, drawn, redraw)
     for event in begun:
-        cleared = event.success(clear, state.path, [verdict, panels.column, parts.image], **QUICK)
-        event = cleared.success(**call)
-        shown_by = [state.result, parts.colour, parts.opacity, parts.alpha]
+        cleared = event.success(clear, [state.path, state.turn], [verdict, panels.column, parts.image], **QUICK)
+        follow(cleared.success(**call))
+    brought = [state.path, state.example, state.result, state.held, verdict, panels.column, parts.mask]
+    follow(given.past.select(bring_back, [state.past, parts.alpha, state.turn], brought, **QUICK))
+
+
+def following(
+    context: Context,
+    state: Kept,
+    given: Sources,
+    verdict: gr.HTML,
+    panels: Panels,
+    drawn: list[gr.blocks.Block],
+    redraw: dict[str, Any],
+) -> Callable[[gr.events.Dependency], None]:
+    """Adds what follows once a session has another result: all panels, and what comes by itself."""
+    parts, (fill, filled) = panels.parts, filling(state, verdict, panels)
+
+    def follow(event: gr.events.Dependency) -> None:
+        shown_by = [state.result, parts.colour, parts.opacity, parts.contours, state.fine, parts.alpha]
         full = event.then(fill, shown_by, filled, **LAST, **QUICK)
         full.then(pair_of, drawn, panels.pair, **LAST, **QUICK).then(None, js=style.NAME_PAIR, **QUICK)
+        full.then(remember, [state.past, state.result], [state.past, given.past], **LAST, **QUICK)
         event.then(show_origin, state.result, panels.origin, **LAST, **QUICK)
+        wire_background(context, state, panels, full, redraw)
+
+    return follow
+
+
+def wire_background(
+    context: Context, state: Kept, panels: Panels, drawn: gr.events.Dependency, redraw: dict[str, Any]
+) -> None:
+    """What comes by itself once the map of a result is drawn: a finer map, and whether the result holds."""
+    unasked = {"show_progress": "hidden", **LAST, **PRIVATE, **BACKGROUND}
+    refined = drawn.then(partial(refine, context), [state.result, state.fine, state.turn], state.fine, **unasked)
+    shown = {**redraw, "fn": show_finer, "inputs": [state.turn, *redraw["inputs"]]}
+    refined.then(**shown, **LAST)
+    tested = refined.then(
+        partial(hold_by_itself, context),
+        [state.result, state.held, panels.parts.alpha, state.turn],
+        [state.held, panels.steady, panels.line],
+        **unasked,
+    )
+    tested.then(keep_test, [state.past, state.held], state.past, **LAST, **QUICK)
 
 
 def filling(
@@ -115,12 +158,14 @@ def filling(
 ) -> tuple[Callable[..., dict[gr.blocks.Block, Any]], list[gr.blocks.Block]]:
     """The handler that shows a new result in all panels, and the components that it sets."""
     parts, one = panels.parts, panels.one
-    emptied = [state.region, state.corner, state.held, one.number, *parts.box]
-    blank = [parts.hint, parts.found, panels.steady, panels.ready]
+    emptied = [state.region, state.corner, one.number, *parts.box]
+    blank = [parts.hint, parts.found, panels.steady, panels.line, panels.ready]
     hidden = [parts.back, panels.page, panels.data]
     drawn = [parts.image, parts.legend, parts.doubts]
 
-    def fill(result: Result | None, colour: str, opacity: float, alpha: float) -> dict[gr.blocks.Block, Any]:
+    def fill(
+        result: Result | None, colour: str, opacity: float, contours: bool, refined: Refined | None, alpha: float
+    ) -> dict[gr.blocks.Block, Any]:
         """Every panel of a new result, and nothing of the one before."""
         if result is None:
             return {parts.hint: ""}
@@ -128,7 +173,7 @@ def filling(
             **dict.fromkeys(emptied),
             **dict.fromkeys(blank, ""),
             **dict.fromkeys(hidden, gr.update(visible=False)),
-            **dict(zip(drawn, show_map(result, None, colour, opacity, None, None), strict=True)),
+            **dict(zip(drawn, show_map(result, None, colour, opacity, contours, refined, None, None), strict=True)),
             verdict: show_card(result, alpha),
             parts.known: gr.update(value=False, visible=known_mask(result) is not None),
             one.patch: show_patch(result, None, None),
@@ -146,33 +191,34 @@ def wire_on_demand(context: Context, state: Kept, panels: Panels) -> None:
     panels.test.click(
         partial(show_stability, context),
         [state.result, alpha],
-        [state.held, panels.steady],
+        [state.held, panels.steady, panels.line],
         show_progress_on=panels.steady,
         **on_demand,
     )
     panels.make.click(
         partial(make_report, context, Path(panels.page.GRADIO_CACHE)),
         [state.result, state.held, alpha],
-        [state.held, panels.steady, panels.ready, panels.page, panels.data],
+        [state.held, panels.steady, panels.line, panels.ready, panels.page, panels.data],
         show_progress_on=panels.ready,
         **on_demand,
     )
 
 
-def wire_map(context: Context, state: Kept, panels: Panels) -> list[gr.blocks.Block]:
-    """What happens around the map; gives the inputs that a drawing of it takes."""
+def wire_map(context: Context, state: Kept, panels: Panels) -> tuple[list[gr.blocks.Block], dict[str, Any]]:
+    """What happens around the map; gives the inputs that a drawing of it takes, and the event that draws it anew."""
     parts, one = panels.parts, panels.one
-    drawn = [state.result, state.region, parts.colour, parts.opacity]
+    drawn = [state.result, state.region, parts.colour, parts.opacity, parts.contours, state.fine]
     marks = [one.number, state.corner, *parts.box]
     shown = [parts.image, parts.legend, parts.doubts]
     redraw = {"fn": show_map_and_mask, "inputs": [parts.known, *drawn, *marks], "outputs": shown, **QUICK}
     chosen = [state.result, state.region, one.number]
     inspect = {"fn": show_patch, "inputs": chosen, "outputs": one.patch, **QUICK}
-    for control in (parts.colour, parts.opacity, parts.known):
+    for control in (parts.colour, parts.opacity, parts.contours, parts.known):
         control.change(**redraw, trigger_mode="always_last")
     offered = partial(offer_maps, context.default.model.statistic)
     parts.every.change(offered, [parts.every, parts.colour], parts.colour, **QUICK)
     parts.mode.change(lambda mode: gr.update(open=mode == CORNERS), parts.mode, parts.closer, **QUICK)
+    parts.lens.select(magnify, [state.result, state.region], parts.lens, **LAST, **QUICK)
     for number in parts.box:
         number.input(**redraw, trigger_mode="always_last")
     clicked = parts.image.select(
@@ -187,7 +233,7 @@ def wire_map(context: Context, state: Kept, panels: Panels) -> list[gr.blocks.Bl
         event.then(**inspect)
         event.then(lambda: gr.Tabs(selected=PATCH), None, panels.tabs, **QUICK)
     wire_region(context, state, panels, redraw, inspect)
-    return drawn
+    return drawn, redraw
 
 
 def wire_region(context: Context, state: Kept, panels: Panels, redraw: dict[str, Any], inspect: dict[str, Any]) -> None:

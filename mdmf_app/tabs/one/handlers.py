@@ -7,7 +7,6 @@ the session keeps for an hour: `Result`, the region's `View`, and the changes th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,32 +15,18 @@ from PIL import Image
 
 from mdmf_app import panels, session, style, views
 from mdmf_app.context import EXAMPLES, Choice, Context, detect
+from mdmf_app.tabs.one.holding import hold, told
+from mdmf_app.tabs.one.kept import GONE, Held, Turn, held_at, is_gone
 from mdmf_app.tabs.one.layout import INSPECT
-from mdmf_app.views import Result, View
+from mdmf_app.views import Refined, Result, View
 from mdmf_core.errors import CheckpointError, ImageError, WriteError
-from mdmf_core.evidence import decide
 from mdmf_core.images.isolated import origin_of, read_provenance
-from mdmf_core.show import stability
 from mdmf_core.show.report import Findings
 from mdmf_core.texts import plain
 
 WAITING = "Drop a picture, paste one with Ctrl+V, or click an example. The result appears here."
-GONE = "The picture is not here any more: its hour is over, or others needed the room. Drop it again."
 FIRST_CORNER = "First corner set. Click the opposite corner."
 REGION_SET = "Region set. Analyse it with the button below."
-
-Held = tuple[Result, list[stability.Variant]]
-
-
-class Turn:
-    """Counts the analyses that a session began, of which the last one counts, whichever ends first."""
-
-    def __init__(self) -> None:
-        self.last = 0
-
-    def begin(self) -> int:
-        self.last += 1
-        return self.last
 
 
 def take(path: str | None) -> tuple[str | None, None, None, Any]:
@@ -54,8 +39,10 @@ def take_opened(opened: tuple[str, str] | None) -> tuple[str | None, None, Any]:
     return opened and opened[0], None, gr.update(selected_index=None)
 
 
-def clear(path: str | None) -> tuple[str, Any, None]:
-    """In place of the last result the name of the picture that comes; nothing of the map before it."""
+def clear(path: str | None, turn: Turn | None = None) -> tuple[str, Any, None]:
+    """In place of the last result the name of the picture that comes; nothing of the map before it, nor its tests."""
+    if turn is not None:
+        turn.begin()
     said = style.render("busy.html", picture=plain(Path(path).name)) if path else style.notice(WAITING)
     return said, gr.update(visible=False), None
 
@@ -72,7 +59,10 @@ def analyse(
     turn = turn or Turn()
     mine = turn.begin()
     found = analyse_now(context, path, alpha, example, chosen)
-    return found if turn.last == mine else (gr.skip(),) * 4
+    if turn.last != mine:
+        return (gr.skip(),) * 4
+    turn.shown = found[0]
+    return found
 
 
 def analyse_now(
@@ -88,13 +78,13 @@ def analyse_now(
         return None, style.error_card(getattr(error, "message", str(error))), hidden, hidden
     session.of_sessions.keep(path, picture)
     result = Result(path, views.judge(picture, found), chosen, example, origin_of(path, picture))
+    return result, show_card(result, alpha), gr.update(visible=True), mask_of(example)
+
+
+def mask_of(example: dict | None) -> Any:
+    """The mask of an example whose generated part is known; hidden where there is none."""
     mask = Image.open(EXAMPLES / example["mask"]) if example and example["mask"] else None
-    return (
-        result,
-        show_card(result, alpha),
-        gr.update(visible=True),
-        gr.update(value=mask, visible=mask is not None),
-    )
+    return gr.update(value=mask, visible=mask is not None)
 
 
 def show_card(result: Result, alpha: float) -> str:
@@ -108,6 +98,8 @@ def show_map(
     region: View | None,
     colour: str,
     opacity: float,
+    contours: bool,
+    refined: Refined | None,
     patch: float | None,
     corner: tuple[int, int] | None,
     *box: float | None,
@@ -116,9 +108,11 @@ def show_map(
     if is_gone(result):
         return gr.skip(), gr.skip(), style.paragraph(GONE)
     view = result.view(region)
-    image = views.draw(result, region, colour, opacity)
+    image = views.draw(result, region, colour, opacity, contours, refined)
     image = views.mark(image, result, region, index_of(view, patch), whole_box(box) or corner or ())
-    return image, panels.legend(view.evidence, colour, opacity, panels.cells(result, view, colour)), panels.doubts(view)
+    fine, cells = views.finer_of(result, region, refined), panels.cells(result, view, colour)
+    is_finer = fine is not None and colour in fine.values
+    return image, panels.legend(view.evidence, colour, opacity, cells, contours, is_finer), panels.doubts(view)
 
 
 def known_mask(result: Result | None) -> Path | None:
@@ -145,12 +139,17 @@ def offer_maps(statistic: str, all_maps: bool, colour: str) -> Any:
 
 
 def pair_of(
-    result: Result | None, region: View | None, colour: str, opacity: float
+    result: Result | None,
+    region: View | None,
+    colour: str,
+    opacity: float,
+    contours: bool = False,
+    refined: Refined | None = None,
 ) -> tuple[Image.Image, Image.Image] | None:
     """The picture without and with its map."""
     if is_gone(result):
         return None
-    return views.plain(result, region), views.draw(result, region, colour, opacity)
+    return views.plain(result, region), views.draw(result, region, colour, opacity, contours, refined)
 
 
 def show_table(result: Result | None, region: View | None) -> Any:
@@ -169,11 +168,6 @@ def show_patch(result: Result | None, region: View | None, patch: float | None) 
 
 def show_origin(result: Result | None) -> Any:
     return gr.skip() if is_gone(result) else panels.origin_panel(read_provenance(Path(result.path), result.picture))
-
-
-def is_gone(result: Result | None) -> bool:
-    """Whether there is nothing to show: the session has no result any more, or the result no picture."""
-    return result is None or not result.is_there()
 
 
 def index_of(view: View, patch: float | None) -> int | None:
@@ -204,6 +198,14 @@ def click(
     return gr.skip(), None, left, top, right - left, bottom - top, style.paragraph(REGION_SET)
 
 
+def magnify(result: Result | None, region: View | None, event: gr.SelectData) -> Any:
+    """The pixels around a place of the picture, for the magnifier; nothing for what is no place of it."""
+    place = event.index
+    if is_gone(result) or not isinstance(place, list) or [type(each) for each in place] != [int, int]:
+        return gr.skip()
+    return panels.lens(*views.around(result, region, place))
+
+
 def row_click(event: gr.SelectData) -> int:
     """The patch of the table's row, wherever sorting put it."""
     return int(event.row_value[panels.TABLE.index("Patch")])
@@ -227,57 +229,18 @@ def analyse_region(
     return view, panels.region_card(view, alpha), gr.update(visible=True), None
 
 
-def hold(
-    context: Context, result: Result | None, alpha: float, progress: gr.Progress | None = None
-) -> list[stability.Variant]:
-    """The stability test, with its progress.
-
-    Raises:
-        CheckpointError: the model that analysed the picture can't be loaded any more.
-    """
-    variants = []
-    for variant in stability.variants(context.detector(result.choice), result.picture, alpha):
-        variants.append(variant)
-        if progress is not None:
-            progress((len(variants), len(stability.CHANGES)), desc=f"Tried: {variant.name}")
-    return variants
-
-
-def show_stability(
-    context: Context,
-    result: Result | None,
-    alpha: float,
-    progress: gr.Progress = gr.Progress(),  # noqa: B008 (Gradio's way to ask for it)
-) -> tuple[Held | None, str]:
-    """What the session keeps of the stability test, and its panel."""
-    if is_gone(result):
-        return None, style.error_card(GONE)
-    try:
-        variants = hold(context, result, alpha, progress)
-    except CheckpointError as error:
-        return None, style.error_card(str(error))
-    return (result, variants), panels.stability_panel(variants, alpha)
-
-
-def held_at(held: Held | None, result: Result, alpha: float) -> list[stability.Variant]:
-    """The variants that were tried of this result, under a false-alarm rate; none if it wasn't tested."""
-    if held is None or held[0] is not result:
-        return []
-    return [v if v.error else replace(v, decision=decide(v.p_value, alpha)) for v in held[1]]
-
-
 def change_rate(
     result: Result | None, region: View | None, held: Held | None, alpha: float
-) -> tuple[Any, Any, Any, Any]:
-    """Card, null plot, the region's card and stability under another rate; nothing is analysed again."""
+) -> tuple[Any, Any, Any, Any, Any]:
+    """Card, null plot, the region's card, stability and its line under another rate; nothing is analysed again."""
     if result is None:
-        return (gr.skip(),) * 4
+        return (gr.skip(),) * 5
     view, variants = result.view(region), held_at(held, result, alpha)
     return (
         show_card(result, alpha),
         show_null(result, alpha),
         gr.skip() if view is result.whole else panels.region_card(view, alpha),
-        panels.stability_panel(variants, alpha) if variants else gr.skip(),
+        *(told(result, variants, alpha)[1:] if variants else (gr.skip(), gr.skip())),
     )
 
 
@@ -289,14 +252,14 @@ def make_report(
     alpha: float,
     progress: gr.Progress = gr.Progress(),  # noqa: B008
 ) -> tuple[Any, ...]:
-    """What is kept of the stability test, its panel, a sentence and the two files."""
+    """What is kept of the stability test, its panel and line, a sentence and the two files."""
     if is_gone(result):
-        return gr.skip(), gr.skip(), style.error_card(GONE), gr.skip(), gr.skip()
+        return *(gr.skip(),) * 3, style.error_card(GONE), gr.skip(), gr.skip()
     try:
         variants = held_at(held, result, alpha) or hold(context, result, alpha, progress)
         detector = context.detector(result.choice)
     except CheckpointError as error:
-        return gr.skip(), gr.skip(), style.error_card(str(error)), gr.skip(), gr.skip()
+        return *(gr.skip(),) * 3, style.error_card(str(error)), gr.skip(), gr.skip()
     findings = Findings(
         result.picture,
         result.whole.evidence.at(alpha),
@@ -308,10 +271,9 @@ def make_report(
     try:
         page, data = panels.write_report(folder, findings)
     except WriteError as error:
-        return gr.skip(), gr.skip(), style.error_card(str(error)), gr.skip(), gr.skip()
+        return *(gr.skip(),) * 3, style.error_card(str(error)), gr.skip(), gr.skip()
     return (
-        (result, variants),
-        panels.stability_panel(variants, alpha),
+        *told(result, variants, alpha),
         style.paragraph("The report is ready.", role="status"),
         gr.update(value=page, visible=True),
         gr.update(value=data, visible=True),

@@ -21,10 +21,17 @@ REGION_INTRO = (
     "or choose “Sets two corners of a region” under “Advanced” and click two corners on the map."
 )
 HELD_INTRO = (
-    "Saves, shrinks and blurs copies of the picture and analyses each: an answer that flips is worth little. "
-    "Takes some seconds."
+    "Saves, shrinks and blurs copies of the picture and analyses each: an answer that flips is worth little. This runs "
+    "by itself after the verdict, and its answer stands beside that."
 )
 MORE_MAPS = "Witness value, p-value of each patch, and distance to real pictures alone."
+ENGINES = (
+    ("Google Lens", "https://lens.google.com/"),
+    ("TinEye", "https://tineye.com/"),
+    ("Bing Visual Search", "https://www.bing.com/visualsearch"),
+    ("Yandex Images", "https://yandex.com/images/"),
+)
+CONTOURS = "Lines beside the colour, for pictures that are yellow, orange or dark themselves."
 REPORT_INTRO = (
     "One file about the whole picture to hand on: verdict, figures, map, top patches, the stability test, what the "
     "file says of itself, method, limits, and what identifies picture and model. It opens without a network and prints "
@@ -51,6 +58,7 @@ class Sources:
     camera: gr.Image
     gallery: gr.Gallery
     more: gr.Button
+    past: gr.HTML
     examples: list[dict]
 
 
@@ -60,6 +68,7 @@ class MapPanel:
 
     colour: gr.Radio
     image: gr.Image
+    lens: gr.HTML
     hint: gr.HTML
     legend: gr.HTML
     doubts: gr.HTML
@@ -67,6 +76,7 @@ class MapPanel:
     mask: gr.Image
     every: gr.Checkbox
     opacity: gr.Slider
+    contours: gr.Checkbox
     mode: gr.Radio
     alpha: gr.Slider
     closer: gr.Accordion
@@ -98,6 +108,7 @@ class Panels:
     null: gr.HTML
     test: gr.Button
     steady: gr.HTML
+    line: gr.HTML
     origin: gr.HTML
     make: gr.Button
     ready: gr.HTML
@@ -129,6 +140,8 @@ class Kept:
     region: gr.State
     corner: gr.State
     held: gr.State
+    past: gr.State
+    fine: gr.State
     turn: gr.State
 
 
@@ -145,8 +158,9 @@ def sources() -> Sources:
         drop = gr.File(label="Picture: drop, paste or choose", elem_id="picture", height=170)
         camera = camera_field()
         gallery = examples_gallery(examples)
+        past = gr.HTML(elem_id="past", js_on_load=style.SELECT_BY_INDEX, padding=False)
         more = gr.Button(f"All {len(examples)} examples", size="sm", elem_id="more-examples")
-    return Sources(drop, camera, gallery, more, examples)
+    return Sources(drop, camera, gallery, more, past, examples)
 
 
 def camera_field() -> gr.Image:
@@ -187,15 +201,18 @@ def map_panel(statistic: str) -> MapPanel:
             gr.HTML(style.render("tools.html"), elem_id="tools", padding=False)
         image = map_image()
         gr.HTML(style.render("reading.html"), elem_id="reading", padding=False)
+        lens = gr.HTML(panels.lens(), elem_id="lens", js_on_load=style.SELECT_BY_PLACE, padding=False)
         hint, legend, doubts = (gr.HTML(elem_id=name) for name in ("hint", "legend", "doubts"))
     known = gr.Checkbox(label=KNOWN, value=False, visible=False, elem_id="known")
     mask = mask_image()
     with gr.Accordion("Advanced", open=False, elem_id="alpha-advanced"):
         every = gr.Checkbox(label="Offer the other maps, too", info=MORE_MAPS, elem_id="all-maps")
         opacity = gr.Slider(0, 1, heatmaps.OPACITY, step=0.05, label="Opacity", elem_id="opacity")
+        contours = gr.Checkbox(True, label="Contour lines", info=CONTOURS, elem_id="contours")
         mode = gr.Radio([INSPECT, CORNERS], value=INSPECT, label="A click on the map", elem_id="mode")
         alpha = rate_field("alpha")
-    return MapPanel(colour, image, hint, legend, doubts, known, mask, every, opacity, mode, alpha, *region_fields())
+    told = image, lens, hint, legend, doubts
+    return MapPanel(colour, *told, known, mask, every, opacity, contours, mode, alpha, *region_fields())
 
 
 def patch_panel() -> tuple[gr.Number, gr.HTML]:
@@ -229,7 +246,8 @@ def map_image() -> gr.Image:
         format="png",
         interactive=False,
         buttons=[],
-        alt_text="The picture; patches with unusual evidence are coloured and outlined.",
+        alt_text="The picture under its map: colour and dotted lines where it is unusual, solid outlines where patches "
+        "stand out. The scale is below.",
         elem_id="map",
     )
 
@@ -263,8 +281,11 @@ def region_fields() -> tuple[gr.Accordion, list[gr.Number], gr.Button, gr.Button
     return closer, box, look, back, found
 
 
-def panels_below(statistic: str) -> Panels:
-    """The map, beside it the details in tabs, below both the table; hidden until there is a result."""
+def panels_below(statistic: str, line: gr.HTML) -> Panels:
+    """The map, beside it the details in tabs, below both the table; hidden until there is a result.
+
+    `line` has the stability test's answer, which the page's script takes to the verdict's line.
+    """
     with gr.Column(visible=False, elem_id="panels") as column:
         with gr.Row(elem_id="halves"):
             with gr.Column(scale=5, min_width=320, elem_id="left"):
@@ -277,11 +298,12 @@ def panels_below(statistic: str) -> Panels:
                 test, steady = stability_tab()
                 with gr.Tab("Origin"):
                     origin = gr.HTML(elem_id="origin")
+                    gr.HTML(style.render("elsewhere.html", engines=ENGINES))
                 with gr.Tab("Before / after") as before_after:
                     pair = pair_slider()
                 report = report_tab()
         one = PatchPanel(number, patch, patch_table())
-    return Panels(column, parts, tabs, one, before_after, pair, null, test, steady, origin, *report)
+    return Panels(column, parts, tabs, one, before_after, pair, null, test, steady, line, origin, *report)
 
 
 def pair_slider() -> gr.ImageSlider:
@@ -298,7 +320,7 @@ def pair_slider() -> gr.ImageSlider:
 def stability_tab() -> tuple[gr.Button, gr.HTML]:
     with gr.Tab("Does it hold?"):
         gr.HTML(style.paragraph(HELD_INTRO))
-        return gr.Button("Does it hold?", variant="primary", elem_id="hold"), gr.HTML(elem_id="stability")
+        return gr.Button("Test again", elem_id="hold", size="sm"), gr.HTML(elem_id="stability")
 
 
 def report_tab() -> tuple[gr.Button, gr.HTML, gr.DownloadButton, gr.DownloadButton]:

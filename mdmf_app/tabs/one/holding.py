@@ -1,0 +1,65 @@
+"""Does the result hold? The stability test of one picture, and how its answer is shown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from mdmf_app import panels, style
+from mdmf_app.context import Context
+from mdmf_app.tabs.one.kept import GONE, is_gone
+from mdmf_app.views import Result, View
+from mdmf_core.errors import CheckpointError
+from mdmf_core.show import stability
+
+Shown = tuple[Any, Any, Any]
+
+
+def hold(
+    context: Context, result: Result | None, alpha: float, progress: gr.Progress | None = None
+) -> list[stability.Variant]:
+    """The stability test, with its progress.
+
+    Raises:
+        CheckpointError: the model that analysed the picture can't be loaded any more.
+    """
+    variants = []
+    for variant in stability.variants(context.detector(result.choice), result.picture, alpha):
+        variants.append(variant)
+        if progress is not None:
+            progress((len(variants), len(stability.CHANGES)), desc=f"Tried: {variant.name}")
+    return variants
+
+
+def show_stability(
+    context: Context,
+    result: Result | None,
+    alpha: float,
+    progress: gr.Progress = gr.Progress(),  # noqa: B008 (Gradio's way to ask for it)
+) -> Shown:
+    """What the session keeps of the stability test, its panel, and its answer for the verdict's line."""
+    if is_gone(result):
+        return None, style.error_card(GONE), ""
+    try:
+        variants = hold(context, result, alpha, progress)
+    except CheckpointError as error:
+        return None, style.error_card(str(error)), ""
+    return told(result, variants, alpha)
+
+
+def told(result: Result, variants: list[stability.Variant], alpha: float) -> Shown:
+    """What is kept and shown of a test that came to its end."""
+    return (result, variants), panels.stability_panel(variants, alpha), held_line(result.whole, variants)
+
+
+def trying(done: int, most: int) -> str:
+    """How far the stability test is, in place of its panel."""
+    return style.progress("hold-words", f"{done} of {most} changed copies done", str(done), most)
+
+
+def held_line(view: View, variants: list[stability.Variant], done: int = 0, most: int = 0) -> str:
+    """The answer of the stability test for the verdict's line, or how far it is: `done` of `most` copies."""
+    short = f"Does it hold? {done} of {most} copies tried" if most else stability.short(variants)
+    sentence = "" if most else stability.sentence(variants)
+    return style.render("held.html", of=panels.name_of(view.evidence), short=short, sentence=sentence)

@@ -1,0 +1,47 @@
+"""What a session keeps of its analyses, and whether that is still what the page shows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from mdmf_app.views import Result
+from mdmf_core.evidence import decide
+from mdmf_core.show.stability import Variant
+
+GONE = "The picture is not here any more: its hour is over, or others needed the room. Drop it again."
+
+Held = tuple[Result, list[Variant]]
+
+
+class Turn:
+    """Counts the analyses that a session began, of which the last one counts; `shown` is the result on the screen."""
+
+    def __init__(self) -> None:
+        self.last = 0
+        self.shown: Result | None = None
+
+    def begin(self) -> int:
+        self.last += 1
+        self.shown = None
+        return self.last
+
+    def shows(self, result: Result | None) -> bool:
+        """Whether this result is on the screen."""
+        return result is not None and self.shown is result
+
+    def show(self, result: Result | None) -> None:
+        """This result is on the screen now, and overtakes what is still under way."""
+        self.begin()
+        self.shown = result
+
+
+def is_gone(result: Result | None) -> bool:
+    """Whether there is nothing to show: the session has no result any more, or the result no picture."""
+    return result is None or not result.is_there()
+
+
+def held_at(held: Held | None, result: Result, alpha: float) -> list[Variant]:
+    """The variants that were tried of this result, under a false-alarm rate; none if it wasn't tested."""
+    if held is None or held[0] is not result:
+        return []
+    return [v if v.error else replace(v, decision=decide(v.p_value, alpha)) for v in held[1]]
