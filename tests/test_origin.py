@@ -331,7 +331,8 @@ def test_damaged_containers_give_nothing_and_raise_nothing(kind):
         for at in rng.integers(0, min(len(data), 3000), 20):
             data[at] = rng.integers(256)
         data = bytes(data[: rng.integers(1, len(data))])
-        assert isinstance(containers.xmp(data, kind), list) and isinstance(containers.comment(data, kind)[0], bytes)
+        assert isinstance(containers.xmp(data, kind), list) and isinstance(containers.comments(data, kind), list)
+        assert all(isinstance(body, bytes) for body in containers.exif_texts(data, kind)[0].values())
 
 
 # Hidden text

@@ -19,11 +19,17 @@ def xmp(data: bytes, kind: str) -> list[bytes]:
         return []
 
 
-def comment(data: bytes, kind: str) -> tuple[bytes, str]:
-    """EXIF's UserComment in full, and the byte order of its EXIF."""
+def comments(data: bytes, kind: str) -> list[bytes]:
+    """The comments of a JPEG's COM segments and of a GIF's extensions, in order."""
+    readers = {"JPEG": jpeg.comments, "GIF": gif.comments}
+    return readers[kind](data) if kind in readers else []
+
+
+def exif_texts(data: bytes, kind: str) -> tuple[dict[str, bytes], str]:
+    """The texts of EXIF that records stand in, each in full, by name of the field, and the byte order of its EXIF."""
     readers = {"JPEG": jpeg.exif, "PNG": png.exif, "WEBP": riff.exif, "TIFF": bytes}
     readers |= dict.fromkeys(("AVIF", "HEIC"), lambda file: boxes.File(file).exif())
     try:
-        return tiff.comment(readers[kind](data))
+        return tiff.texts(readers[kind](data))
     except (KeyError, ValueError, IndexError):
-        return b"", "<"
+        return {}, "<"

@@ -6,12 +6,14 @@ Source: TIFF Revision 6.0, section 2; the BigTIFF design of libtiff; XMP Specifi
 from __future__ import annotations
 
 import struct
+from contextlib import suppress
 
 MAX_ENTRIES = 4_096
 MAX_NUMBERS = 64
 BITS, COMPRESSION, PHOTOMETRIC, SAMPLES, PLANAR, PREDICTOR, FORMAT = 258, 259, 262, 277, 284, 317, 339
 XMP, IPTC, EXIF, COMMENT = 700, 33723, 34665, 37510
-_FORMS = {1: "B", 3: "H", 4: "I", 7: "B", 13: "I", 16: "Q"}
+TEXTS = {270: "ImageDescription", 271: "Make", 272: "Model", 40092: "XPComment"}
+_FORMS = {1: "B", 3: "H", 4: "I", 7: "B", 13: "I", 16: "Q", 18: "Q"}
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _NUMBERS = {1: "whole numbers", 2: "signed numbers", 3: "floating-point numbers"}
 _COMPRESSIONS = {
@@ -70,11 +72,17 @@ def xmp(data: bytes) -> list[bytes]:
     return [packet] if packet else []
 
 
-def comment(exif: bytes) -> tuple[bytes, str]:
-    """EXIF's UserComment with its character code, and the byte order. Source: Exif 3.0, 4.6.6.7.2 (tag 37510)."""
+def texts(exif: bytes) -> tuple[dict[str, bytes], str]:
+    """Fields that hold whole records, UserComment with its character code, and the byte order.
+
+    Source: Exif 3.0, 4.6.5 and 4.6.6.7.2 (tag 37510); XPComment is Microsoft's.
+    """
     first = Directory(exif)
-    place = first.numbers(EXIF)
-    return (Directory(exif, place[0]).raw(COMMENT) if place else b""), first.order
+    found = {name: first.raw(tag) for tag, name in TEXTS.items()}
+    if place := first.numbers(EXIF):
+        with suppress(ValueError):
+            found["UserComment"] = Directory(exif, place[0]).raw(COMMENT)
+    return {name: body for name, body in found.items() if body}, first.order
 
 
 def misread(found: Directory) -> bool:

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from mdmf_core.images.origin.generators import AIGC, label_of
+from mdmf_core.images.origin.generators import AIGC, is_edit, label_of
 from mdmf_core.images.origin.said import C2PA, Mark, Origin, Provenance
 from mdmf_core.images.origin.xmp import AI_SOURCE_TYPES, CAPTURES, source_words
 from mdmf_core.texts import plain
 
 MADE, MAYBE = "made by generative AI", "possibly made by generative AI"
+EDITED = source_words("compositeWithTrainedAlgorithmicMedia")
 NOTHING = "The file declares nothing about its origin, as most files on the web."
 PARTS = "put together with parts made by generative AI"
 _CLEAN, _TRUST = "the score finds nothing unusual", "trust the file's statement."
@@ -113,8 +114,8 @@ def _statements(found: Provenance) -> Iterator[tuple[Origin, str]]:
         code = found.digital_source_code
         yield _unsigned(source_words(code), "the field DigitalSourceType (IPTC)", _answer(code))
     for claim in found.generator:
-        words, answer = MADE, "yes"
-        if claim.tool == AIGC and label_of(claim.text) in ("2", "3"):
+        words, answer = EDITED if is_edit(claim) else MADE, "yes"
+        if claim.tool == AIGC and label_of(claim.text) != "1":
             words, answer = MAYBE, "maybe"
         yield _unsigned(words, f"a record of {claim.tool} in the field {claim.field}", answer)
     for mark in found.marks:
