@@ -284,7 +284,7 @@ def _pixels(image: Image.Image, min_side: int, notes: list[str], data: bytes = b
     if image.format == "HEIF" and data:
         _check_tiles(image, data)
     profile, source = image.info.get("icc_profile"), EMBEDDED
-    said = declared(data, format_name(image.format or ""))
+    said = declared(data, format_name(image.format or ""), profile)
     notes += [said.note] if said.note else []
     if said.profile:
         profile, source = said.profile, said.words

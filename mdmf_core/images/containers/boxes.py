@@ -219,11 +219,8 @@ class File:
         return bytes(changed)
 
     def colour(self) -> tuple[int, int, int, int] | None:
-        """Primaries, transfer, matrix and full range (ISO/IEC 23091-2) of the picture, unless it has a profile."""
-        bodies = self._property(self.primary, b"colr")
-        if any(body[:4] in (b"prof", b"rICC") for body in bodies):
-            return None
-        for body in bodies:
+        """Primaries, transfer, matrix and full range (ISO/IEC 23091-2) of the picture."""
+        for body in self._property(self.primary, b"colr"):
             if body[:4] == b"nclx" and len(body) >= 11:
                 code = [int.from_bytes(body[at : at + 2], "big") for at in (4, 6, 8)]
                 return code[0], code[1], code[2], body[10] >> 7
