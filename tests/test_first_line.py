@@ -62,9 +62,13 @@ def signed_as(state: str, declares: str | None = "trainedAlgorithmicMedia", **mo
         (provenance(c2pa=signed_as("valid", None, claims_ai=False)), ("unknown", True, True, True, "without a word")),
         (provenance(c2pa=signed_as("valid", None)), ("yes", True, True, True, "with parts made by generative AI")),
         (
-            provenance(c2pa=signed_as("valid", "digitalCapture"), generator=(Claim("ComfyUI", "prompt", "{}"),)),
+            provenance(
+                c2pa=signed_as("valid", "digitalCapture", claims_ai=False),
+                generator=(Claim("ComfyUI", "prompt", "{}"),),
+            ),
             ("yes", False, None, False, "a record of ComfyUI in the field prompt"),
         ),
+        (provenance(c2pa=signed_as("valid", "digitalCapture")), ("yes", True, True, True, "with parts made by gen")),
         (provenance(marks=(Mark("SDXL", 48, 48, 1e-14),)), ("yes", False, None, False, "48 of 48 bits agree")),
         (provenance(camera={"Make": "N", "Model": "Z"}), ("unknown", False, None, False, "taken with a camera, N Z")),
         (provenance(software="GIMP"), ("unknown", False, None, False, "a program, GIMP")),

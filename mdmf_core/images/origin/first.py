@@ -131,10 +131,9 @@ def _answer(code: str) -> str:
 
 
 def _of_manifest(c2pa: C2PA) -> Iterator[tuple[Origin, str]]:
-    if c2pa.declares is None:
-        words, answer = (PARTS, "yes") if c2pa.claims_ai else ("", "")
-    else:
-        words, answer = source_words(c2pa.declares), _answer(c2pa.declares)
+    words, answer = (source_words(c2pa.declares), _answer(c2pa.declares)) if c2pa.declares else ("", "")
+    if c2pa.claims_ai and answer != "yes":
+        words, answer = PARTS, "yes"
     intact = c2pa.state not in ("altered", "malformed") or c2pa.unchanged is not None
     signed = c2pa.signer is not None and intact
     unchanged = c2pa.unchanged if signed else None
