@@ -11,6 +11,7 @@ from contextlib import suppress
 MAX_ENTRIES = 4_096
 MAX_NUMBERS = 64
 BITS, COMPRESSION, PHOTOMETRIC, SAMPLES, PLANAR, PREDICTOR, FORMAT = 258, 259, 262, 277, 284, 317, 339
+PALETTE = 320
 XMP, IPTC, EXIF, COMMENT = 700, 33723, 34665, 37510
 TEXTS = {270: "ImageDescription", 271: "Make", 272: "Model", 40092: "XPComment"}
 _FORMS = {1: "B", 3: "H", 4: "I", 7: "B", 13: "I", 16: "Q", 18: "Q"}
@@ -91,8 +92,11 @@ def misread(found: Directory) -> bool:
     Found by comparing every layout that tifffile writes (`tests/test_reader_layouts.py`) under Pillow 11.3 to 13.0: 16
     bits in separate planes without compression; numbers of 32 bits that are compressed in big-endian order; unsigned
     numbers of 32 bits, which it takes for signed ones; signed numbers of 8 and 16 bits; floating point where 0 is
-    white; and differences (predictor) packed as PackBits, which libtiff doesn't undo.
+    white; and differences (predictor) packed as PackBits, which libtiff doesn't undo. Found by hand: palettes of old
+    programs that count to 255 where the standard says 65,535, and YCbCr without compression.
     """
+    if _own_kind(found):
+        return True
     bits, kind = max(found.numbers(BITS, (1,))), max(found.numbers(FORMAT, (1,)))
     compressed = found.numbers(COMPRESSION, (1,)) != (1,)
     if found.numbers(COMPRESSION) == (32773,) and found.numbers(PREDICTOR, (1,)) != (1,):
@@ -104,10 +108,23 @@ def misread(found: Directory) -> bool:
     return bits > 16 or kind != 1
 
 
+def _own_kind(found: Directory) -> str | None:
+    """YCbCr without compression, or a palette whose upper bytes are all 0."""
+    photometric = found.numbers(PHOTOMETRIC)
+    if photometric == (6,) and found.numbers(COMPRESSION, (1,)) == (1,):
+        return "a TIFF of uncompressed YCbCr colours"
+    palette = found.raw(PALETTE)
+    if photometric == (3,) and any(palette) and not any(palette[found.order == "<" :: 2]):
+        return "a TIFF with a palette that counts to 255"
+    return None
+
+
 def unusual(found: Directory) -> str | None:
     """What kind of TIFF this is, where it is none that is read here."""
     bits, kind = found.numbers(BITS, (1,)), max(found.numbers(FORMAT, (1,)))
     samples, method = max(found.numbers(SAMPLES, (1,))), max(found.numbers(COMPRESSION, (1,)))
+    if kind_of_its_own := _own_kind(found):
+        return kind_of_its_own
     if found.is_big and found.order == ">":
         return "a BigTIFF in big-endian order"
     ordinary = len(set(bits)) == 1 and (bits[0] in (1, 2, 4, 8, 16) or (samples == 1 and bits[0] in (12, 32)))
