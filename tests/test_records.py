@@ -103,6 +103,7 @@ def test_a_label_inside_a_string_is_read_and_an_unreadable_one_is_possibly(numbe
     "xmp",
     [
         whole('photoshop:Credit="Edited with Google AI"'),
+        whole('photoshop:Credit="Apple Photos Clean Up"'),
         whole("", "<xmpMM:History><rdf:Seq><rdf:li stEvt:parameters='Generative Fill'/></rdf:Seq></xmpMM:History>"),
         whole("", "<crs:RetouchAreas><rdf:Seq><rdf:li crs:Method='generative'/></rdf:Seq></crs:RetouchAreas>"),
     ],
@@ -211,6 +212,20 @@ def test_a_signed_file_behind_the_end_signs_nothing(kind, signed_files):
         found = looked_at(encoded(scene(), kind) + other)
         assert found.c2pa is None and found.generator == ()
         assert not origin_of(encoded(scene(), kind) + other).declared
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "HEIF"])
+def test_a_file_behind_an_avif_or_heic_is_another_file(kind, signed_files):
+    """Phones put a film there; ISO/IEC 14496-12, 4.3: a file has one ftyp."""
+    plain, made = encoded(scene(), kind), encoded(scene(), kind, xmp=whole(AI_FIELD).encode())
+    certificates, key, _ = lasting(86_400)
+    proved = signed(plain, "image/heic" if kind == "HEIF" else "image/avif", certificates, key, "digitalCapture")
+    film = b"".join(struct.pack(">I", 100) + name + bytes(92) for name in (b"ftyp", b"moov", b"meta"))
+    for tail in (made, proved, film, *signed_files, b"\0" * 50, whole(AI_FIELD).encode()):
+        assert np.array_equal(read(plain + tail).pixels, read(plain).pixels)
+        assert not origin_of(plain + tail).sentence.startswith("The file has") and not origin_of(plain + tail).declared
+        assert looked_at(made + tail).digital_source_code == "trainedAlgorithmicMedia"
+    assert origin_of(proved).signed and origin_of(proved + film).unchanged is False
 
 
 def test_what_the_second_picture_of_a_phones_file_says_is_not_the_firsts():

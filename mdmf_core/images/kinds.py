@@ -135,7 +135,7 @@ def misread(data: bytes, kind: str) -> bool:
 
 def _unusual_heif(data: bytes) -> str | None:
     """Another codec than HEVC, or moving pictures without a still one (ISO/IEC 23008-12, 7.1)."""
-    names = {name for name, _, _ in boxes.boxes(data)}
+    names = {name for name, _, _ in boxes.boxes(data, 0, boxes.end_of_picture(data))}
     if b"moov" in names and b"meta" not in names:
         return "a HEIF image sequence without a still picture"
     codecs = {b"av01": "AV1", b"vvc1": "VVC", b"avc1": "AVC", b"jpeg": "JPEG", b"j2k1": "JPEG 2000"}

@@ -61,6 +61,16 @@ def boxes(data: bytes, at: int = 0, end: int | None = None) -> Iterator[tuple[by
         at += size
 
 
+def end_of_picture(data: bytes) -> int:
+    """Where the picture's own boxes end: before another file, such as a phone's film, or before what is no box."""
+    end = 0
+    for name, _, stop in boxes(data):
+        if (name == b"ftyp" and end) or not all(32 <= letter < 127 for letter in name):
+            return end
+        end = stop
+    return end
+
+
 class File:
     """The picture's items, and for each type of reference what it leads from and to, by number of item.
 
@@ -75,9 +85,11 @@ class File:
         self._many = 0
         self._idat = (0, 0)
         self._primary_at: tuple[int, int] = (0, 0)
-        parts = {name: (start, end) for name, start, end in boxes(data) if name == b"meta"}
-        if b"meta" in parts:
-            self._meta(parts[b"meta"][0] + 4, parts[b"meta"][1])
+        first = next(
+            ((start, end) for name, start, end in boxes(data, 0, end_of_picture(data)) if name == b"meta"), None
+        )
+        if first:
+            self._meta(first[0] + 4, first[1])
 
     def _meta(self, start: int, end: int) -> None:
         found = {name: (start, stop) for name, start, stop in boxes(self.data, start, end)}

@@ -51,6 +51,7 @@ _NAMED = {
     r"Tensor\.Art": "Tensor.Art",
     r"Black Forest Labs|\bFLUX[.12-]+(?:dev|pro|schnell|kontext|\d)": "FLUX (Black Forest Labs)",
     r"Bing Image Creator|Microsoft Designer|Image Creator from Designer": "Microsoft Image Creator",
+    r"Apple Image Playground|Apple Photos Clean Up": "Apple",
     r"Imagine with Meta AI|Meta AI\b": "Meta AI",
     r"Seedream": "ByteDance (Doubao, Jimeng)",
     r"Qwen-Image": "Tongyi (Alibaba)",
@@ -108,7 +109,7 @@ _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE
 _GROK = re.compile(r"\s*Signature:\s*[A-Za-z0-9+/=]{64,}")
 _LABEL = re.compile(r'Label[\\"]*\s*[:=]\s*[\\"]*([123])(?!\d)')
 _A1111 = re.compile(r"Negative prompt:|Steps: .*(?:Sampler|CFG scale|Model hash): ", re.DOTALL)
-_EDITED = re.compile(r"Edited with", re.IGNORECASE)
+_EDITED = re.compile(r"Edited with|Clean Up", re.IGNORECASE)
 _STEPS = ("History", "RetouchAreas", "RemoveAreas")
 
 
@@ -138,7 +139,7 @@ def _is_label(text: str) -> bool:
 
 
 def is_edit(claim: Claim) -> bool:
-    """Whether a record says that generative AI only edited the picture: Adobe's steps, "Edited with Google AI"."""
+    """Whether a record says that generative AI only edited the picture: Adobe's steps, Google's or Apple's credit."""
     return claim.field in [f"XMP {name}" for name in _STEPS] or bool(
         "credit" in claim.field.lower() and _EDITED.search(claim.text)
     )

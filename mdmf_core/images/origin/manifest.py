@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from mdmf_core.images.containers import boxes
 from mdmf_core.images.origin.said import C2PA, MAX_LIST
 from mdmf_core.images.origin.xmp import AI_SOURCE_TYPES, Xmp, last_part, source_words
 from mdmf_core.texts import plain
@@ -42,7 +43,7 @@ _WORST_FIRST = ("altered", "malformed", "revoked", "expired", "untrusted_signer"
 
 
 def read_manifest(data: bytes, kind: str, trust: str | Path | None, xmp: Xmp, notes: list[str]) -> C2PA | None:
-    if b"c2pa" not in data:
+    if b"c2pa" not in (data[: boxes.end_of_picture(data)] if kind in ("AVIF", "HEIC") else data):
         if xmp.field("provenance"):
             notes.append("The file names a C2PA manifest that is kept elsewhere; it was not fetched.")
         return None

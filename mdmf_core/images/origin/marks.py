@@ -4,9 +4,8 @@ Sources: the package `invisible-watermark` 0.2 (method "dwtDct": one bit in each
 in the value furthest from 0, by its remainder); the bits: CompVis/stable-diffusion, scripts/txt2img.py
 ("StableDiffusionV1"); Stability-AI/stablediffusion, scripts/txt2img.py ("SDV2"); Stability-AI/generative-models,
 sgm/inference/helpers.py (SDXL); black-forest-labs/flux, src/flux/util.py (FLUX: 48 bits, of which Python's `bin` loses
-the two zeros that lead, so that its code writes 46); runwayml/stable-diffusion, scripts/inpaint_st.py
-("StableDiffusionV1-Inpainting"); invoke-ai/InvokeAI, its node img_watermark ("InvokeAI"). A test compares
-this reader with that package bit for bit.
+the two zeros that lead, so that its code writes 46); invoke-ai/InvokeAI, its node img_watermark ("InvokeAI"). A test
+compares this reader with that package bit for bit.
 
 What counts is the chance that so many bits agree by luck (binomial, times the number of marks tried), below `RARE`.
 """
@@ -37,15 +36,13 @@ MARKS = (
     ("Stable Diffusion XL", tuple(map(int, f"{0b101100111110110010010000011110111011000110011110:048b}"))),
     ("FLUX", tuple(map(int, f"{_FLUX:b}"))),
     ("FLUX", tuple(map(int, f"{_FLUX:048b}"))),
-    ("Stable Diffusion 1 (inpainting)", _of_bytes(b"StableDiffusionV1-Inpainting")),
     ("InvokeAI", _of_bytes(b"InvokeAI")),
 )
 
 
 def find_marks(pixels: np.ndarray) -> tuple[Mark, ...]:
-    """The mark in (H, W, 3) uint8 pixels, if there is one; of several the surest.
+    """Marks in (H, W, 3) uint8 pixels, the surest first.
 
-    A second mark overwrites the first. Marks that are texts agree in part, for letters begin with the same bits.
     The pixels must be as they were when marked: a cut at the left or top, another size or strong compression hide them.
     """
     if min(pixels.shape[:2]) < LEAST:
@@ -57,7 +54,7 @@ def find_marks(pixels: np.ndarray) -> tuple[Mark, ...]:
         chance = min(1.0, by_luck(agreeing, len(bits)) * len(MARKS))
         if chance < RARE:
             found.append(Mark(tool, agreeing, len(bits), chance))
-    return tuple(sorted(found, key=lambda mark: mark.chance)[:1])
+    return tuple(sorted(found, key=lambda mark: mark.chance))
 
 
 def by_luck(agreeing: int, bits: int) -> float:
