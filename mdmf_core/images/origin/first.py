@@ -32,7 +32,7 @@ _CAMERAS = frozenset(source_words(code) for code in ("digitalCapture", "computat
 _IN_PIXELS, _UNPROVEN = "The pixels carry ", "so it proves nothing."
 _UNCHANGED = {
     True: "and the picture is unchanged since",
-    False: "but the picture was altered afterwards",
+    False: "but the file was altered afterwards",
     None: "and whether the picture was altered since can't be told",
 }
 _REMARKS = {
