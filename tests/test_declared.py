@@ -9,6 +9,7 @@ import pytest
 from asserted import assert_one_sentence, worst
 from bad_files import encoded, png, png_chunk, rows_of
 from PIL import Image
+from profiles import P3_LIKE, TAGS, profile
 
 from mdmf_core.images.declared import declared
 from mdmf_core.images.reader import read
@@ -86,6 +87,34 @@ def test_nclx_of_avif_and_heic(kind, codes, noted):
     assert noted in "".join(picture.notes) and len(picture.notes) == bool(noted)
     wanted = (251, 0, 0) if codes == (12, 13) else (230, 30, 30)
     assert worst(picture.pixels[80, 80], np.array(wanted)) <= 5
+
+
+CICP = b"cicp\0\0\0\0"
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+@pytest.mark.parametrize(("transfer", "curve"), [(16, "PQ"), (18, "HLG"), (13, "")])
+def test_a_profile_for_hdr_is_noted_in_every_container(kind, transfer, curve):
+    icc = profile(b"RGB ", {**TAGS, b"cicp": CICP + bytes((12, transfer, 0, 1))})
+    picture = read(encoded(Image.new("RGB", (160, 160), (230, 30, 30)), kind, icc_profile=icc))
+    assert ["HDR displays" in note for note in picture.notes].count(True) == bool(curve)
+    assert not curve or f"({curve})" in picture.notes[0]
+
+
+def test_an_old_profile_for_hdr_is_known_by_its_name():
+    name = "ITUR_2100_PQ_FULL"
+    text = b"mluc\0\0\0\0" + struct.pack(">II2s2sII", 1, 12, b"en", b"US", 2 * len(name), 28) + name.encode("utf-16-be")
+    picture = read(encoded(Image.new("RGB", (160, 160)), "PNG", icc_profile=profile(b"RGB ", {**TAGS, b"desc": text})))
+    assert "HDR displays (PQ)" in picture.notes[0]
+
+
+def test_hdr_codes_beside_a_profile_are_noted_and_others_give_way_to_it():
+    data = encoded(Image.new("RGB", (160, 160), (230, 30, 30)), "AVIF", quality=98, icc_profile=P3_LIKE)
+    at = data.find(b"colrnclx")
+    assert at > 0 and b"colrprof" in data
+    for codes, said in (((9, 16), ["HDR displays (PQ)", "embedded profile"]), ((12, 13), ["embedded profile"])):
+        notes = read(data[: at + 8] + struct.pack(">HH", *codes) + data[at + 12 :]).notes
+        assert len(notes) == len(said) and all(words in note for words, note in zip(said, notes, strict=True))
 
 
 def test_declared_colours_of_nothing_are_nothing():

@@ -19,7 +19,15 @@ from mdmf_app.tabs import many
 from mdmf_app.tabs.one import handlers
 from mdmf_core.images import archive
 from mdmf_core.images.origin import contradiction, in_short, origin_of, read_provenance, summary, together
-from mdmf_core.images.origin.first import CLEAN, NOTHING, UNUSUAL
+from mdmf_core.images.origin.first import (
+    CLEAN,
+    CLEAN_BUT_MARKED,
+    CLEAN_IN_PART,
+    CLEAN_UNPROVEN,
+    NOTHING,
+    UNUSUAL,
+    UNUSUAL_OTHERWISE,
+)
 from mdmf_core.images.origin.said import C2PA, Claim, Mark, Provenance
 from mdmf_core.images.reader import read
 from mdmf_core.run import batch
@@ -54,9 +62,13 @@ def signed_as(state: str, declares: str | None = "trainedAlgorithmicMedia", **mo
         (provenance(c2pa=signed_as("valid", None, claims_ai=False)), ("unknown", True, True, True, "without a word")),
         (provenance(c2pa=signed_as("valid", None)), ("yes", True, True, True, "with parts made by generative AI")),
         (
-            provenance(c2pa=signed_as("valid", "digitalCapture"), generator=(Claim("ComfyUI", "prompt", "{}"),)),
+            provenance(
+                c2pa=signed_as("valid", "digitalCapture", claims_ai=False),
+                generator=(Claim("ComfyUI", "prompt", "{}"),),
+            ),
             ("yes", False, None, False, "a record of ComfyUI in the field prompt"),
         ),
+        (provenance(c2pa=signed_as("valid", "digitalCapture")), ("yes", True, True, True, "with parts made by gen")),
         (provenance(marks=(Mark("SDXL", 48, 48, 1e-14),)), ("yes", False, None, False, "48 of 48 bits agree")),
         (provenance(camera={"Make": "N", "Model": "Z"}), ("unknown", False, None, False, "taken with a camera, N Z")),
         (provenance(software="GIMP"), ("unknown", False, None, False, "a program, GIMP")),
@@ -73,9 +85,31 @@ def test_a_contradiction_is_one_sentence_and_only_there_where_there_is_one():
     made, shot = summary(provenance(c2pa=signed_as("expired"))), signed_as("valid", "digitalCapture", claims_ai=False)
     assert contradiction(made, "no_evidence") == CLEAN and contradiction(made, "generated") == ""
     assert contradiction(summary(provenance(c2pa=shot)), "generated") == UNUSUAL
+    drawn = summary(provenance(c2pa=replace(shot, declares="digitalArt")))
+    assert contradiction(drawn, "generated") == UNUSUAL_OTHERWISE and "camera" not in UNUSUAL_OTHERWISE
     assert (
         contradiction(summary(provenance()), "generated") == contradiction(summary(provenance()), "no_evidence") == ""
     )
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted"),
+    [
+        ({"generator": (Claim("ComfyUI", "prompt", "{}"),)}, CLEAN),
+        ({"c2pa": signed_as("valid")}, CLEAN),
+        ({"c2pa": signed_as("valid", "compositeWithTrainedAlgorithmicMedia")}, CLEAN_IN_PART),
+        ({"c2pa": signed_as("valid", None)}, CLEAN_IN_PART),
+        ({"digital_source_code": "compositeSynthetic"}, CLEAN_IN_PART),
+        ({"c2pa": signed_as("altered", unchanged=False)}, CLEAN_UNPROVEN),
+        ({"c2pa": signed_as("untrusted_signer", unchanged=None)}, CLEAN_UNPROVEN),
+        ({"c2pa": signed_as("malformed", unchanged=None)}, CLEAN_UNPROVEN),
+        ({"marks": (Mark("Stable Diffusion XL", 48, 48, 1e-14),)}, CLEAN_BUT_MARKED),
+    ],
+)
+def test_a_contradiction_says_who_says_so_and_advises_trust_only_where_the_statement_is_of_these_pixels(found, wanted):
+    said = contradiction(summary(provenance(**found)), "no_evidence")
+    assert said == wanted and said.startswith("A mark in the pixels" if "marks" in found else "The file says")
+    assert ("trust" in said) == (wanted is not CLEAN_UNPROVEN)
 
 
 def test_two_files_are_compared_in_one_sentence():

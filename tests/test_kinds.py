@@ -7,6 +7,7 @@ import struct
 
 import numpy as np
 import pytest
+import tifffile
 from asserted import assert_one_sentence, worst
 from bad_files import encoded, png, png_chunk, rows_of, scene
 from PIL import Image
@@ -132,6 +133,27 @@ def test_a_compressed_float_in_big_endian_order_is_refused_and_a_plain_one_is_re
     assert worst(plain, np.arange(256)) <= 1
     zipped = zlib.compress(values.tobytes())
     assert "big-endian" in refusal(tiff_of(256, 160, zipped, tags | {259: 8, 279: len(zipped)}, ">"))
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_a_palette_that_counts_to_255_is_refused_and_a_usual_one_is_read(order):
+    pixels, ramp = scene()[..., 1], np.arange(256)
+    for top, words in ((257, ""), (1, "a palette that counts to 255")):
+        colours = np.stack([ramp, ramp[::-1], ramp // 2]) * top
+        file = io.BytesIO()
+        with tifffile.TiffWriter(file, byteorder=order) as pages:
+            pages.write(pixels, photometric="palette", colormap=colours.astype(np.uint16), metadata=None)
+        if words:
+            assert words in refusal(file.getvalue())
+        else:
+            assert np.array_equal(read(file.getvalue()).pixels, (colours[:, pixels] // 257).transpose(1, 2, 0))
+
+
+@pytest.mark.parametrize("subsampling", [(1, 1), (2, 2)])
+def test_ycbcr_without_compression_is_no_damage(subsampling):
+    pixels = np.asarray(Image.fromarray(scene()).convert("YCbCr"))
+    tags = {258: (8, 8, 8), 277: 3, 262: 6, 530: subsampling}
+    assert "uncompressed YCbCr" in refusal(tiff_of(200, 160, pixels.tobytes(), tags))
 
 
 def test_a_directory_that_points_anywhere_is_a_sentence():
@@ -279,6 +301,21 @@ def test_4_bit_run_lengths_of_bmp_odd_even_literal_and_jumped():
     assert values[1].tolist() == [1, 2, 3, 4, 5] + [7] * 125
     assert values[2].tolist() == [12] * 2 + [0] * 32 + [1] * 96
     assert values[3].tolist() == [3] * 130 and picture.notes == ()
+
+
+def test_an_alpha_channel_of_a_bmp_that_nobody_filled_hides_nothing():
+    pixels = scene()
+    masks = struct.pack("<IIII", 0xFF0000, 0xFF00, 0xFF, 0xFF000000) + b"BGRs" + bytes(48)
+    head = struct.pack("<IiiHHIIiiII", 108, 200, -160, 1, 32, 3, 0, 0, 0, 0, 0) + masks
+
+    def with_alpha(alpha: int) -> bytes:
+        stored = np.concatenate([pixels[..., ::-1], np.full_like(pixels[..., :1], alpha)], -1)
+        start = 14 + len(head)
+        return b"BM" + struct.pack("<IHHI", start + stored.size, 0, 0, start) + head + stored.tobytes()
+
+    for alpha in (0, 255):
+        assert np.array_equal(read(with_alpha(alpha)).pixels, pixels) and read(with_alpha(alpha)).notes == ()
+    assert read(with_alpha(9)).notes == ("Transparent parts were put on white.",)
 
 
 def test_run_lengths_that_end_early_are_damage():

@@ -51,6 +51,7 @@ def test_the_bits_are_those_of_the_reference_codes():
     lengths = {tool: len(bits) for tool, bits in marks.MARKS[:4]}
     assert lengths == {"Stable Diffusion 1": 136, "Stable Diffusion 2": 32, "Stable Diffusion XL": 48, "FLUX": 46}
     text = np.packbits(np.array(marks.MARKS[0][1], np.uint8)).tobytes()
+    assert marks.MARKS[5] == ("InvokeAI", tuple(np.unpackbits(np.frombuffer(b"InvokeAI", np.uint8)).tolist()))
     assert text == b"StableDiffusionV1" and marks.MARKS[4][1][2:] == marks.MARKS[3][1]
 
 

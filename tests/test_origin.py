@@ -331,7 +331,8 @@ def test_damaged_containers_give_nothing_and_raise_nothing(kind):
         for at in rng.integers(0, min(len(data), 3000), 20):
             data[at] = rng.integers(256)
         data = bytes(data[: rng.integers(1, len(data))])
-        assert isinstance(containers.xmp(data, kind), list) and isinstance(containers.comment(data, kind)[0], bytes)
+        assert isinstance(containers.xmp(data, kind), list) and isinstance(containers.comments(data, kind), list)
+        assert all(isinstance(body, bytes) for body in containers.exif_texts(data, kind)[0].values())
 
 
 # Hidden text
@@ -435,6 +436,47 @@ def test_whose_source_type_it_is(active, relations, declares):
     others = {"b": acted("trainedAlgorithmicMedia")}
     found = manifest._judge(checked([], MATCH, active={**active, "ingredients": parts}, others=others), True)
     assert found.declares == declares and found.claims_ai == (bool(relations) or declares is not None)
+
+
+def steps(*actions: tuple[str, str]) -> dict:
+    listed = [{"action": name, "digitalSourceType": IPTC + source if source else None} for name, source in actions]
+    return {"assertions": [{"label": "c2pa.actions.v2", "data": {"actions": listed}}]}
+
+
+@pytest.mark.parametrize(
+    ("actions", "declares"),
+    [
+        ([("c2pa.created", "trainedAlgorithmicMedia"), ("c2pa.converted", "")], "trainedAlgorithmicMedia"),
+        ([("c2pa.created", "trainedAlgorithmicMedia"), ("c2pa.edited", "humanEdits")], "trainedAlgorithmicMedia"),
+        ([("c2pa.edited", "trainedAlgorithmicMedia")], "trainedAlgorithmicMedia"),
+        (
+            [("c2pa.created", "digitalCapture"), ("c2pa.edited", "trainedAlgorithmicMedia")],
+            "compositeWithTrainedAlgorithmicMedia",
+        ),
+        ([("c2pa.opened", ""), ("c2pa.placed", "trainedAlgorithmicMedia")], "compositeWithTrainedAlgorithmicMedia"),
+        ([("c2pa.opened", ""), ("c2pa.edited", "humanEdits")], "humanEdits"),
+    ],
+)
+def test_a_step_with_generative_ai_edits_what_was_begun_without_it(actions, declares):
+    found = manifest._judge(checked([], MATCH, active=steps(*actions)), True)
+    assert found.declares == declares and found.claims_ai == ("rained" in declares)
+
+
+@pytest.mark.parametrize(("relation", "claims"), [("componentOf", True), ("parentOf", True), ("inputTo", False)])
+def test_a_part_made_by_ai_leads_and_an_input_is_no_part(relation, claims):
+    active = {**acted("digitalCapture"), "ingredients": [{"relationship": relation, "active_manifest": "b"}]}
+    others = {"b": {"ingredients": [{"relationship": "parentOf", "active_manifest": "c"}]}}
+    others |= {"c": acted("trainedAlgorithmicMedia"), "d": acted("compositeSynthetic")}
+    others["c"]["ingredients"] = [{"relationship": "parentOf", "active_manifest": "b"}]
+    assert manifest._judge(checked([], MATCH, active=active, others=others), True).claims_ai == claims
+
+
+def test_a_version_that_did_not_match_its_signature_declares_nothing():
+    part = {"relationship": "parentOf", "active_manifest": "b"}
+    for status, declares in (([], "digitalCapture"), ([finding("assertion.dataHash.mismatch")], None)):
+        active = {"ingredients": [{**part, "validation_status": status}]}
+        report = checked([], MATCH, active=active, others={"b": acted("digitalCapture")})
+        assert manifest._judge(report, True).declares == declares
 
 
 def test_what_was_recorded_of_an_earlier_signature():

@@ -266,7 +266,9 @@ def test_credit_and_program_in_xmp():
 
 
 def test_hostile_text_is_capped_and_printable():
-    data = png(parameters=f"<script>alert(1)</script>{BIDI}\n" + "x" * 50_000, Software=f"=cmd{BIDI}" + "y" * 5_000)
+    data = png(
+        parameters=f"<script>alert(1)</script>{BIDI}\n{A1111}" + "x" * 50_000, Software=f"=cmd{BIDI}" + "y" * 5_000
+    )
     found = looked_at(data)
     claim = found.generator[0]
     assert claim.text.startswith("<script>alert(1)</script>") and len(claim.text) <= MAX_TEXT

@@ -1,6 +1,6 @@
 """Every layout that the formats' libraries write, against a second decoder: right pixels, or refused by its kind.
 
-Needs tifffile and imagecodecs (development only).
+Needs tifffile, imagecodecs and av, which holds FFmpeg (development only).
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ import io
 import itertools
 import logging
 
+import av
 import imagecodecs
 import numpy as np
 import pytest
 import tifffile
-from bad_files import encoded, scene
+from bad_files import encoded, png, rows_of, scene
 from PIL import Image
 
 from mdmf_core.errors import ImageError
@@ -143,6 +144,36 @@ def test_png(shape, form, level):
     assert np.abs(read(data).pixels.astype(int) - pixels).max() <= 1
 
 
+@pytest.mark.parametrize(
+    ("mode", "options"),
+    [("1", {}), ("L", {}), ("LA", {}), ("RGBA", {}), ("I;16", {}), *(("P", {"bits": bits}) for bits in (1, 2, 4, 8))],
+)
+def test_png_by_pillow_against_libpng(mode, options):
+    image = Image.fromarray(BASE)
+    image = image.quantize(2 ** options["bits"]) if mode == "P" else image.convert("L" if mode == "I;16" else mode)
+    if mode == "I;16":
+        image = Image.fromarray(numbers(np.asarray(image), "u2"))
+    data = encoded(image, "PNG", **options)
+    assert np.abs(read(data).pixels.astype(int) - as_rgb(imagecodecs.png_decode(data))).max() <= 1
+
+
+@pytest.mark.parametrize(("colour", "channels"), [(0, 1), (2, 3), (6, 4)])
+def test_interlaced_png_against_libpng(colour, channels):
+    pixels = np.concatenate([BASE, np.full_like(BASE[..., :1], 255)], -1)[..., :channels]
+    passes = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
+    rows = b"".join(rows_of(np.ascontiguousarray(pixels[y::down, x::right])) for y, x, down, right in passes)
+    data = png(144, 128, 8, colour, rows, interlaced=True)
+    assert np.array_equal(as_rgb(imagecodecs.png_decode(data)), as_rgb(pixels.squeeze()))
+    assert np.array_equal(read(data).pixels, as_rgb(pixels.squeeze()))
+
+
+def as_rgb(stored: np.ndarray) -> np.ndarray:
+    """(H, W), (H, W, 1 to 4) as whole numbers (H, W, 3) of 8 bits, without transparency."""
+    stored = stored.astype(int) // (257 if stored.dtype == np.uint16 else 1)
+    stored = stored[..., None] if stored.ndim == 2 else stored
+    return stored[..., :3] if stored.shape[2] > 2 else np.repeat(stored[..., :1], 3, axis=2)
+
+
 @pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2", "4:2:0"])
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"optimize": True, "restart_marker_blocks": 3}])
 def test_jpeg(subsampling, options):
@@ -182,3 +213,28 @@ def test_the_rest_against_a_second_decoder(kind):
         for other in (image, image.convert("L"), image.quantize(200), image.convert("1"), image.convert("RGBA")):
             data = encoded(other, kind)
             assert np.array_equal(read(data).pixels, np.asarray(other.convert("RGB")))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "LA", "P", "1"])
+@pytest.mark.parametrize(("chroma", "quality"), [("420", 90), ("422", 90), ("444", 90), ("444", -1)])
+def test_heic_against_ffmpeg(mode, chroma, quality):
+    image = Image.fromarray(BASE)
+    data = encoded(image.quantize(64) if mode == "P" else image.convert(mode), "HEIF", quality=quality, chroma=chroma)
+    assert np.abs(read(data).pixels.astype(int) - by_ffmpeg(data)).mean() < 1
+
+
+@pytest.mark.parametrize(("bits", "most"), [(10, 2.5), (12, 2.5)])
+def test_heic_of_more_bits_against_ffmpeg(bits, most, monkeypatch):
+    import pillow_heif
+
+    monkeypatch.setattr(pillow_heif.options, "SAVE_HDR_TO_12_BIT", bits == 12)
+    file = io.BytesIO()
+    pillow_heif.from_bytes("RGB;16", (144, 128), numbers(BASE, "u2").tobytes()).save(file, quality=90)
+    wanted = by_ffmpeg(file.getvalue())
+    assert np.abs(read(file.getvalue()).pixels.astype(int) - wanted).mean() < most and np.abs(wanted - BASE).mean() < 8
+
+
+def by_ffmpeg(data: bytes) -> np.ndarray:
+    """The one coded picture of a HEIC, (H, W, 3)."""
+    with av.open(io.BytesIO(data)) as file:
+        return next(file.decode(video=0)).to_ndarray(format="rgb24").astype(int)

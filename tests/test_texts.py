@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image, PngImagePlugin
-from test_provenance import packet, scene, signed, signer  # noqa: F401 (a fixture)
+from test_provenance import A1111, packet, scene, signed, signer  # noqa: F401 (a fixture)
 from tiny import make_checkpoint
 from typed import run
 
@@ -68,7 +68,8 @@ def png() -> bytes:
     exif, chunks, file = Image.Exif(), PngImagePlugin.PngInfo(), io.BytesIO()
     exif[0x010F], exif[0x0110] = MARKUP, MARKUP + LONG
     fields = f'x:DigitalSourceType="{TAG}" photoshop:Credit="Midjourney {MARKUP.replace(chr(34), "")}">'
-    for name, text in {"parameters": MARKUP + LONG, "Software": MARKUP, "XML:com.adobe.xmp": packet(fields)}.items():
+    texts = {"parameters": MARKUP + A1111 + LONG, "Software": MARKUP, "XML:com.adobe.xmp": packet(fields)}
+    for name, text in texts.items():
         chunks.add_itxt(name, text)
     scene().save(file, "PNG", pnginfo=chunks, exif=exif)
     return file.getvalue()

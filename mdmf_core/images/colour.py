@@ -19,6 +19,8 @@ def ordinary(image: Image.Image, notes: list[str]) -> Image.Image:
     """The picture in mode L, RGB, CMYK or LAB, or LA or RGBA where something is transparent."""
     if image.mode.startswith("I") or image.mode == "F":
         return _narrowed(image, notes)
+    if image.format == "BMP" and image.mode == "RGBA" and image.getchannel("A").getextrema() == (0, 0):
+        return image.convert("RGB")  # a channel that nobody filled: browsers take it so, too
     if image.has_transparency_data:
         if image.mode in ("La", "RGBa"):
             return image.convert({"La": "LA", "RGBa": "RGBA"}[image.mode])

@@ -6,7 +6,10 @@ cHRM, sRGB) and 12 (which of them counts); ICC.1:2022, 10.18 and 10.31 (para, XY
 
 from __future__ import annotations
 
+import io
+import re
 import struct
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +35,7 @@ _PRIMARIES = {
 _LIKE_SRGB = (1, 2, 6, 13, 14, 15)
 _EXPONENTS = {4: 2.2, 5: 2.8, 8: 1.0, 17: 2.6}
 _HDR = {16: "PQ", 18: "HLG"}
+_HDR_NAME = re.compile(r"(?<![A-Za-z])(?:PQ|HLG)(?![A-Za-z])")
 _BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
 _D50 = np.array([0.9642, 1.0, 0.8249])
 _SRGB_CURVE = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
@@ -47,17 +51,30 @@ class Declared:
     note: str = ""
 
 
-def declared(data: bytes, kind: str) -> Declared:
-    """What the container says outside a profile; nothing where it is sRGB or where there is a profile."""
+def declared(data: bytes, kind: str, profile: bytes | None = None) -> Declared:
+    """What the container says beside its profile; nothing where it is sRGB or where the profile says all of it."""
     try:
+        found = Declared()
         if kind == "PNG":
-            return _of_png(png.colour(data))
-        if kind in ("AVIF", "HEIC"):
-            found = boxes.File(data).colour()
-            return _of_codes(*found[:2]) if found else Declared()
+            found = _of_png(png.colour(data))
+        elif kind in ("AVIF", "HEIC") and (codes := boxes.File(data).colour()):
+            found = _of_codes(*codes[:2]) if not profile or codes[1] in _HDR else found
     except (ValueError, IndexError, np.linalg.LinAlgError):
-        return Declared(note=NOT_CONVERTED.format("broken numbers"))
-    return Declared()
+        found = Declared(note=NOT_CONVERTED.format("broken numbers"))
+    curve = _hdr_of(profile) if profile and found == Declared() else ""
+    return _made_for_hdr(curve) if curve else found
+
+
+def _hdr_of(profile: bytes) -> str:
+    """The curve for HDR of a profile that says so. Source: ICC.1:2022, 9.2.17 (cicp), and names of older ones."""
+    with suppress(Exception):  # a broken profile is the converter's affair
+        opened = ImageCms.ImageCmsProfile(io.BytesIO(profile)).profile
+        if match := _HDR_NAME.search(opened.profile_description or ""):
+            return match[0]
+        for at in range(132, 132 + 12 * min(int.from_bytes(profile[128:132], "big"), 100), 12):
+            if profile[at : at + 4] == b"cicp":
+                return _HDR.get(profile[int.from_bytes(profile[at + 4 : at + 8], "big") + 9], "")
+    return ""
 
 
 def _of_png(found: dict[bytes, tuple[int, ...]]) -> Declared:
@@ -86,10 +103,7 @@ def _of_png(found: dict[bytes, tuple[int, ...]]) -> Declared:
 def _of_codes(primaries: int, transfer: int) -> Declared:
     """CICP code points."""
     if transfer in _HDR:
-        return Declared(
-            note=f"The picture is made for HDR displays ({_HDR[transfer]}); it was read without tone mapping, so "
-            "brightness and colours are not as they are shown."
-        )
+        return _made_for_hdr(_HDR[transfer])
     primaries = 1 if primaries == 2 else primaries
     if primaries not in _PRIMARIES or not (transfer in _LIKE_SRGB or transfer in _EXPONENTS):
         return Declared(note=NOT_CONVERTED.format(f"CICP {primaries}, {transfer}"))
@@ -98,6 +112,13 @@ def _of_codes(primaries: int, transfer: int) -> Declared:
     name, corners, white = _PRIMARIES[primaries]
     curve = (_EXPONENTS[transfer],) if transfer in _EXPONENTS else _SRGB_CURVE
     return Declared(f"{name} (CICP)", _profile(corners, white, curve))
+
+
+def _made_for_hdr(curve: str) -> Declared:
+    return Declared(
+        note=f"The picture is made for HDR displays ({curve}); it was read without tone mapping, so brightness and "
+        "colours are not as they are shown."
+    )
 
 
 def _profile(corners: tuple[float, ...], white: tuple[float, ...], curve: tuple[float, ...]) -> bytes:

@@ -174,7 +174,11 @@ def misread(data: bytes, kind: str) -> bool:
         return False
 
 
-def _heif_of_another_codec(data: bytes) -> str | None:
+def _unusual_heif(data: bytes) -> str | None:
+    """Another codec than HEVC, or moving pictures without a still one (ISO/IEC 23008-12, 7.1)."""
+    names = {name for name, _, _ in boxes.boxes(data, 0, boxes.end_of_picture(data))}
+    if b"moov" in names and b"meta" not in names:
+        return "a HEIF image sequence without a still picture"
     codecs = {b"av01": "AV1", b"vvc1": "VVC", b"avc1": "AVC", b"jpeg": "JPEG", b"j2k1": "JPEG 2000"}
     codec = codecs.get(boxes.File(data).codec())
     return f"a HEIF picture coded with {codec}" if codec else None
@@ -184,7 +188,7 @@ _UNUSUAL = {
     "JPEG": jpeg.unusual,
     "TIFF": lambda data: tiff.unusual(tiff.Directory(data)),
     "BMP": bmp.unusual,
-    "HEIC": _heif_of_another_codec,
+    "HEIC": _unusual_heif,
 }
 
 

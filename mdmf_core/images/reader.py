@@ -21,6 +21,7 @@ import numpy as np
 from PIL import Image
 
 from mdmf_core.errors import ImageError
+from mdmf_core.images import containers
 from mdmf_core.images.bounds import (
     MAX_BYTES,
     MAX_PIXELS,
@@ -32,7 +33,7 @@ from mdmf_core.images.bounds import (
     too_many_parts,
 )
 from mdmf_core.images.colour import EMBEDDED, eight_bits, on_white, ordinary
-from mdmf_core.images.containers import bmp, boxes, jpeg, png
+from mdmf_core.images.containers import boxes, jpeg
 from mdmf_core.images.declared import declared
 from mdmf_core.images.kinds import format_name, kind_of, misread, other_kind, unreadable
 from mdmf_core.images.metadata import MAX_TEXT, clean, exif_of, metadata_of, orientation_of
@@ -165,7 +166,7 @@ def _decode_or_mend(data: bytes, kind: str, min_side: int, notes: list[str]) -> 
     except Exception as error:
         if (refusal := unreadable(data, kind)) is not None:
             raise refusal from error
-        bare = [(other, BROKEN_METADATA) for other in _without_metadata(data, kind) if other != data]
+        bare = [(other, BROKEN_METADATA) for other in containers.without_metadata(data, kind) if other != data]
         for other, note in bare:
             with suppress(_Undecodable):
                 return _attempt(other, kind, min_side, notes, note)
@@ -239,7 +240,7 @@ def _decode(data: bytes, kind: str, min_side: int, notes: list[str]) -> tuple[Im
         raise too_many_parts()
     if kind == "HEIC" and _is_incomplete(data):
         raise ImageError(DAMAGED.format(kind))
-    image = _open(bmp.plain(data) if kind == "BMP" else data, kind)
+    image = _open(containers.plain(data, kind), kind)
     check_size(*image.size, min_side)
     if kind == "JPEG" and len(_JPEG_SCAN.findall(data)) * image.width * image.height > MAX_SCANNED:
         raise too_many_parts()
@@ -284,7 +285,7 @@ def _pixels(image: Image.Image, min_side: int, notes: list[str], data: bytes = b
     if image.format == "HEIF" and data:
         _check_tiles(image, data)
     profile, source = image.info.get("icc_profile"), EMBEDDED
-    said = declared(data, format_name(image.format or ""))
+    said = declared(data, format_name(image.format or ""), profile)
     notes += [said.note] if said.note else []
     if said.profile:
         profile, source = said.profile, said.words
@@ -333,18 +334,3 @@ def _note_frames(image: Image.Image, notes: list[str]) -> None:
         notes.append(f"The file holds several pictures; only the {which} was analysed.")
     elif image.tell() == 0:
         notes.append("The file is animated; only its first frame was analysed.")
-
-
-def _without_metadata(data: bytes, kind: str) -> list[bytes]:
-    """The file less what describes the picture, in the formats where one broken comment fails the decoder.
-
-    A PNG loses its text, EXIF and profile chunks; an AVIF's EXIF item becomes one of an unknown type; a JPEG loses
-    first what is broken, then all that is not needed for its colours.
-    """
-    if kind == "AVIF":
-        return [data[:4096].replace(b"Exif", b"skip") + data[4096:]]
-    if kind == "PNG":
-        return [png.without_metadata(data)]
-    if kind == "JPEG":
-        return list(dict.fromkeys((jpeg.without_broken(data), jpeg.without_metadata(data))))
-    return []

@@ -28,13 +28,11 @@ def gamma(value: float) -> bytes:
 
 WHITE = xyz(0.9642, 1.0, 0.8249)
 
-P3_LIKE = profile(
-    b"RGB ",
-    {
-        b"wtpt": WHITE,
-        b"rXYZ": xyz(0.5151, 0.2412, -0.0011),
-        b"gXYZ": xyz(0.2920, 0.6922, 0.0419),
-        b"bXYZ": xyz(0.1571, 0.0666, 0.7841),
-        **dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), gamma(2.2)),
-    },
-)
+TAGS = {
+    b"wtpt": WHITE,
+    b"rXYZ": xyz(0.5151, 0.2412, -0.0011),
+    b"gXYZ": xyz(0.2920, 0.6922, 0.0419),
+    b"bXYZ": xyz(0.1571, 0.0666, 0.7841),
+    **dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), gamma(2.2)),
+}
+P3_LIKE = profile(b"RGB ", TAGS)

@@ -61,6 +61,16 @@ def boxes(data: bytes, at: int = 0, end: int | None = None) -> Iterator[tuple[by
         at += size
 
 
+def end_of_picture(data: bytes) -> int:
+    """Where the picture's own boxes end: before another file, such as a phone's film, or before what is no box."""
+    end = 0
+    for name, _, stop in boxes(data):
+        if (name == b"ftyp" and end) or not all(32 <= letter < 127 for letter in name):
+            return end
+        end = stop
+    return end
+
+
 class File:
     """The picture's items, and for each type of reference what it leads from and to, by number of item.
 
@@ -75,9 +85,11 @@ class File:
         self._many = 0
         self._idat = (0, 0)
         self._primary_at: tuple[int, int] = (0, 0)
-        parts = {name: (start, end) for name, start, end in boxes(data) if name == b"meta"}
-        if b"meta" in parts:
-            self._meta(parts[b"meta"][0] + 4, parts[b"meta"][1])
+        first = next(
+            ((start, end) for name, start, end in boxes(data, 0, end_of_picture(data)) if name == b"meta"), None
+        )
+        if first:
+            self._meta(first[0] + 4, first[1])
 
     def _meta(self, start: int, end: int) -> None:
         found = {name: (start, stop) for name, start, stop in boxes(self.data, start, end)}
@@ -219,11 +231,8 @@ class File:
         return bytes(changed)
 
     def colour(self) -> tuple[int, int, int, int] | None:
-        """Primaries, transfer, matrix and full range (ISO/IEC 23091-2) of the picture, unless it has a profile."""
-        bodies = self._property(self.primary, b"colr")
-        if any(body[:4] in (b"prof", b"rICC") for body in bodies):
-            return None
-        for body in bodies:
+        """Primaries, transfer, matrix and full range (ISO/IEC 23091-2) of the picture."""
+        for body in self._property(self.primary, b"colr"):
             if body[:4] == b"nclx" and len(body) >= 11:
                 code = [int.from_bytes(body[at : at + 2], "big") for at in (4, 6, 8)]
                 return code[0], code[1], code[2], body[10] >> 7

@@ -142,6 +142,10 @@ def xmp(data: bytes) -> list[bytes]:
     return packets[:1] + [b"".join(parts[at] for at in sorted(parts)) for parts in pieces]
 
 
+def comments(data: bytes) -> list[bytes]:
+    return [data[part.body : part.end] for part in header(data) if part.marker == 0xFE]
+
+
 def exif(data: bytes) -> bytes:
     found = (data[part.body : part.end] for part in header(data) if part.marker == 0xE1)
     return next((body[6:] for body in found if body.startswith(b"Exif\0\0")), b"")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 
 MAX_CHUNKS = 1_000_000
 XMP = "XML:com.adobe.xmp"
 MAX_TEXT = 2**20  # bytes of one text when unpacked
+_XMP_HEAD, _EXIF_HEAD = b"http://ns.adobe.com/xap/1.0/\0", b"Exif\0\0"
 _METADATA = {b"tEXt", b"zTXt", b"iTXt", b"eXIf", b"iCCP"}
 
 
@@ -71,9 +73,21 @@ def _unzipped(data: bytes) -> bytes:
 
 
 def xmp(data: bytes) -> list[bytes]:
-    """The XMP packet. Source: XMP Specification Part 3, 1.1.5."""
-    return [text for _, text in texts(data, XMP)][:1]
+    """The XMP packet, also as programs wrote it that are older than its keyword. Source: XMP Part 3, 1.1.5."""
+    packets = [text for _, text in texts(data, XMP)]
+    return (packets or _profiles(data, "xmp", b"") or _profiles(data, "APP1", _XMP_HEAD))[:1]
 
 
 def exif(data: bytes) -> bytes:
-    return next((data[start:end] for name, start, end in chunks(data) if name == b"eXIf"), b"")
+    bodies = [data[start:end] for name, start, end in chunks(data) if name == b"eXIf"]
+    return next(iter(bodies or _profiles(data, "exif", _EXIF_HEAD) or _profiles(data, "APP1", _EXIF_HEAD)), b"")
+
+
+def _profiles(data: bytes, kind: str, head: bytes) -> list[bytes]:
+    """Profiles in hexadecimal digits behind their head. Source: ImageMagick, coders/png.c, "Raw profile type"."""
+    found = []
+    for _, text in texts(data, f"Raw profile type {kind}"):
+        with suppress(ValueError):
+            body = bytes.fromhex(text.split(b"\n", 3)[-1].decode("latin-1"))
+            found += [body.removeprefix(head)] if body.startswith(head) else []
+    return found

@@ -6,12 +6,15 @@ Source: TIFF Revision 6.0, section 2; the BigTIFF design of libtiff; XMP Specifi
 from __future__ import annotations
 
 import struct
+from contextlib import suppress
 
 MAX_ENTRIES = 4_096
 MAX_NUMBERS = 64
 BITS, COMPRESSION, PHOTOMETRIC, SAMPLES, PLANAR, PREDICTOR, FORMAT = 258, 259, 262, 277, 284, 317, 339
+PALETTE = 320
 XMP, IPTC, EXIF, COMMENT = 700, 33723, 34665, 37510
-_FORMS = {1: "B", 3: "H", 4: "I", 7: "B", 13: "I", 16: "Q"}
+TEXTS = {270: "ImageDescription", 271: "Make", 272: "Model", 40092: "XPComment"}
+_FORMS = {1: "B", 3: "H", 4: "I", 7: "B", 13: "I", 16: "Q", 18: "Q"}
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _NUMBERS = {1: "whole numbers", 2: "signed numbers", 3: "floating-point numbers"}
 _COMPRESSIONS = {
@@ -70,11 +73,17 @@ def xmp(data: bytes) -> list[bytes]:
     return [packet] if packet else []
 
 
-def comment(exif: bytes) -> tuple[bytes, str]:
-    """EXIF's UserComment with its character code, and the byte order. Source: Exif 3.0, 4.6.6.7.2 (tag 37510)."""
+def texts(exif: bytes) -> tuple[dict[str, bytes], str]:
+    """Fields that hold whole records, UserComment with its character code, and the byte order.
+
+    Source: Exif 3.0, 4.6.5 and 4.6.6.7.2 (tag 37510); XPComment is Microsoft's.
+    """
     first = Directory(exif)
-    place = first.numbers(EXIF)
-    return (Directory(exif, place[0]).raw(COMMENT) if place else b""), first.order
+    found = {name: first.raw(tag) for tag, name in TEXTS.items()}
+    if place := first.numbers(EXIF):
+        with suppress(ValueError):
+            found["UserComment"] = Directory(exif, place[0]).raw(COMMENT)
+    return {name: body for name, body in found.items() if body}, first.order
 
 
 def misread(found: Directory) -> bool:
@@ -83,8 +92,11 @@ def misread(found: Directory) -> bool:
     Found by comparing every layout that tifffile writes (`tests/test_reader_layouts.py`) under Pillow 11.3 to 13.0: 16
     bits in separate planes without compression; numbers of 32 bits that are compressed in big-endian order; unsigned
     numbers of 32 bits, which it takes for signed ones; signed numbers of 8 and 16 bits; floating point where 0 is
-    white; and differences (predictor) packed as PackBits, which libtiff doesn't undo.
+    white; and differences (predictor) packed as PackBits, which libtiff doesn't undo. Found by hand: palettes of old
+    programs that count to 255 where the standard says 65,535, and YCbCr without compression.
     """
+    if _own_kind(found):
+        return True
     bits, kind = max(found.numbers(BITS, (1,))), max(found.numbers(FORMAT, (1,)))
     compressed = found.numbers(COMPRESSION, (1,)) != (1,)
     if found.numbers(COMPRESSION) == (32773,) and found.numbers(PREDICTOR, (1,)) != (1,):
@@ -96,10 +108,23 @@ def misread(found: Directory) -> bool:
     return bits > 16 or kind != 1
 
 
+def _own_kind(found: Directory) -> str | None:
+    """YCbCr without compression, or a palette whose upper bytes are all 0."""
+    photometric = found.numbers(PHOTOMETRIC)
+    if photometric == (6,) and found.numbers(COMPRESSION, (1,)) == (1,):
+        return "a TIFF of uncompressed YCbCr colours"
+    palette = found.raw(PALETTE)
+    if photometric == (3,) and any(palette) and not any(palette[found.order == "<" :: 2]):
+        return "a TIFF with a palette that counts to 255"
+    return None
+
+
 def unusual(found: Directory) -> str | None:
     """What kind of TIFF this is, where it is none that is read here."""
     bits, kind = found.numbers(BITS, (1,)), max(found.numbers(FORMAT, (1,)))
     samples, method = max(found.numbers(SAMPLES, (1,))), max(found.numbers(COMPRESSION, (1,)))
+    if kind_of_its_own := _own_kind(found):
+        return kind_of_its_own
     if found.is_big and found.order == ">":
         return "a BigTIFF in big-endian order"
     ordinary = len(set(bits)) == 1 and (bits[0] in (1, 2, 4, 8, 16) or (samples == 1 and bits[0] in (12, 32)))

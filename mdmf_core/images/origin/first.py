@@ -9,22 +9,30 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from mdmf_core.images.origin.generators import AIGC, label_of
+from mdmf_core.images.origin.generators import AIGC, is_edit, label_of
 from mdmf_core.images.origin.said import C2PA, Mark, Origin, Provenance
 from mdmf_core.images.origin.xmp import AI_SOURCE_TYPES, CAPTURES, source_words
 from mdmf_core.texts import plain
 
 MADE, MAYBE = "made by generative AI", "possibly made by generative AI"
+EDITED = source_words("compositeWithTrainedAlgorithmicMedia")
 NOTHING = "The file declares nothing about its origin, as most files on the web."
 PARTS = "put together with parts made by generative AI"
-CLEAN = "The file says that it was generated; the score finds nothing unusual: trust the file's statement."
-UNUSUAL = (
-    "The file's signature says that a camera took this picture; the score finds it unusual: trust the signature where "
-    "its signer is known to you."
+_CLEAN, _TRUST = "the score finds nothing unusual", "trust the file's statement."
+CLEAN = f"The file says that it was generated; {_CLEAN}: {_TRUST}"
+CLEAN_IN_PART = f"The file says that generative AI made a part of it; {_CLEAN}: {_TRUST}"
+CLEAN_BUT_MARKED = f"A mark in the pixels says that a generator made or edited the picture; {_CLEAN}: trust the mark."
+CLEAN_UNPROVEN = (
+    f"The file says that generative AI was used; {_CLEAN}: which of them is right can't be told from the file."
 )
+_UNUSUAL = "the score finds it unusual: trust the signature where its signer is known to you."
+UNUSUAL = f"The file's signature says that a camera took this picture; {_UNUSUAL}"
+UNUSUAL_OTHERWISE = f"The file's signature says that this picture was made without generative AI; {_UNUSUAL}"
+_CAMERAS = frozenset(source_words(code) for code in ("digitalCapture", "computationalCapture", "compositeCapture"))
+_IN_PIXELS, _UNPROVEN = "The pixels carry ", "so it proves nothing."
 _UNCHANGED = {
     True: "and the picture is unchanged since",
-    False: "but the picture was altered afterwards",
+    False: "but the file was altered afterwards",
     None: "and whether the picture was altered since can't be told",
 }
 _REMARKS = {
@@ -50,9 +58,13 @@ def summary(found: Provenance) -> Origin:
 def contradiction(origin: Origin, outcome: str) -> str:
     """One sentence where origin and score disagree; empty where they don't. The score stays as it is."""
     if origin.generated == "yes" and outcome == "no_evidence":
-        return CLEAN
+        if origin.sentence.startswith(_IN_PIXELS):
+            return CLEAN_BUT_MARKED
+        if origin.sentence.endswith(_UNPROVEN) or (origin.signed and not origin.unchanged):
+            return CLEAN_UNPROVEN
+        return CLEAN if origin.declared == MADE else CLEAN_IN_PART
     if origin.generated == "no" and origin.signed and origin.unchanged and outcome == "generated":
-        return UNUSUAL
+        return UNUSUAL if origin.declared in _CAMERAS else UNUSUAL_OTHERWISE
     return ""
 
 
@@ -102,8 +114,8 @@ def _statements(found: Provenance) -> Iterator[tuple[Origin, str]]:
         code = found.digital_source_code
         yield _unsigned(source_words(code), "the field DigitalSourceType (IPTC)", _answer(code))
     for claim in found.generator:
-        words, answer = MADE, "yes"
-        if claim.tool == AIGC and label_of(claim.text) in ("2", "3"):
+        words, answer = EDITED if is_edit(claim) else MADE, "yes"
+        if claim.tool == AIGC and label_of(claim.text) != "1":
             words, answer = MAYBE, "maybe"
         yield _unsigned(words, f"a record of {claim.tool} in the field {claim.field}", answer)
     for mark in found.marks:
@@ -119,10 +131,9 @@ def _answer(code: str) -> str:
 
 
 def _of_manifest(c2pa: C2PA) -> Iterator[tuple[Origin, str]]:
-    if c2pa.declares is None:
-        words, answer = (PARTS, "yes") if c2pa.claims_ai else ("", "")
-    else:
-        words, answer = source_words(c2pa.declares), _answer(c2pa.declares)
+    words, answer = (source_words(c2pa.declares), _answer(c2pa.declares)) if c2pa.declares else ("", "")
+    if c2pa.claims_ai and answer != "yes":
+        words, answer = PARTS, "yes"
     intact = c2pa.state not in ("altered", "malformed") or c2pa.unchanged is not None
     signed = c2pa.signer is not None and intact
     unchanged = c2pa.unchanged if signed else None
@@ -138,7 +149,7 @@ def _of_manifest(c2pa: C2PA) -> Iterator[tuple[Origin, str]]:
         sentence = f"{start} by {by}, {_UNCHANGED[unchanged]}; {remark}."
     else:
         said = f"declares: {words}; but" if words else "has a record of its origin (C2PA), but"
-        sentence = f"The file {said} {remark}, so it proves nothing."
+        sentence = f"The file {said} {remark}, {_UNPROVEN}"
     yield Origin(words, by, signed, unchanged, trusted, _three(answer), sentence), answer
 
 
@@ -154,7 +165,7 @@ def _unsigned(words: str, place: str, answer: str) -> tuple[Origin, str]:
 def _of_mark(mark: Mark) -> Origin:
     by = f"an invisible mark of {mark.tool}"
     sentence = (
-        f"The pixels carry {by}: {mark.agreeing} of {mark.bits} bits agree, a chance of {mark.chance:.0e} in a picture "
+        f"{_IN_PIXELS}{by}: {mark.agreeing} of {mark.bits} bits agree, a chance of {mark.chance:.0e} in a picture "
         "without it; the program that made or edited it is a generator."
     )
     return Origin(MADE, by, False, None, False, "yes", sentence)

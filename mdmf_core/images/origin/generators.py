@@ -28,10 +28,10 @@ _TOOL_KEYS = {
     "aigc": AIGC,
     "xmp aigc": AIGC,
 }
-# Names that stand nowhere but in a generator's record, in fields for programs, makers and credits.
+# Names of nothing but generators, in fields for programs, makers, credits and people.
 _NAMED = {
     r"Midjourney": "Midjourney",
-    r"DALL[-·. ]?E|ChatGPT|GPT-4o|gpt-image|OpenAI": "OpenAI",
+    r"DALL[-·.]E|DALL ?E(?= ?\d)|ChatGPT|GPT-4o|gpt-image|OpenAI": "OpenAI",
     r"(?:Made|Edited|Created) with Google AI|Google Gemini|Nano Banana|SynthID": "Google AI",
     r"Adobe Firefly": "Adobe Firefly",
     r"Ideogram": "Ideogram",
@@ -51,19 +51,35 @@ _NAMED = {
     r"Tensor\.Art": "Tensor.Art",
     r"Black Forest Labs|\bFLUX[.12-]+(?:dev|pro|schnell|kontext|\d)": "FLUX (Black Forest Labs)",
     r"Bing Image Creator|Microsoft Designer|Image Creator from Designer": "Microsoft Image Creator",
+    r"Apple Image Playground|Apple Photos Clean Up": "Apple",
     r"Imagine with Meta AI|Meta AI\b": "Meta AI",
-    r"Doubao|Jimeng|Seedream|豆包|即梦": "ByteDance (Doubao, Jimeng)",
-    r"Qwen-Image|Tongyi|通义": "Tongyi (Alibaba)",
-    r"Hunyuan|混元": "Hunyuan (Tencent)",
-    r"Kling ?AI|可灵": "Kling",
+    r"Seedream": "ByteDance (Doubao, Jimeng)",
+    r"Qwen-Image": "Tongyi (Alibaba)",
+    r"Kling ?AI": "Kling",
     r"NightCafe": "NightCafe",
     r"Craiyon": "Craiyon",
     r"Krea(?:\.ai| AI)": "Krea",
     r"Playground ?AI": "Playground",
+}
+# Names that people have, too: they count only in fields for programs.
+_NAMED_PROGRAMS = {
+    r"Doubao|Jimeng|豆包|即梦": "ByteDance (Doubao, Jimeng)",
+    r"Tongyi|通义": "Tongyi (Alibaba)",
+    r"Hunyuan|混元": "Hunyuan (Tencent)",
+    r"可灵": "Kling",
     r"SeaArt": "SeaArt",
 }
-_NAMES = [(re.compile(rf"(?:{pattern})", re.IGNORECASE), tool) for pattern, tool in _NAMED.items()]
-# Words that mean other things too: the field must hold nothing else but a version.
+
+
+def _compiled(named: dict[str, str]) -> list[tuple[re.Pattern, str]]:
+    """Each name as a word of its own, perhaps with a version behind it."""
+    words = r"(?<![A-Za-z])(?:{0})(?!(?!v\d)[A-Za-z])"
+    return [(re.compile(words.format(pattern), re.IGNORECASE), tool) for pattern, tool in named.items()]
+
+
+_SURE_NAMES = _compiled(_NAMED)
+_NAMES = _SURE_NAMES + _compiled(_NAMED_PROGRAMS)
+# Words that mean other things too: a program's field must hold nothing else but a version.
 _WHOLE = re.compile(
     r"(?:google )?(?P<google>gemini|imagen)|(?P<grok>grok)|(?:openai )?(?P<openai>sora)|(?P<flux>flux)"
     r"|(?P<leonardo>leonardo)|(?P<krea>krea)|(?P<firefly>firefly)",
@@ -81,9 +97,9 @@ _WHOLE_TOOLS = {
     "krea": "Krea",
     "firefly": "Adobe Firefly",
 }
-_PROGRAMS = ("software", "make", "model", "processingsoftware", "hostcomputer", "source", "credit", "iptc credit")
-_PROGRAMS += ("xmp credit", "xmp creatortool", "xmp aisystemused", "xmp source")
-_PEOPLE = ("artist", "author", "creator")  # only names that mean nothing else count there
+_PROGRAMS = ("software", "processingsoftware", "xmp creatortool", "xmp aisystemused")
+_OTHERS = ("make", "model", "hostcomputer", "source", "credit", "iptc credit", "xmp credit", "xmp source")
+_OTHERS += ("artist", "author", "creator")  # fields of cameras, houses and people
 _RECORDS = ("parameters", "usercomment", "comment", "description", "imagedescription", "xpcomment", "xmp usercomment")
 _RECORDS += ("xmp description", "xmp parameters", "stealth_pnginfo", "generation_data", "metadata", "json")
 # ComfyUI-Manager's and ComfyUI's own savers for WebP and JPEG put "prompt:" and "workflow:" before the JSON, in Make,
@@ -91,7 +107,10 @@ _RECORDS += ("xmp description", "xmp parameters", "stealth_pnginfo", "generation
 _COMFY = re.compile(r"\s*(?:prompt|workflow)\s*:\s*\{", re.IGNORECASE)
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _GROK = re.compile(r"\s*Signature:\s*[A-Za-z0-9+/=]{64,}")
-_LABEL = re.compile(r'"?Label"?\s*[:=]\s*"?([123])')
+_LABEL = re.compile(r'Label[\\"]*\s*[:=]\s*[\\"]*([123])(?!\d)')
+_A1111 = re.compile(r"Negative prompt:|Steps: .*(?:Sampler|CFG scale|Model hash): ", re.DOTALL)
+_EDITED = re.compile(r"Edited with|Clean Up", re.IGNORECASE)
+_STEPS = ("History", "RetouchAreas", "RemoveAreas")
 
 
 def claims_of(records: dict[str, str], xmp: Xmp) -> tuple[Claim, ...]:
@@ -115,18 +134,29 @@ def label_of(text: str) -> str | None:
     return match[1] if match else None
 
 
+def _is_label(text: str) -> bool:
+    return label_of(text) is not None or "ContentProducer" in text
+
+
+def is_edit(claim: Claim) -> bool:
+    """Whether a record says that generative AI only edited the picture: Adobe's steps, Google's or Apple's credit."""
+    return claim.field in [f"XMP {name}" for name in _STEPS] or bool(
+        "credit" in claim.field.lower() and _EDITED.search(claim.text)
+    )
+
+
 def written_by(field: str, text: str, records: dict[str, str]) -> list[str]:
     """The generators that write such a field."""
-    name = field.lower()
+    name = re.sub(r" \d+$", "", field.lower())  # the second of a name has a number
     if name in _TOOL_KEYS:
-        return [_TOOL_KEYS[name]]
+        return [_TOOL_KEYS[name]] if _TOOL_KEYS[name] != AIGC or _is_label(text) else []
     found = [_of_record(name, text)] if name in _RECORDS else []
     if name in ("prompt", "workflow", "xmp prompt", "xmp workflow") and _is_graph(text):
         found.append("ComfyUI")
     if name in ("make", "model", "imagedescription") and _COMFY.match(text):
         return ["ComfyUI"]
-    if name in _PROGRAMS or name in _PEOPLE:
-        found.append(named(text, sure=name in _PEOPLE))
+    if name in _PROGRAMS or name in _OTHERS:
+        found.append(named(text, sure=name in _OTHERS))
     # github.com/wiltodelta/remove-ai-watermarks, docs: three kinds of download of Grok carry this pair.
     if name == "imagedescription" and _GROK.match(text) and _UUID.fullmatch(records.get("Artist", "").strip()):
         found.append("Grok (xAI)")
@@ -139,10 +169,10 @@ def written_by(field: str, text: str, records: dict[str, str]) -> list[str]:
 
 
 def named(text: str, sure: bool = False) -> str | None:
-    """The generator that a short field names; `sure` leaves out words that mean other things too."""
+    """The generator that a short field names; `sure` leaves out words and names that mean other things too."""
     if len(text) > 300:
         return None
-    for pattern, tool in _NAMES:
+    for pattern, tool in _SURE_NAMES if sure else _NAMES:
         if pattern.search(text):
             return tool
     match = None if sure else _WHOLE.match(text.strip())
@@ -168,7 +198,7 @@ def _of_record(name: str, text: str) -> str | None:
         return "Civitai" if "Civitai resources:" in text else "A1111"
     if name == "stealth_pnginfo":
         return named(text[:300]) or "Stealth PNG info"
-    return "A1111" if name == "parameters" else None
+    return "A1111" if name == "parameters" and _A1111.search(text) else None
 
 
 def _of_json(text: str) -> str | None:
@@ -181,7 +211,7 @@ def _of_json(text: str) -> str | None:
     if "sui_image_params" in text:
         return "SwarmUI"
     content = _object(text)
-    if "AIGC" in content or {"Label", "ContentProducer"} <= set(content):
+    if ("AIGC" in content or {"Label", "ContentProducer"} <= set(content)) and _is_label(text):
         return AIGC
     if tool := named(str(content.get("software") or content.get("Software") or "")):
         return tool
@@ -210,11 +240,8 @@ def _of_adobe(xmp: Xmp) -> list[Claim]:
 
     Source: XMP Specification Part 2, 1.2.4 (ResourceEvent: action, softwareAgent, parameters); the namespace crs.
     """
-    for place, fields in (
-        ("History", ("softwareAgent", "parameters", "action")),
-        ("RetouchAreas", ("Method", "SpotType", "Type")),
-        ("RemoveAreas", ("Method", "SpotType", "Type")),
-    ):
+    for place in _STEPS:
+        fields = ("softwareAgent", "parameters", "action") if place == "History" else ("Method", "SpotType", "Type")
         for entry in xmp.below(place):
             text = "; ".join(entry[name] for name in fields if entry.get(name))
             if re.search(r"firefly|generative", text, re.IGNORECASE):

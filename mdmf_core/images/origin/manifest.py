@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from mdmf_core.images.containers import boxes
 from mdmf_core.images.origin.said import C2PA, MAX_LIST
 from mdmf_core.images.origin.xmp import AI_SOURCE_TYPES, Xmp, last_part, source_words
 from mdmf_core.texts import plain
@@ -38,12 +39,13 @@ KEY_USAGES = (
     *("1.3.6.1.4.1.311.76.59.1.9", "1.3.6.1.4.1.62558.2.1"),
 )
 # Endings of codes that concern what one assertion says, and neither the signature nor other assertions.
+EDITED_SOURCE = "compositeWithTrainedAlgorithmicMedia"
 _OF_ONE = (".malformed", ".invalid", ".disallowed", ".ingredientMismatch", ".unsupported")
 _WORST_FIRST = ("altered", "malformed", "revoked", "expired", "untrusted_signer")
 
 
 def read_manifest(data: bytes, kind: str, trust: str | Path | None, xmp: Xmp, notes: list[str]) -> C2PA | None:
-    if b"c2pa" not in data:
+    if b"c2pa" not in (data[: boxes.end_of_picture(data)] if kind in ("AVIF", "HEIC") else data):
         if xmp.field("provenance"):
             notes.append("The file names a C2PA manifest that is kept elsewhere; it was not fetched.")
         return None
@@ -132,7 +134,7 @@ def _judge(report: dict, has_trust_list: bool) -> C2PA:
         explanation=explanation,
         problems=tuple(sentences[:MAX_LIST]),
         unchanged=unchanged,
-        claims_ai=any(code in AI_SOURCE_TYPES for code in codes),
+        claims_ai=any(code in AI_SOURCE_TYPES for part in _parts(manifests, active) for code in _declared(part)),
         source_types=tuple(source_words(code) for code in codes[:MAX_LIST]),
         actions=tuple(action for manifest in in_order for action in _actions(manifest))[:MAX_LIST],
         when=plain(signature["time"], 40) if signature.get("time") else None,
@@ -208,10 +210,7 @@ def _recorded(manifest: dict) -> list[str]:
     """What the manifest recorded of the signatures of earlier versions and parts when it took them in."""
     sentences = []
     for ingredient in (manifest.get("ingredients") or [])[:MAX_LIST]:
-        results = (ingredient.get("validation_results") or {}).get("activeManifest") or {}
-        failures = (results.get("failure") or []) + (ingredient.get("validation_status") or [])
-        codes = [str(status.get("code")) for status in failures[:MAX_VALUES]]
-        passed = [str(status.get("code")) for status in results.get("success") or []]
+        codes, passed = _recorded_codes(ingredient)
         name = plain(ingredient.get("title") or "an earlier version", 60)
         if any(code.endswith(".mismatch") for code in codes):
             sentences.append(f'Of "{name}" it was recorded that it did not match its own signature.')
@@ -223,22 +222,56 @@ def _recorded(manifest: dict) -> list[str]:
     return sentences
 
 
+def _recorded_codes(ingredient: dict) -> tuple[list[str], list[str]]:
+    """Codes of what failed and of what passed when an ingredient was taken in."""
+    results = (ingredient.get("validation_results") or {}).get("activeManifest") or {}
+    failures = (results.get("failure") or []) + (ingredient.get("validation_status") or [])
+    failed = [str(status.get("code")) for status in failures[:MAX_VALUES]]
+    return failed, [str(status.get("code")) for status in results.get("success") or []]
+
+
+def _parts(manifests: dict, active: dict) -> list[dict]:
+    """The manifest and those of its earlier versions and parts; what was only an input (inputTo) is no part."""
+    found = [active]
+    for manifest in found:  # grows on the way
+        for ingredient in (manifest.get("ingredients") or [])[:MAX_LIST]:
+            part = manifests.get(ingredient.get("active_manifest"))
+            is_new = part is not None and all(part is not other for other in found)
+            if is_new and ingredient.get("relationship") != "inputTo" and len(found) < MAX_LIST:
+                found.append(part)
+    return found
+
+
 def _declares(manifests: dict, active: dict) -> str | None:
     """The manifest's own source type, the worst first; else that of the version it opened or of its only part.
 
-    A part beside others (componentOf, inputTo) is another picture, whose source type is not this one's.
+    A part beside others (componentOf, inputTo) is another picture, whose source type is not this one's; nor is that of
+    a version that did not match its own signature.
     """
     for _ in range(MAX_LIST):
         codes = _declared(active)
         if codes:
-            return next((code for code in codes if code in AI_SOURCE_TYPES), codes[0])
+            return _leading(active, codes)
         parts = active.get("ingredients") or []
+        parts = [part for part in parts if not any(code.endswith(".mismatch") for code in _recorded_codes(part)[0])]
         parents = [part for part in parts if part.get("relationship") == "parentOf"]
         parents = parents or (parts if len(parts) == 1 else [])
         if not parents or parents[0].get("active_manifest") not in manifests:
             return None
         active = manifests[parents[0]["active_manifest"]]
     return None
+
+
+def _leading(manifest: dict, codes: list[str]) -> str:
+    """Generative AI first; but where the picture was begun without it, a later step with it has only edited it."""
+    generated = next((code for code in codes if code in AI_SOURCE_TYPES), None)
+    steps = [action for assertion in _assertions_of_actions(manifest) for action in assertion]
+    begun = [step for step in steps if step.get("action") in ("c2pa.created", "c2pa.opened")]
+    sources = [last_part(step.get("digitalSourceType") or "") for step in begun]
+    later = {last_part(step.get("digitalSourceType") or "") for step in steps if step not in begun}
+    if generated in later and begun and not AI_SOURCE_TYPES & set(sources):
+        return EDITED_SOURCE
+    return generated or codes[0]
 
 
 def _signer(signature: dict) -> str | None:
@@ -279,12 +312,17 @@ def _declared(manifest: dict) -> list[str]:
 
 def _actions(manifest: dict) -> list[str]:
     """What was done, in words: "created with GPT-4o: made by generative AI"."""
-    found = []
-    for assertion in (manifest.get("assertions") or [])[:MAX_VALUES]:
-        if str(assertion.get("label")).startswith("c2pa.actions"):
-            for action in (assertion["data"].get("actions") or [])[:MAX_LIST]:
-                found.append(_action(action))
-    return found
+    return [_action(action) for actions in _assertions_of_actions(manifest) for action in actions[:MAX_LIST]]
+
+
+def _assertions_of_actions(manifest: dict) -> list[list[dict]]:
+    """The list of actions of each assertion that holds one."""
+    assertions = (manifest.get("assertions") or [])[:MAX_VALUES]
+    return [
+        (assertion["data"].get("actions") or [])[:MAX_VALUES]
+        for assertion in assertions
+        if str(assertion.get("label")).startswith("c2pa.actions")
+    ]
 
 
 def _action(action: dict) -> str:

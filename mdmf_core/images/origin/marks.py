@@ -4,7 +4,8 @@ Sources: the package `invisible-watermark` 0.2 (method "dwtDct": one bit in each
 in the value furthest from 0, by its remainder); the bits: CompVis/stable-diffusion, scripts/txt2img.py
 ("StableDiffusionV1"); Stability-AI/stablediffusion, scripts/txt2img.py ("SDV2"); Stability-AI/generative-models,
 sgm/inference/helpers.py (SDXL); black-forest-labs/flux, src/flux/util.py (FLUX: 48 bits, of which Python's `bin` loses
-the two zeros that lead, so that its code writes 46). A test compares this reader with that package bit for bit.
+the two zeros that lead, so that its code writes 46); invoke-ai/InvokeAI, its node img_watermark ("InvokeAI"). A test
+compares this reader with that package bit for bit.
 
 What counts is the chance that so many bits agree by luck (binomial, times the number of marks tried), below `RARE`.
 """
@@ -35,6 +36,7 @@ MARKS = (
     ("Stable Diffusion XL", tuple(map(int, f"{0b101100111110110010010000011110111011000110011110:048b}"))),
     ("FLUX", tuple(map(int, f"{_FLUX:b}"))),
     ("FLUX", tuple(map(int, f"{_FLUX:048b}"))),
+    ("InvokeAI", _of_bytes(b"InvokeAI")),
 )
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
 from mdmf_core.images import containers
 from mdmf_core.images.containers import jpeg, png, tiff
 from mdmf_core.images.metadata import utf16
@@ -37,9 +41,9 @@ def records_of(metadata: dict[str, str], data: bytes, kind: str, xmp: Xmp) -> di
     found = {name: text for name, text in metadata.items() if name not in ("XML:com.adobe.xmp", "xmp")}
     if kind == "PNG":
         found |= _of_png(data)
-    body, order = containers.comment(data, kind)
-    if body:
-        found["UserComment"] = _comment(body[:MAX_TEXT], order)
+    found |= dict(_numbered(("comment", _decoded(body)) for body in containers.comments(data, kind)))
+    bodies, order = containers.exif_texts(data, kind)
+    found |= {name: _of_exif(name, body[:MAX_TEXT], order) for name, body in bodies.items()}
     found |= {label: xmp.fields[name] for name, label in _FROM_XMP.items() if xmp.fields.get(name)}
     if credit := _credit(data, kind):
         found["IPTC Credit"] = credit
@@ -48,28 +52,44 @@ def records_of(metadata: dict[str, str], data: bytes, kind: str, xmp: Xmp) -> di
 
 def _of_png(data: bytes) -> dict[str, str]:
     """The first texts of a PNG, as many as there is room for."""
-    found: dict[str, str] = {}
+    found: list[tuple[str, str]] = []
     left = MAX_ALL
     for name, body in png.texts(data):
         left -= len(body)
         if left < 0 or len(found) >= MAX_FIELDS:
             break
         if name != png.XMP:
-            found.setdefault(plain(name, 100), _decoded(body))
-    return found
+            found.append((plain(name, 100), _decoded(body)))
+    return dict(_numbered(found))
+
+
+def _numbered(fields: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """The second field of a name gets the number 2, and so on."""
+    seen: Counter[str] = Counter()
+    for name, text in islice(fields, MAX_FIELDS):
+        seen[name] += 1
+        yield (name if seen[name] == 1 else f"{name} {seen[name]}"), text
 
 
 def _decoded(body: bytes) -> str:
-    """A PNG's text: UTF-8 where it is, else Latin-1 as the standard has it."""
+    """A PNG's text or a comment: UTF-8 where it is, else Latin-1 as the standard has it."""
     try:
         return body[:MAX_TEXT].decode("utf-8")
     except UnicodeDecodeError:
         return body[:MAX_TEXT].decode("latin-1")
 
 
+def _of_exif(name: str, body: bytes, order: str) -> str:
+    if name == "UserComment":
+        return _comment(body, order)
+    return (body.decode("utf-16-le", "ignore") if name == "XPComment" else _decoded(body)).rstrip("\0")
+
+
 def _comment(body: bytes, order: str) -> str:
+    """UserComment by its character code, which some programs write before UTF-8, too."""
     if body.startswith(b"UNICODE\0"):
-        return utf16(body[8:], order)
+        letters = len(body) > 40 and all(32 <= byte < 127 or byte in b"\t\n\r" for byte in body[8:])
+        return body[8:].decode("ascii") if letters else utf16(body[8:], order)
     return body.removeprefix(b"ASCII\0\0\0").removeprefix(bytes(8)).rstrip(b"\0").decode("utf-8", "replace")
 
 

@@ -29,7 +29,7 @@ class C2PA:
         explanation: that finding as one sentence.
         problems: the other findings, one sentence each.
         unchanged: whether the picture is as it was when signed; None where that can't be told.
-        claims_ai: the manifest, or that of an ingredient, declares generative AI.
+        claims_ai: the manifest, or that of an earlier version or a part, declares generative AI.
         source_types: what it declares about the origin, in plain words.
         actions: what was done to the picture, oldest first within each manifest.
         when: time of signing by the signer's time stamp.

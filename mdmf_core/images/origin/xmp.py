@@ -123,13 +123,11 @@ class Xmp:
     def __init__(self, packets: list[bytes]):
         self.fields: dict[str, str] = {}
         self.nodes: dict[str, Node] = {}
-        subject = None
-        for packet in packets:
-            for description in _descriptions(_tree(packet)):
-                about = description.attributes.get("about", "")
-                subject = about if subject is None else subject
-                if about == subject:
-                    self._take(description)
+        found = [description for packet in packets for description in _descriptions(_tree(packet))]
+        subjects = [description.attributes.get("about", "") for description in found]
+        for description, subject in zip(found, subjects, strict=True):
+            if subject == ("" if "" in subjects else subjects[0]):  # the empty one is the file itself
+                self._take(description)
 
     def _take(self, description: Node) -> None:
         for name, value in description.attributes.items():
