@@ -42,6 +42,7 @@ def drawn(page) -> None:
 def box(page, selector: str) -> dict[str, float]:
     return page.locator(selector).first.bounding_box()
 
+
 COMING = """() => {
     const at = (selector) => document.querySelector(selector);
     return at("#coming strong")?.textContent === "flower.jpg" && at("#coming").innerText.includes("Sending")
