@@ -67,6 +67,31 @@ def address(tmp_path_factory):
         yield url
 
 
+@pytest.fixture(scope="session")
+def signer() -> tuple[bytes, bytes, bytes]:
+    """A signer's certificates, its key, and the certificate of the authority, all PEM; good for a day."""
+    from signed import lasting
+
+    return lasting(86400)
+
+
+@pytest.fixture(scope="session")
+def ai_png(signer) -> bytes:
+    """A PNG whose signed manifest says that AI made it."""
+    from recorded import png
+    from signed import signed
+
+    return signed(png(), "image/png", *signer[:2], "trainedAlgorithmicMedia")
+
+
+@pytest.fixture(scope="session")
+def trust(signer, tmp_path_factory) -> Path:
+    """A list of trusted authorities with that one on it."""
+    path = tmp_path_factory.mktemp("trust") / "trusted.pem"
+    path.write_bytes(signer[2])
+    return path
+
+
 @pytest.fixture(scope="module")
 def chromium():
     """A headless browser."""
