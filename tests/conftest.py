@@ -12,6 +12,7 @@ import httpx
 import pytest
 import torch
 from at_hub import GOOD_CARD
+from bad_files import write_bad_files
 from hub import StandIn, connect
 from PIL import Image
 from tiny import make_checkpoint, picture
@@ -65,6 +66,12 @@ def address(tmp_path_factory):
     """`python app.py` with the bundled detector, running."""
     with served.serve(tmp_path_factory.mktemp("served")) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def bad(tmp_path_factory) -> dict[str, Path]:
+    """Broken, odd and oversized files, by name."""
+    return {path.name: path for path in write_bad_files(tmp_path_factory.mktemp("bad"))}
 
 
 @pytest.fixture(scope="session")
