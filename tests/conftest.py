@@ -12,6 +12,7 @@ import httpx
 import pytest
 import torch
 from at_hub import GOOD_CARD
+from bad_files import write_bad_files
 from hub import StandIn, connect
 from PIL import Image
 from tiny import make_checkpoint, picture
@@ -65,6 +66,37 @@ def address(tmp_path_factory):
     """`python app.py` with the bundled detector, running."""
     with served.serve(tmp_path_factory.mktemp("served")) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def bad(tmp_path_factory) -> dict[str, Path]:
+    """Broken, odd and oversized files, by name."""
+    return {path.name: path for path in write_bad_files(tmp_path_factory.mktemp("bad"))}
+
+
+@pytest.fixture(scope="session")
+def signer() -> tuple[bytes, bytes, bytes]:
+    """A signer's certificates, its key, and the certificate of the authority, all PEM; good for a day."""
+    from signed import lasting
+
+    return lasting(86400)
+
+
+@pytest.fixture(scope="session")
+def ai_png(signer) -> bytes:
+    """A PNG whose signed manifest says that AI made it."""
+    from recorded import png
+    from signed import signed
+
+    return signed(png(), "image/png", *signer[:2], "trainedAlgorithmicMedia")
+
+
+@pytest.fixture(scope="session")
+def trust(signer, tmp_path_factory) -> Path:
+    """A list of trusted authorities with that one on it."""
+    path = tmp_path_factory.mktemp("trust") / "trusted.pem"
+    path.write_bytes(signer[2])
+    return path
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,23 @@ from pathlib import Path
 
 from bad_files import encoded
 from PIL import Image
-from test_origin import AI_FIELD, KINDS, LABEL, UUID, commented, stealthy, whole, with_xmp
-from test_provenance import A1111, IPTC, NODES, jpeg, lasting, png, scene, signed
+from recorded import (
+    A1111,
+    AI_FIELD,
+    IPTC,
+    KINDS,
+    LABEL,
+    NODES,
+    UUID,
+    commented,
+    jpeg,
+    png,
+    scene,
+    stealthy,
+    whole,
+    with_xmp,
+)
+from signed import lasting, signed
 
 ENDINGS = {"JPEG": "jpg", "HEIF": "heic", "TIFF": "tif"}
 AI_CODES = ("trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia", "compositeSynthetic")

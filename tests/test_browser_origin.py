@@ -15,10 +15,10 @@ import pytest
 from bad_files import scene
 from PIL import Image
 from playwright.sync_api import expect
+from recorded import LABEL, NODES, jpeg, png, whole
+from signed import lasting, signed
 from test_marks import marked
 from test_one_in_browser import upload
-from test_origin import LABEL, whole
-from test_provenance import NODES, jpeg, lasting, png, signed
 from test_tabs_in_browser import begin, column, download, names
 
 from benchmarks import served

@@ -16,6 +16,7 @@ import pytest
 import torch
 from dino import WIDTH, hub_folder, publish
 from gradio_client import Client, handle_file
+from hub_answers import TOKEN
 from PIL import Image
 from published import LIU, network
 from tiny import picture
@@ -107,7 +108,7 @@ def test_every_command_of_the_page_does_what_it_says(clone: Path, tmp_path: Path
     said = {}
     with standin.StandIn() as server:
         commit = publish(monkeypatch, server, SMALL["backbone"]["weights"], hub_folder(tmp_path / "weights"))
-        standin.connect(monkeypatch, server.url, tmp_path / "home", standin.TOKEN)
+        standin.connect(monkeypatch, server.url, tmp_path / "home", TOKEN)
         one_process = {"embed": ["--processes", "1"], "evaluate": ["--processes", "1"]}
         for line in commands():
             words = shlex.split(line)

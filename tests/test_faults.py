@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from benchmarks.stress import faults
+from benchmarks.stress import fault_process, faults
 from mdmf_core import cli
 from mdmf_core.detector import NO_MEMORY
 from mdmf_core.errors import ImageError
@@ -45,11 +45,11 @@ def test_half_files_are_noticed(tmp_path):
     hidden = tmp_path / ".mdmf-x.part"
     hidden.mkdir()
     (hidden / "b.json").write_text("{")
-    faults.check_whole(tmp_path)
+    fault_process.check_whole(tmp_path)
     for name, content in whole.items():
         (tmp_path / name).write_bytes(content[: len(content) * 2 // 3])
-        with pytest.raises(faults.Wrong, match=name):
-            faults.check_whole(tmp_path)
+        with pytest.raises(fault_process.Wrong, match=name):
+            fault_process.check_whole(tmp_path)
         (tmp_path / name).write_bytes(content)
 
 
@@ -57,8 +57,8 @@ def test_a_process_is_killed_at_the_moment_that_was_asked_for(tmp_path):
     def killed(moment: int) -> int:
         program = (
             "import sys; from pathlib import Path; sys.path[:0] = sys.argv[1:3]\n"
-            "from benchmarks.stress import faults; place = Path(sys.argv[3])\n"
-            f"faults.die_at({moment}, place)\n"
+            "from benchmarks.stress import fault_process; place = Path(sys.argv[3])\n"
+            f"fault_process.die_at({moment}, place)\n"
             "(place / 'one').write_text('1'); (place / 'one').read_text(); (place / 'two').write_text('2')"
         )
         root = faults.ROOT
@@ -71,8 +71,8 @@ def test_a_process_is_killed_at_the_moment_that_was_asked_for(tmp_path):
 
 @pytest.mark.parametrize("text", ["", "Traceback (most recent):\nError: x.", "Error: a.\nError: b.", "Error: a"])
 def test_what_is_no_sentence_is_noticed(text):
-    with pytest.raises(faults.Wrong):
-        _ = faults.Ended(1, "", text).sentence
+    with pytest.raises(fault_process.Wrong):
+        _ = fault_process.Ended(1, "", text).sentence
 
 
 def allocate(*_: object) -> torch.Tensor:

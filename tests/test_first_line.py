@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 
 import pytest
 from markupsafe import escape
-from test_provenance import A1111, png
+from recorded import A1111, png
 from typed import run
 
 from benchmarks.quality import origin as origin_benchmark

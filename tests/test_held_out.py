@@ -15,7 +15,7 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 from tiny import make_checkpoint, picture
 
-from benchmarks.quality import by_source, held_out, roles
+from benchmarks.quality import by_source, held_out, held_out_figures, roles
 from mdmf_core.errors import DatasetError
 from mdmf_core.method.backbones.lite import ARCHITECTURE
 from mdmf_core.training.evaluate import Row
@@ -58,7 +58,7 @@ def naive_auroc(rows: list[Row], generated: list[str], real: list[str]) -> float
 
 
 def figures(rows: list[Row], named: list[dict] = (), matches: list = ()) -> dict:
-    return held_out.of_condition(held_out.Condition(rows, KNOWN, draws=200), list(named), list(matches))
+    return held_out_figures.of_condition(held_out_figures.Condition(rows, KNOWN, draws=200), list(named), list(matches))
 
 
 # Functions on arrays
@@ -303,7 +303,7 @@ def run(monkeypatch, files: Path, data: Path, *more: str) -> dict:
 
 def test_the_command_scores_once_and_makes_tables_again_without_scoring(monkeypatch, capsys, files, data):
     monkeypatch.setattr(held_out, "AT_ONCE", 5)
-    monkeypatch.setattr(held_out, "LEAST", 2)
+    monkeypatch.setattr(held_out_figures, "LEAST", 2)
     first = run(monkeypatch, files, data, "--most=2", f"--start={files / 'lite.pth'}")
     with open(files / "out.csv", newline="") as file:
         kept = list(csv.DictReader(file))

@@ -15,7 +15,7 @@ from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from profiles import P3_LIKE, WHITE, gamma, profile, xyz
 
-from benchmarks.stress import hostile, hostile_files
+from benchmarks.stress import crowded, hostile, hostile_archives, hostile_files, mutations
 from mdmf_core.errors import ImageError
 from mdmf_core.images import bounds, colour, reader
 from mdmf_core.images.reader import read
@@ -25,14 +25,14 @@ ROWS = bytes(601 * 200)
 
 @pytest.fixture(scope="module")
 def clean():
-    return hostile_files.clean()
+    return mutations.clean()
 
 
 @pytest.mark.stress
 def test_a_short_corpus_gives_pictures_and_sentences_and_nothing_else(tmp_path):
     rng = np.random.default_rng(1)
     light = [case for case in hostile_files.describing_exif() if len(case[2]) < 10**5]
-    cases = [*hostile_files.damaged(rng, 3), *hostile_files.lying(), *hostile_files.pretending(), *light]
+    cases = [*mutations.damaged(rng, 3), *hostile_files.lying(), *hostile_files.pretending(), *light]
     tallies, findings = hostile.run(hostile.written(cases, tmp_path))
     whole = hostile.total(tallies)
     assert findings == []
@@ -49,7 +49,7 @@ def test_links_pipes_and_folders_are_read_or_refused(tmp_path):
 @pytest.mark.stress
 def test_a_hostile_archive_gives_sentences(tmp_path):
     rng = np.random.default_rng(2)
-    for _, path in hostile.written(hostile_files.archives_mutated(rng, 30), tmp_path):
+    for _, path in hostile.written(hostile_archives.archives_mutated(rng, 30), tmp_path):
         assert all(map(hostile.is_sentence, hostile.try_one(path, False)["texts"])), path.name
 
 
@@ -87,7 +87,7 @@ def test_mutated_files_for_some_seconds(clean):
     while time.process_time() < until:
         name = names[rng.integers(len(names))]
         try:
-            picture = read(hostile_files.mutated(name, clean[name], rng), 8)
+            picture = read(mutations.mutated(name, clean[name], rng), 8)
         except ImageError as error:
             assert hostile.is_sentence(str(error)), error
         else:
@@ -97,7 +97,7 @@ def test_mutated_files_for_some_seconds(clean):
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF"])
 def test_a_header_of_very_many_parts_is_refused(kind, clean):
     jpeg, gif = clean["plain.jpg"], clean["animated.gif"]
-    cut = hostile_files._gif_cuts(gif)[2]
+    cut = mutations._gif_cuts(gif)[2]
     parts = {
         "PNG": lambda count: png(200, 200, 8, 2, ROWS, png_chunk(b"teSt", b"") * count),
         "JPEG": lambda count: jpeg[:2] + b"\xff\xe1\0\x0cExif\0\0aaaa" * count + jpeg[2:],
@@ -126,7 +126,7 @@ def test_a_png_of_very_many_zipped_texts_is_refused():
 
 
 def test_a_jpeg_of_very_many_scans_is_refused(monkeypatch):
-    data = hostile_files._many_scans(160, 50)
+    data = crowded._many_scans(160, 50)
     assert read(data).format == "JPEG"
     monkeypatch.setattr(reader, "MAX_SCANNED", 50 * 160 * 160)
     with pytest.raises(ImageError, match="far too many parts"):
@@ -137,10 +137,10 @@ def test_a_jpeg_of_very_many_scans_is_refused(monkeypatch):
 
 def test_a_tile_larger_than_any_picture_is_refused_unpacked():
     with pytest.raises(ImageError, match="A tile of the picture has more than 70 megapixels"):
-        read(hostile_files.tiff(200, 200, zlib.compress(bytes(40_000)), tile=(10_000, 7_001)))
+        read(mutations.tiff(200, 200, zlib.compress(bytes(40_000)), tile=(10_000, 7_001)))
     words = ((322, 2, 4, 0x616161), (323, 4, 1, 2**31), (324, 4, 1, 8), (325, 4, 1, 100))
     with pytest.raises(ImageError, match="damaged"):
-        read(hostile_files.tiff(200, 200, bytes(100), extra=words))
+        read(mutations.tiff(200, 200, bytes(100), extra=words))
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "HEIF", "TIFF"])

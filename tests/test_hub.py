@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from at_hub import EVERYTHING, REPO, refused, same
-from hub import STRANGER, TOKEN, environment
+from hub import environment
+from hub_answers import STRANGER, TOKEN
 
 from mdmf_core.checkpoint import client, hub
 from mdmf_core.detector import Detector

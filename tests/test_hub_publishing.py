@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from at_hub import EVERYTHING, GOOD_CARD, NEEDED, REPO, one_sentence, same
-from hub import STRANGER, TOKEN
+from hub_answers import STRANGER, TOKEN
 
 from mdmf_core.checkpoint import hub
 from mdmf_core.errors import CheckpointError

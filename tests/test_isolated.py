@@ -18,7 +18,6 @@ import numpy as np
 import pytest
 from bad_files import encoded, scene, write_bad_files
 from PIL import Image
-from test_provenance import ai_png, signer, trust  # noqa: F401 (fixtures)
 
 import app
 from mdmf_app.context import Context
@@ -76,7 +75,7 @@ def test_the_least_side_is_the_callers(photo):
         isolated.read(photo, 97)
 
 
-def test_origin_is_the_same(ai_png, trust, monkeypatch, tmp_path):  # noqa: F811
+def test_origin_is_the_same(ai_png, trust, monkeypatch, tmp_path):
     (tmp_path / "signed.png").write_bytes(ai_png)
     exif = Image.Exif()
     exif[0x010F], exif[0x0131] = "Maker", "Midjourney"

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from benchmarks.stress import load
+from benchmarks.stress import load, people, watch
 
 pytestmark = pytest.mark.stress
 
@@ -30,7 +30,7 @@ def test_a_burst_is_turned_away_in_part_and_the_page_recovers(found):
     burst = found["burst"]
     assert burst["answered"] + burst["busy"] == burst["requests"] == load.BURST
     assert burst["answered"] and burst["busy"] and burst["answered_afterwards"]
-    assert all(load.BUSY.fullmatch(words) for words in burst["busy_words"])
+    assert all(people.BUSY.fullmatch(words) for words in burst["busy_words"])
 
 
 def test_the_server_is_watched(found):
@@ -63,7 +63,7 @@ def test_what_is_not_well_is_said(found, change, words):
 
 
 def test_a_wrong_answer_is_counted():
-    person = load.Person("http://127.0.0.1", None, load.Bag([], [], [], [], {"a": (1.0, 0.5)}), 0)
+    person = people.Person("http://127.0.0.1", None, people.Bag([], [], [], [], {"a": (1.0, 0.5)}), 0)
     person.compare("a", {"score": 1.0, "p_value": 0.5})
     person.compare("a", {"score": 1.0 + 1e-12, "p_value": 0.5})
     assert person.counts["wrong"] == 1 and person.counts["compared"] == 2 and "a: 1.000000000001" in person.faults[0]
@@ -72,7 +72,7 @@ def test_a_wrong_answer_is_counted():
 def test_a_family_is_a_process_and_its_children():
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     try:
-        assert load.family(os.getpid())[0] == os.getpid() and child.pid in load.family(os.getpid())
-        assert load.resident(child.pid) > 1
+        assert watch.family(os.getpid())[0] == os.getpid() and child.pid in watch.family(os.getpid())
+        assert watch.resident(child.pid) > 1
     finally:
         child.communicate()

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from tiny import make_checkpoint, picture
 
-from benchmarks.quality import localise
+from benchmarks.quality import localise, localise_whole, of_maps
 from mdmf_core.detector import Detector
 from mdmf_core.training import composites
 from mdmf_core.training.dataset import Entry
@@ -63,21 +63,21 @@ def data(tmp_path_factory) -> Path:
 @pytest.fixture
 def smaller(monkeypatch) -> None:
     """Bounds of pixels that small pictures keep to."""
-    monkeypatch.setattr(localise, "LEAST_PIXELS", 60_000)
-    monkeypatch.setattr(localise, "MOST_PIXELS", 110_000)
-    monkeypatch.setattr(localise, "SIZES", (60_000, 90_000, 110_000))
+    monkeypatch.setattr(localise_whole, "LEAST_PIXELS", 60_000)
+    monkeypatch.setattr(localise_whole, "MOST_PIXELS", 110_000)
+    monkeypatch.setattr(localise_whole, "SIZES", (60_000, 90_000, 110_000))
 
 
 def test_regions_have_the_shares_and_sides_that_were_asked_for():
     rng = np.random.default_rng(0)
-    sizes = [localise.region((1000, 1500), (1200, 900), rng) for _ in range(2000)]
+    sizes = [localise_whole.region((1000, 1500), (1200, 900), rng) for _ in range(2000)]
     assert all(sizes)
     shares = np.array([h * w / 1.5e6 for h, w in sizes])
     ratios = np.array([h / w for h, w in sizes])
     assert shares.min() >= 0.02 and shares.max() <= 0.405 and shares.min() < 0.022 and shares.max() > 0.3
     assert ratios.min() > 0.49 and ratios.max() < 2.02 and 0.3 < (ratios > 1).mean() < 0.7
     assert max(h for h, _ in sizes) <= 700 and max(w for _, w in sizes) <= 900
-    assert {localise.region((3000, 4000), (256, 256), rng) for _ in range(50)} == {None}
+    assert {localise_whole.region((3000, 4000), (256, 256), rng) for _ in range(50)} == {None}
 
 
 def test_a_region_of_a_given_size_lies_as_a_drawn_one_does():
@@ -107,13 +107,13 @@ def test_pictures_are_sorted_out_by_their_headers(data, smaller, tmp_path):
     Image.fromarray(np.zeros((400, 400, 3), np.uint8)).save(large)
     small = data / "real" / "camera" / "small.png"
     entries = [Entry(path, path.name, 0, "a") for path in (large, small)]
-    assert localise.sized(entries) == [(entries[1], 130 * 130)]
+    assert localise_whole.sized(entries) == [(entries[1], 130 * 130)]
 
 
 def test_every_source_is_drawn_as_often():
     entries = [Entry(Path(f"{n}"), f"{n}", 1, "many" if n else "one") for n in range(40)]
-    groups, rng = localise.grouped([*entries, Entry(Path("x"), "x", 0, "real")], 1), np.random.default_rng(0)
-    found = [localise.drawn(groups, rng).source for _ in range(400)]
+    groups, rng = localise_whole.grouped([*entries, Entry(Path("x"), "x", 0, "real")], 1), np.random.default_rng(0)
+    found = [localise_whole.drawn(groups, rng).source for _ in range(400)]
     assert 160 < found.count("one") < 240 and set(found) == {"one", "many"}
 
 
@@ -122,16 +122,18 @@ def test_evidence_that_knows_points_at_what_was_generated_in_the_region_or_aroun
     checkpoint, data, smaller, tmp_path, of, right
 ):
     (tmp_path / "folds.json").write_text(json.dumps(KNOWN))
-    entries = localise.sized(localise.held_out(tmp_path / "folds.json", data))
+    entries = localise_whole.sized(localise.held_out(tmp_path / "folds.json", data))
     detector = Knows(Detector.from_pretrained(checkpoint, device="cpu"), of)
-    found = localise.whole_figures(detector, entries, 8, True)
-    for kind in localise.WHOLE_KINDS:
-        assert found[f"{kind}: {localise.WITHIN}: evidence"][0] == right
-        assert found[f"{kind}: {localise.WITHIN}, 0.09 to 0.11 megapixels: evidence"][0] == right
-        assert found[f"{kind}: {localise.STRONGEST}: evidence"][0] == right
-        assert 0 < found[f"{kind}: {localise.STRONGEST}: evidence, by chance"][0] < 1
-        assert 0 <= found[f"{kind}: {localise.WITHIN}: the place alone"][0] <= 1
-    chance = [found[f"{kind}: {localise.STRONGEST}: evidence, by chance"][0] for kind in localise.WHOLE_KINDS]
+    found = localise_whole.whole_figures(detector, entries, 8, True)
+    for kind in localise_whole.WHOLE_KINDS:
+        assert found[f"{kind}: {of_maps.WITHIN}: evidence"][0] == right
+        assert found[f"{kind}: {of_maps.WITHIN}, 0.09 to 0.11 megapixels: evidence"][0] == right
+        assert found[f"{kind}: {localise_whole.STRONGEST}: evidence"][0] == right
+        assert 0 < found[f"{kind}: {localise_whole.STRONGEST}: evidence, by chance"][0] < 1
+        assert 0 <= found[f"{kind}: {of_maps.WITHIN}: the place alone"][0] <= 1
+    chance = [
+        found[f"{kind}: {localise_whole.STRONGEST}: evidence, by chance"][0] for kind in localise_whole.WHOLE_KINDS
+    ]
     assert chance[0] < 0.5 < chance[1]
     assert found["untouched photographs with an outline: evidence"] == (0, 0, 0)
     assert not any("generated pictures with" in name for name in found)
@@ -150,7 +152,7 @@ def test_crops_from_a_file_of_roles_make_composites_as_before(checkpoint, data, 
 def test_composites_of_pictures_that_are_too_small_are_one_sentence(checkpoint, data):
     entries = [(Entry(data / "real" / "camera" / "0.png", "a", 0, "a"), 99_000)]
     with pytest.raises(ValueError, match="Only 0 of 3 composites"):
-        localise.measure_whole(Detector.from_pretrained(checkpoint, device="cpu"), entries, 0, 3, False, 0)
+        localise_whole.measure_whole(Detector.from_pretrained(checkpoint, device="cpu"), entries, 0, 3, False, 0)
 
 
 def test_the_command_prints_and_keeps_figures_of_whole_pictures(
@@ -162,6 +164,6 @@ def test_the_command_prints_and_keeps_figures_of_whole_pictures(
     localise.main()
     kept = json.loads((tmp_path / "o.json").read_text())
     assert set(kept["conditions"]) == {"as made", "recompressed"} and kept["whole"] and kept["count"] == 2
-    name = f"{localise.WHOLE_KINDS[1]}: {localise.WITHIN}: {localise.LOCATOR}"
+    name = f"{localise_whole.WHOLE_KINDS[1]}: {of_maps.WITHIN}: {of_maps.LOCATOR}"
     assert all(0 <= found[name][0] <= 1 for found in kept["conditions"].values())
     assert name in capsys.readouterr().out

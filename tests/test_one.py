@@ -1,4 +1,4 @@
-"""The one-picture tab's handlers, what the page shows of evidence, and the server as a program sees it."""
+"""The one-picture tab's handlers, and what the page shows of evidence."""
 
 from __future__ import annotations
 
@@ -7,27 +7,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import gradio as gr
-import httpx
-import huggingface_hub
 import numpy as np
 import pytest
-from bad_files import write_bad_files
-from gradio_client import Client, handle_file
-from gradio_client.exceptions import AppError
 from markupsafe import escape
 from PIL import Image, PngImagePlugin
-from tiny import make_checkpoint, picture
+from tiny import picture
 
 import app
-from benchmarks.served import free_port
 from mdmf_app import context as contexts
 from mdmf_app import panels as shown
 from mdmf_app import views
-from mdmf_app.context import ALPHA, EXAMPLES, ONE_HOUR, PLACES, Context
+from mdmf_app.context import ALPHA, EXAMPLES
 from mdmf_app.tabs.one import handlers, holding, layout
-from mdmf_core.checkpoint import hub
 from mdmf_core.detector import Detector
-from mdmf_core.errors import CheckpointError
 from mdmf_core.images.origin import origin_of, read_provenance
 from mdmf_core.images.reader import read
 from mdmf_core.show import charts, maps, stability
@@ -55,100 +47,6 @@ def made(detector, tmp_path_factory):
     return make
 
 
-@pytest.fixture(scope="module")
-def address(detector):
-    """A running server; its page warns of a model with a hostile name."""
-    demo = app.build(detector, "The model <script>alert(1)</script> can't be used.")
-    url = app.launch(demo, server_port=free_port(), prevent_thread_lock=True, quiet=True)[1]
-    yield url
-    demo.close()
-
-
-@pytest.fixture(scope="module")
-def client(address, tmp_path_factory) -> Client:
-    return Client(address, verbose=False, download_files=tmp_path_factory.mktemp("downloads"))
-
-
-@pytest.fixture(scope="module")
-def bad(tmp_path_factory) -> dict:
-    return {path.name: path for path in write_bad_files(tmp_path_factory.mktemp("bad"))}
-
-
-# The server
-
-
-def test_the_endpoint_gives_overlay_and_contract_in_this_order(client, detector, photo):
-    overlay, data = client.predict(handle_file(photo), api_name="/analyze")
-    evidence = detector.detect(photo)
-    assert data.pop("origin")["declared"] == ""
-    assert data == {**evidence.to_dict(), "path": None, "name": photo.name}
-    assert abs(sum(patch["evidence"] for patch in data["patches"]) - data["score"]) <= 1e-5 * max(1, abs(data["score"]))
-    with Image.open(overlay) as image:
-        assert image.format == "PNG"
-        drawn = np.asarray(image)
-    expected = maps.overlay(read(photo, 64).pixels, evidence)
-    assert np.array_equal(drawn, np.asarray(expected)), "the map arrives without loss"
-
-
-def test_alpha_is_an_argument(client, photo):
-    assert client.predict(file=handle_file(photo), alpha=0.2, api_name="/analyze")[1]["alpha"] == 0.2
-
-
-@pytest.mark.parametrize("alpha", [0, -1, 0.21, 5])
-def test_an_alpha_out_of_range_is_a_sentence(client, photo, alpha):
-    with pytest.raises(AppError, match=r"^The false-alarm rate must be above 0 and at most 0\.2, not .*\.$"):
-        client.predict(handle_file(photo), alpha, api_name="/analyze")
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["bad_empty.jpg", "bad_svg.png", "bad_svg_itself.svg", "bad_text.jpg", "bad_claims_30000.png", "bad_1x1.gif"],
-)
-def test_a_bad_file_is_a_sentence_without_a_path(client, bad, name):
-    with pytest.raises(AppError) as caught:
-        client.predict(handle_file(bad[name]), api_name="/analyze")
-    sentence = str(caught.value)
-    assert sentence.endswith(".") and sentence.count("\n") == 0 and "/" not in sentence
-
-
-def test_odd_but_sound_files_give_a_result(client, bad):
-    heic = client.predict(handle_file(bad["good_plain.heic"]), api_name="/analyze")[1]
-    animated = client.predict(handle_file(bad["good_animated.gif"]), api_name="/analyze")[1]
-    assert (heic["width"], heic["height"]) == (200, 160)
-    assert any("first frame" in note for note in animated["notes"])
-
-
-def test_no_file_is_a_sentence(client):
-    with pytest.raises(AppError, match="choose one first"):
-        client.predict(None, api_name="/analyze")
-
-
-def test_handlers_of_the_page_are_not_public(client):
-    endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
-    assert set(endpoints) == {"/analyze", "/describe", "/batch", "/compare"}
-    assert [value["component"] for value in endpoints["/analyze"]["returns"]] == ["Image", "Json"]
-
-
-def test_files_of_the_server_are_not_served(address, photo):
-    for path in (photo, EXAMPLES.parent / "app.py", "/etc/passwd"):
-        assert httpx.get(f"{address}gradio_api/file={path}").status_code in (403, 404)
-
-
-def test_no_page_source_names_another_host(address):
-    page = httpx.get(address).text
-    assert "googleapis" not in page and "<script>alert(1)" not in page
-
-
-def test_the_queue_is_bounded_the_model_has_few_places_in_it_and_nothing_is_kept_beyond_an_hour(detector):
-    demo = app.build(detector)
-    assert demo._queue.max_size and demo.delete_cache == (ONE_HOUR, ONE_HOUR)
-    model = [fn for fn in demo.fns.values() if fn.concurrency_id == "model"]
-    assert len(model) >= 8 and {fn.concurrency_limit for fn in model} == {PLACES}
-    states = [block for block in demo.blocks.values() if isinstance(block, gr.State)]
-    assert states and {state.time_to_live for state in states} == {ONE_HOUR}
-    assert [state.value for state in states if not isinstance(state.value, handlers.Turn)] == [None] * (len(states) - 1)
-
-
 def test_only_the_last_analysis_of_a_session_counts(context, photo, monkeypatch):
     turn = handlers.Turn()
     assert handlers.analyse(context, str(photo), ALPHA, None, None, turn)[0] is not None
@@ -160,60 +58,6 @@ def test_only_the_last_analysis_of_a_session_counts(context, photo, monkeypatch)
     read_now = contexts.isolated.read
     monkeypatch.setattr(contexts.isolated, "read", overtaken)
     assert handlers.analyse(context, str(photo), ALPHA, None, None, turn) == (gr.skip(),) * 4
-
-
-# Loading
-
-
-def test_an_unreachable_repository_falls_back_to_the_bundled_detector(monkeypatch, checkpoint):
-    def unreachable(*args, **kwargs):
-        raise httpx.ConnectError("no network")
-
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", unreachable)
-    monkeypatch.setattr(huggingface_hub.HfApi, "repo_info", unreachable)
-    monkeypatch.setattr(hub, "BUNDLED", checkpoint)
-    monkeypatch.setenv("MDMF_MODEL", "someone/some-model")
-    detector, warning = contexts.first_detector()
-    assert detector.located.folder == checkpoint
-    assert "someone/some-model" in warning and "could not be reached" in warning and "bundled" in warning
-
-
-def test_a_missing_folder_falls_back_and_its_path_stays_private(monkeypatch, checkpoint, tmp_path):
-    monkeypatch.setattr(hub, "BUNDLED", checkpoint)
-    monkeypatch.setenv("MDMF_MODEL", str(tmp_path / "nowhere"))
-    _, warning = contexts.first_detector()
-    assert "nowhere" in warning and str(tmp_path) not in warning
-
-
-def test_without_any_detector_the_program_ends_with_a_sentence(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(hub, "BUNDLED", tmp_path / "gone")
-    monkeypatch.setenv("MDMF_MODEL", str(tmp_path / "nowhere"))
-    assert app.main() == 1
-    assert "There is no folder" in capsys.readouterr().err
-    with pytest.raises(CheckpointError):
-        contexts.first_detector()
-
-
-def test_a_session_has_its_own_model_and_a_failure_changes_nothing(checkpoint, tmp_path):
-    context = Context(Detector.from_pretrained(checkpoint))
-    other = make_checkpoint(tmp_path / "other", statistic="mmd", images=18)
-    choice = context.load(str(other))
-    with pytest.raises(CheckpointError):
-        context.load(str(tmp_path / "nowhere"))
-    assert context.detector(None) is context.default, "nobody else's model changes"
-    assert context.detector(choice).located.folder == other
-    assert context.detector(choice) is context.detector(choice)
-    assert context.load(str(checkpoint)) is None, "the page's own model is not loaded twice"
-
-
-def test_models_make_room_and_come_back(checkpoint, tmp_path, monkeypatch):
-    monkeypatch.setattr(contexts, "MOST_MODELS", 1)
-    context = Context(Detector.from_pretrained(checkpoint))
-    first = context.load(str(make_checkpoint(tmp_path / "first", images=18)))
-    loaded = context.detector(first)
-    context.load(str(make_checkpoint(tmp_path / "second", statistic="mmd", images=18)))
-    assert context.detector(first) is not loaded
-    assert context.detector(first).fingerprint == loaded.fingerprint
 
 
 def test_errors_carry_no_trace(detector, bad):

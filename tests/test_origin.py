@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import io
 import json
 import struct
 from datetime import datetime, timezone
@@ -12,58 +10,30 @@ import numpy as np
 import pytest
 from bad_files import encoded, png_chunk
 from PIL import Image, PngImagePlugin
-from test_provenance import A1111, IPTC, NODES, jpeg, lasting, looked_at, png, scene, signed, tools
+from recorded import (
+    A1111,
+    AI_FIELD,
+    IPTC,
+    KINDS,
+    LABEL,
+    NODES,
+    UUID,
+    commented,
+    jpeg,
+    looked_at,
+    png,
+    scene,
+    tools,
+    whole,
+    with_xmp,
+)
 
 from mdmf_core.images import containers
-from mdmf_core.images.origin import manifest, origin_of, summary
+from mdmf_core.images.origin import origin_of, summary
 from mdmf_core.images.origin.xmp import AI_SOURCE_TYPES, Xmp
 from mdmf_core.images.reader import read
 
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
-LABEL = '{"Label":"1","ContentProducer":"00119144030070","ProduceID":"a1"}'
-UUID = "01234567-89ab-cdef-0123-456789abcdef"
-RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
-KINDS = ["JPEG", "PNG", "WEBP", "TIFF", "GIF", "AVIF", "HEIF"]
-
-
-def whole(fields: str, inside: str = "", about: str = "") -> str:
-    """A packet whose namespaces are all declared."""
-    spaces = {
-        "Iptc4xmpExt": "http://iptc.org/std/Iptc4xmpExt/2008-02-29/",
-        "TC260": "http://www.tc260.org.cn/ns/AIGC/1.0/",
-        "xmpMM": "http://ns.adobe.com/xap/1.0/mm/",
-        "stEvt": "http://ns.adobe.com/xap/1.0/sType/ResourceEvent#",
-        "photoshop": "http://ns.adobe.com/photoshop/1.0/",
-        "crs": "http://ns.adobe.com/camera-raw-settings/1.0/",
-        "exif": "http://ns.adobe.com/exif/1.0/",
-        "dc": "http://purl.org/dc/elements/1.1/",
-        "xmp": "http://ns.adobe.com/xap/1.0/",
-    }
-    declared = " ".join(f'xmlns:{name}="{uri}"' for name, uri in spaces.items())
-    return (
-        f'<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">'
-        f'<rdf:RDF xmlns:rdf="{RDF}"><rdf:Description rdf:about="{about}" {declared} {fields}>{inside}'
-        '</rdf:Description></rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
-    )
-
-
-AI_FIELD = f'Iptc4xmpExt:DigitalSourceType="{IPTC}trainedAlgorithmicMedia"'
-
-
-def gif_with(xmp: bytes) -> bytes:
-    """XMP as an application extension before the trailer, with its 258 bytes of magic trailer."""
-    trailer = b"\x01" + bytes(range(255, -1, -1)) + b"\0"
-    return encoded(scene(), "GIF")[:-1] + b"\x21\xff\x0bXMP DataXMP" + xmp + trailer + b"\x3b"
-
-
-def with_xmp(kind: str, xmp: str) -> bytes:
-    if kind == "PNG":
-        return png(**{"XML:com.adobe.xmp": xmp})
-    if kind == "GIF":
-        return gif_with(xmp.encode())
-    if kind == "TIFF":
-        return encoded(scene(), "TIFF", tiffinfo={700: xmp.encode()})
-    return encoded(scene(), kind, xmp=xmp.encode())
 
 
 # Fields of tools
@@ -137,12 +107,6 @@ def test_half_of_groks_pair_is_not_grok():
     exif = Image.Exif()
     exif[0x010E], exif[0x013B] = "Signature: " + "Ab0+" * 20, "Ada Lovelace"
     assert tools(jpeg(exif)) == []
-
-
-def commented(body: bytes, kind: str) -> bytes:
-    exif = Image.Exif()
-    exif.get_ifd(0x8769)[0x9286] = body
-    return encoded(scene(), kind, exif=exif.tobytes())
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP", "PNG", "TIFF", "AVIF", "HEIF"])
@@ -333,176 +297,3 @@ def test_damaged_containers_give_nothing_and_raise_nothing(kind):
         data = bytes(data[: rng.integers(1, len(data))])
         assert isinstance(containers.xmp(data, kind), list) and isinstance(containers.comments(data, kind), list)
         assert all(isinstance(body, bytes) for body in containers.exif_texts(data, kind)[0].values())
-
-
-# Hidden text
-
-
-def stealthy(text: str, mode: str, zipped: bool) -> bytes:
-    body = gzip.compress(text.encode()) if zipped else text.encode()
-    name = {"RGBA": b"stealth_png", "RGB": b"stealth_rgb"}[mode] + (b"comp" if zipped else b"info")
-    bits = np.unpackbits(np.frombuffer(name + struct.pack(">I", 8 * len(body)) + body, np.uint8))
-    pixels = np.array(scene().convert(mode))
-    lowest = pixels[..., 3:] if mode == "RGBA" else pixels[..., :3]
-    columns = np.ascontiguousarray(lowest.transpose(1, 0, 2))
-    flat = columns.reshape(-1)
-    flat[: len(bits)] = flat[: len(bits)] & 254 | bits
-    lowest[:] = columns.transpose(1, 0, 2)
-    return encoded(Image.fromarray(pixels), "PNG")
-
-
-@pytest.mark.parametrize("mode", ["RGBA", "RGB"])
-@pytest.mark.parametrize("zipped", [True, False])
-@pytest.mark.parametrize(
-    ("text", "tool"),
-    [
-        (A1111, "A1111"),
-        (json.dumps({"Software": "NovelAI", "Comment": "{}", "Description": "a cat"}), "NovelAI"),
-        ("something else", "Stealth PNG info"),
-    ],
-)
-def test_text_in_the_lowest_bits(mode, zipped, text, tool):
-    data = stealthy(text, mode, zipped)
-    picture = read(data)
-    assert picture.metadata["stealth_pnginfo"] == text and picture.notes == ()
-    assert tools(data) == [tool]
-
-
-def test_a_signature_without_a_sound_text_is_nothing():
-    data = stealthy("x", "RGBA", False)
-    pixels = np.array(Image.open(io.BytesIO(data)))
-    pixels[120 : 120 + 32, 0, 3] = 255  # a length of four billion
-    assert len(read(encoded(Image.fromarray(pixels), "PNG")).metadata.get("stealth_pnginfo", "")) <= 2000
-
-
-# C2PA
-
-
-def finding(code: str, explanation: str = "", part: str = "") -> dict:
-    return {"code": code, "explanation": explanation, "url": f"self#jumbf=/c2pa/urn:1/c2pa.assertions/{part}"}
-
-
-def checked(failures: list[dict], passed: tuple[str, ...] = (), **more) -> dict:
-    success = [{"code": code} for code in ("claimSignature.validated", *passed)]
-    active = {"signature_info": {"issuer": "Maker"}, "assertions": [], **more.pop("active", {})}
-    results = {"activeManifest": {"success": success, "failure": failures}}
-    return {"manifests": {"a": active, **more.pop("others", {})}, "active_manifest": "a", "validation_results": results}
-
-
-MATCH = ("assertion.dataHash.match",)
-
-
-def test_an_identity_that_is_not_confirmed_is_a_sentence_of_its_own():
-    found = manifest._judge(checked([finding("cawg.x509.credential.untrusted", "", "cawg.identity")], MATCH), True)
-    assert found.state == "valid" and found.unchanged and len(found.problems) == 1
-    assert "creator can't be confirmed" in found.problems[0]
-
-
-def test_a_wrong_exclusion_range_is_not_an_altered_picture():
-    words = "data hash exclusion does not match the manifest location in the asset"
-    found = manifest._judge(checked([finding("assertion.dataHash.mismatch", words, "c2pa.hash.data")]), True)
-    assert found.unchanged is None and found.state != "altered" and "can't be told" in found.problems[0]
-    altered = manifest._judge(
-        checked([finding("assertion.dataHash.mismatch", "hash does not match", "c2pa.hash.data")]), True
-    )
-    assert altered.unchanged is False and altered.state == "altered"
-
-
-def test_a_rule_that_one_assertion_breaks_is_that_assertions():
-    failures = [finding("assertion.action.malformed", "first action must be created or opened", "c2pa.actions.v2")]
-    found = manifest._judge(checked(failures, MATCH), True)
-    assert found.state == "valid" and "c2pa.actions.v2, breaks a rule" in found.problems[0]
-    for code in ("claim.missing", "assertion.missing", "signingCredential.invalid", "assertion.undeclared"):
-        assert manifest._judge(checked([finding(code)], MATCH), True).state == "malformed"
-
-
-def acted(source: str) -> dict:
-    action = {"action": "c2pa.created", "digitalSourceType": IPTC + source}
-    return {"assertions": [{"label": "c2pa.actions.v2", "data": {"actions": [action]}}]}
-
-
-@pytest.mark.parametrize(
-    ("active", "relations", "declares"),
-    [
-        ({}, ["parentOf"], "trainedAlgorithmicMedia"),
-        ({}, ["componentOf"], "trainedAlgorithmicMedia"),
-        ({}, ["componentOf", "componentOf"], None),
-        (acted("digitalCapture"), ["componentOf"], "digitalCapture"),
-        (acted("compositeWithTrainedAlgorithmicMedia"), [], "compositeWithTrainedAlgorithmicMedia"),
-    ],
-)
-def test_whose_source_type_it_is(active, relations, declares):
-    parts = [{"relationship": relation, "active_manifest": "b", "title": "x.png"} for relation in relations]
-    others = {"b": acted("trainedAlgorithmicMedia")}
-    found = manifest._judge(checked([], MATCH, active={**active, "ingredients": parts}, others=others), True)
-    assert found.declares == declares and found.claims_ai == (bool(relations) or declares is not None)
-
-
-def steps(*actions: tuple[str, str]) -> dict:
-    listed = [{"action": name, "digitalSourceType": IPTC + source if source else None} for name, source in actions]
-    return {"assertions": [{"label": "c2pa.actions.v2", "data": {"actions": listed}}]}
-
-
-@pytest.mark.parametrize(
-    ("actions", "declares"),
-    [
-        ([("c2pa.created", "trainedAlgorithmicMedia"), ("c2pa.converted", "")], "trainedAlgorithmicMedia"),
-        ([("c2pa.created", "trainedAlgorithmicMedia"), ("c2pa.edited", "humanEdits")], "trainedAlgorithmicMedia"),
-        ([("c2pa.edited", "trainedAlgorithmicMedia")], "trainedAlgorithmicMedia"),
-        (
-            [("c2pa.created", "digitalCapture"), ("c2pa.edited", "trainedAlgorithmicMedia")],
-            "compositeWithTrainedAlgorithmicMedia",
-        ),
-        ([("c2pa.opened", ""), ("c2pa.placed", "trainedAlgorithmicMedia")], "compositeWithTrainedAlgorithmicMedia"),
-        ([("c2pa.opened", ""), ("c2pa.edited", "humanEdits")], "humanEdits"),
-    ],
-)
-def test_a_step_with_generative_ai_edits_what_was_begun_without_it(actions, declares):
-    found = manifest._judge(checked([], MATCH, active=steps(*actions)), True)
-    assert found.declares == declares and found.claims_ai == ("rained" in declares)
-
-
-@pytest.mark.parametrize(("relation", "claims"), [("componentOf", True), ("parentOf", True), ("inputTo", False)])
-def test_a_part_made_by_ai_leads_and_an_input_is_no_part(relation, claims):
-    active = {**acted("digitalCapture"), "ingredients": [{"relationship": relation, "active_manifest": "b"}]}
-    others = {"b": {"ingredients": [{"relationship": "parentOf", "active_manifest": "c"}]}}
-    others |= {"c": acted("trainedAlgorithmicMedia"), "d": acted("compositeSynthetic")}
-    others["c"]["ingredients"] = [{"relationship": "parentOf", "active_manifest": "b"}]
-    assert manifest._judge(checked([], MATCH, active=active, others=others), True).claims_ai == claims
-
-
-def test_a_version_that_did_not_match_its_signature_declares_nothing():
-    part = {"relationship": "parentOf", "active_manifest": "b"}
-    for status, declares in (([], "digitalCapture"), ([finding("assertion.dataHash.mismatch")], None)):
-        active = {"ingredients": [{**part, "validation_status": status}]}
-        report = checked([], MATCH, active=active, others={"b": acted("digitalCapture")})
-        assert manifest._judge(report, True).declares == declares
-
-
-def test_what_was_recorded_of_an_earlier_signature():
-    def said(**ingredient) -> tuple[str, ...]:
-        parts = [{"title": "before.jpg", "relationship": "parentOf", **ingredient}]
-        return manifest._judge(checked([], MATCH, active={"ingredients": parts}), True).problems
-
-    good = {"activeManifest": {"success": [{"code": "claimSignature.validated"}], "failure": []}}
-    assert said() == ()
-    assert said(validation_results=good) == ('Of "before.jpg" it was recorded that its own signature was intact.',)
-    assert (
-        "was not accepted (signingCredential.untrusted)"
-        in said(validation_status=[finding("signingCredential.untrusted")])[0]
-    )
-    assert "did not match its own" in said(validation_status=[finding("assertion.dataHash.mismatch")])[0]
-
-
-def test_a_certificate_for_claims_alone_is_good_enough(tmp_path):
-    """The key usage c2pa-kp-claimSigning (1.3.6.1.4.1.62558.2.1), which newer certificates have and no other."""
-    certificates, key, root = lasting(86_400, usage="1.3.6.1.4.1.62558.2.1")
-    data = signed_by(certificates, key)
-    assert looked_at(data).c2pa.state == "untrusted_signer"
-    trust = tmp_path / "trusted.pem"
-    trust.write_bytes(root)
-    assert looked_at(data, trust=trust).c2pa.state == "valid"
-
-
-def signed_by(certificates: bytes, key: bytes) -> bytes:
-    return signed(png(), "image/png", certificates, key, "trainedAlgorithmicMedia")

@@ -23,16 +23,15 @@ from mdmf_core.checkpoint import store
 from mdmf_core.detector import Detector
 from mdmf_core.method import mmd
 from mdmf_core.method.signature import ACTIVATIONS, PFS
-from mdmf_core.training.bandwidths import kernel
-from mdmf_core.training.layout import Network, flatten
+from mdmf_core.training.research import Read, signature
 
 D = 384
 
 
 def imported(content: object, activation: str = "relu", **forms) -> tuple[PFS, mmd.Kernel]:
     """The signature and the kernel that a file's content becomes."""
-    found = Network(flatten(content, ()))
-    pfs = found.signature(kernel(found.scalars, forms.get("sigma"), forms.get("epsilon"), print), activation)
+    how = Read(activation=activation, sigma_form=forms.get("sigma"), epsilon_form=forms.get("epsilon"))
+    pfs = signature(content, how, [])
     return pfs, mmd.Kernel(*(None if value is None else float(value) for value in pfs.kernel_values()))
 
 
@@ -192,21 +191,25 @@ GOOD = {**network([D, 8, 4]).state_dict(), **LIU}
         ({**GOOD, "3.running_mean": torch.ones(4)}, (), "no place for 3.running_mean"),
         ({**GOOD, "tokens": torch.ones(2, 3)}, (), "no place for tokens, a tensor of 2 x 3 values"),
         ({**GOOD, "0.steps": torch.ones(2, dtype=torch.int64)}, (), "no place for 0.steps, .* of type int64"),
-        ({**GOOD, "2.bias": torch.full((4,), math.nan)}, (), "2.bias holds values that are not finite"),
-        ({**GOOD, "2.bias": torch.ones(5)}, (), r"beside 2.weight has the shape \(5,\)"),
-        ({**GOOD, "4.weight": torch.ones(3, 9)}, (), "4.weight takes 9 values where 2.weight gives 4"),
-        ({**GOOD, "head.sigma": 1.0}, (), "Both sigmaOPT and head.sigma would be"),
+        (
+            {**GOOD, "2.bias": torch.full((4,), math.nan)},
+            (),
+            "no place for 2.bias, a tensor of 4 values that are not finite",
+        ),
+        ({**GOOD, "2.bias": torch.ones(5)}, (), "no place for 2.bias, a tensor of 5 values"),
+        ({**GOOD, "4.weight": torch.ones(3, 9)}, (), "no place for 4.weight, a tensor of 3 x 9 values"),
+        ({**GOOD, "head.sigma": 1.0}, (), "no place for head.sigma, a number"),
         (dict(LIU), (), "no linear layer"),
         (network([D, 4]).state_dict(), (), "no bandwidth of signatures; .* --set sigma0"),
-        ({**network([D, 4]).state_dict(), "sigma0": 1.0, "ep": 0.1}, (), "no bandwidth of embeddings"),
+        ({**network([D, 4]).state_dict(), "sigma0": 1.0, "ep": 0.1}, (), "no place for ep, a number"),
         ({**GOOD, "sigma0OPT": 0.0}, (), "sigma0OPT is 0, no bandwidth in the form squared"),
         (GOOD, ("--epsilon-form", "plain"), r"epsilonOPT is -2, no share in \[0, 1\) in the form plain"),
         (GOOD, ("--sigma-form", "cubed"), "form of sigma0OPT is one of plain, squared"),
-        ({**GOOD, "sigmaOPT": 1e4}, ("--sigma-form", "log"), "can't be read in the form log"),
+        ({**GOOD, "sigmaOPT": 1e4}, ("--sigma-form", "log"), "sigmaOPT is 10000, no bandwidth in the form log"),
         (GOOD, ("--activation", "sine"), "activation is one of relu"),
         (GOOD, ("--statistic", "median"), "statistic is one of mmd, relative"),
         (GOOD, ("--set", "sigma0"), "--set takes NAME=VALUE"),
-        (GOOD, ("--set", "sigmaOPT=2"), "The file has sigmaOPT already"),
+        (GOOD, ("--set", "sigmaOPT=2"), r"no place for sigmaOPT, a number; .* --ignore sigmaOPT\."),
         ({**network([100, 4]).state_dict(), "sigma0": 1.0}, (), "takes 100 values; DINOv2's embeddings have 384"),
         ([GOOD], (), "The file holds a list, not named tensors"),
         (network([D, 4]), (), "tensors alone"),

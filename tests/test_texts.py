@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 from PIL import Image, PngImagePlugin
-from test_provenance import A1111, packet, scene, signed, signer  # noqa: F401 (a fixture)
+from recorded import A1111, packet, scene
+from signed import signed
 from tiny import make_checkpoint
 from typed import run
 
@@ -76,7 +77,7 @@ def png() -> bytes:
 
 
 @pytest.fixture(scope="module")
-def picture(signer, tmp_path_factory) -> Path:  # noqa: F811
+def picture(signer, tmp_path_factory) -> Path:
     """That picture, signed by a program with a hostile name, under a hostile name."""
     path = tmp_path_factory.mktemp("hostile") / f"={TAG}{{{{value}}}}\u202e\x1b[31m{'w' * 150}.png"
     path.write_bytes(signed(png(), "image/png", *signer[:2], TAG, agent=MARKUP))

@@ -26,60 +26,44 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from sklearn.metrics import roc_auc_score
 from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarks.quality import roles  # noqa: E402
+from benchmarks.quality.localise_whole import sized, whole_figures  # noqa: E402
+from benchmarks.quality.of_maps import (  # noqa: E402
+    BORDER,
+    DRAWS,
+    EVIDENCE,
+    KINDS,
+    PLACE,
+    TRIES,
+    WITHIN,
+    Figure,
+    Row,
+    maps,
+    means,
+    place,
+    untouched,
+)
 from mdmf_core.detector import Detector  # noqa: E402
-from mdmf_core.errors import ImageError  # noqa: E402
 from mdmf_core.evidence import Evidence  # noqa: E402
 from mdmf_core.files import write_whole  # noqa: E402
-from mdmf_core.images import degrade  # noqa: E402
 from mdmf_core.images.reader import read  # noqa: E402
 from mdmf_core.training import composites  # noqa: E402
 from mdmf_core.training.dataset import Entry, scan, split  # noqa: E402
 from mdmf_core.training.recipe import read_recipe  # noqa: E402
 
 SIDES = (96, 193)
-BORDER = 4.0
 DELETED = np.arange(0.05, 0.55, 0.05)
-DRAWS = 1000
-KINDS = ("a generated part", "a part of another photograph", "another part of the same photograph")
-EVIDENCE, LOCATOR, PLACE = "evidence", "unlike the rest", "the place alone"
-WITHIN = "AUROC within a composite"
-UNTOUCHED = ("untouched photographs", "untouched generated pictures")
-TRIES = 6  # composites made for each one wanted; regions that no patch lies in are many in small pictures
-WHOLE_KINDS = (KINDS[0], "a photograph's part in a generated picture")
-LEAST_PIXELS, MOST_PIXELS = 500_000, 12_000_000
-SIZES = (LEAST_PIXELS, 1_500_000, 4_000_000, MOST_PIXELS)  # pixels between which figures are given apart
-SHARES = (0.02, 0.4)  # of a whole picture that the region takes
-LONGEST = 2.0  # times that one side of the region is as long as the other
-STRONGEST = "the strongest patch is of the kind sought"
-Row = dict[str, Any]
-Figure = tuple[float, float, float]
-
-
-def maps(evidence: Evidence) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Values and outlines (N,) of each map."""
-    named = {EVIDENCE: "evidence", LOCATOR: "locator"}
-    found = {name: evidence.maps[key] for name, key in named.items() if key in evidence.maps}
-    return {name: (shown.values, shown.outlined) for name, shown in found.items()}
-
-
-def place(evidence: Evidence) -> np.ndarray:
-    """How close each patch lies to the middle of the picture, (N,): what a map that only knew places would show."""
-    middles = evidence.grid.boxes[:, :2] + evidence.grid.boxes[:, 2:] / 2
-    return -np.abs(middles / [evidence.picture.width, evidence.picture.height] - 0.5).max(axis=1)
 
 
 def deletion(evidence: np.ndarray, rng: np.random.Generator) -> float:
@@ -91,16 +75,6 @@ def deletion(evidence: np.ndarray, rng: np.random.Generator) -> float:
         chance = [rng.permutation(evidence)[count:].mean() for _ in range(20)]
         gaps.append(np.mean(chance) - strongest[count:].mean())
     return float(np.mean(gaps) * len(evidence))
-
-
-def interval(values: np.ndarray, rng: np.random.Generator) -> Figure:
-    """Mean and the ends of its bootstrap interval, of the values that are not nan."""
-    values = values[~np.isnan(values)]
-    if not len(values):
-        return float("nan"), float("nan"), float("nan")
-    draws = values[rng.integers(0, len(values), (DRAWS, len(values)))].mean(1)
-    low, high = np.quantile(draws, [0.025, 0.975])
-    return float(values.mean()), float(low), float(high)
 
 
 def make(first: Entry, second: Entry, recompressed: bool, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -158,29 +132,6 @@ def judged(evidence: Evidence, truth: np.ndarray, rng: np.random.Generator) -> R
     return row
 
 
-def untouched(
-    detector: Detector, entries: list[Entry], label: int, count: int, recompressed: bool, rng: np.random.Generator
-) -> list[Row]:
-    """What is outlined in at most `count` pictures of a class that nothing was pasted into."""
-    own = [entry for entry in entries if entry.label == label]
-    rows = []
-    for index in tqdm(rng.permutation(len(own))[:count], desc=UNTOUCHED[label]):
-        pixels = read(own[index].path).pixels
-        evidence = detector.detect(degrade.alike(pixels, rng) if recompressed else pixels)
-        row: Row = {}
-        for name, (_, flagged) in maps(evidence).items():
-            row[f"{UNTOUCHED[label]} with an outline", name] = float(flagged.any())
-            row[f"patches outlined in {UNTOUCHED[label]}", name] = float(flagged.mean())
-        rows.append(row)
-    return rows
-
-
-def means(rows: list[Row], rng: np.random.Generator) -> dict[tuple[str, str], Figure]:
-    """Mean and interval of each figure over the rows that have it."""
-    names = dict.fromkeys(name for row in rows for name in row if isinstance(name, tuple))
-    return {name: interval(np.array([row.get(name, np.nan) for row in rows], float), rng) for name in names}
-
-
 def pooled(rows: list[Row], name: str, rng: np.random.Generator) -> Figure:
     """AUROC over the patches of all composites at once, with its interval."""
     rows = [row for row in rows if name in row["values"]]
@@ -226,132 +177,6 @@ def figures(
     order = list(dict.fromkeys(what for what, _ in made))
     together = sorted(made.items(), key=lambda item: order.index(item[0][0]))
     return {f"{what}: {name}": figure for (what, name), figure in together}
-
-
-# Whole pictures
-
-
-def region(first: tuple[int, int], second: tuple[int, int], rng: np.random.Generator) -> tuple[int, int] | None:
-    """Height and width of a region for a picture of `first` rows and columns, from one of `second`; None if too small.
-
-    Its share of the picture is drawn evenly on a scale of ratios, and so is the ratio of its sides.
-    """
-    area = np.exp(rng.uniform(*np.log(SHARES))) * first[0] * first[1]
-    ratio = np.exp(rng.uniform(-1, 1) * np.log(LONGEST))
-    sides = np.sqrt(area * ratio), np.sqrt(area / ratio)
-    h, w = (min(math.ceil(side), int(composites.MOST * a), b) for side, a, b in zip(sides, first, second, strict=True))
-    return (h, w) if h * w >= SHARES[0] * first[0] * first[1] else None
-
-
-def sized(entries: list[Entry]) -> list[tuple[Entry, int]]:
-    """Pictures of at most 12 megapixels, each with its number of pixels, by their headers."""
-    found = []
-    for entry in entries:
-        with Image.open(entry.path) as image:
-            pixels = image.width * image.height
-        if pixels <= MOST_PIXELS:
-            found.append((entry, pixels))
-    return found
-
-
-def grouped(entries: list[Entry], label: int) -> list[list[Entry]]:
-    """Pictures of a class, by source."""
-    groups: dict[str, list[Entry]] = {}
-    for entry in entries:
-        if entry.label == label:
-            groups.setdefault(entry.source, []).append(entry)
-    return list(groups.values())
-
-
-def drawn(groups: list[list[Entry]], rng: np.random.Generator) -> Entry:
-    """A picture of one source, each as likely as the others."""
-    own = groups[rng.integers(len(groups))]
-    return own[rng.integers(len(own))]
-
-
-def make_whole(
-    first: Entry, second: Entry, recompressed: bool, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray] | None:
-    """A composite (H, W, 3) uint8 of whole pictures and its mask (H, W); None where they don't fit or can't be read."""
-    try:
-        pixels, other = read(first.path).pixels, read(second.path).pixels
-    except ImageError:
-        return None
-    size = region(pixels.shape[:2], other.shape[:2], rng)
-    if size is None:
-        return None
-    pixels, mask = composites.put(pixels, other, size, rng, (BORDER,))
-    return composites.alike(pixels, mask, rng) if recompressed else (pixels, mask)
-
-
-def judged_whole(evidence: Evidence, truth: np.ndarray, label: int) -> Row:
-    """The figures of one composite of whole pictures, `label` that of the one that something was pasted into.
-
-    The evidence is to find what is generated, in the region or around it; the other map what was pasted.
-    """
-    known, row = ~np.isnan(truth), Row()
-    altered, pixels = truth[known], evidence.picture.width * evidence.picture.height
-    row[WITHIN, PLACE] = roc_auc_score(altered, place(evidence)[known])
-    size = max((edge for edge in SIZES[:-1] if edge <= pixels), default=SIZES[0])
-    for name, (values, _) in maps(evidence).items():
-        sought = 1 - altered if label and name == EVIDENCE else altered
-        row[WITHIN, name] = row[f"{WITHIN}, {between(size)}", name] = roc_auc_score(sought, values[known])
-        row[STRONGEST, name] = float(sought[values[known].argmax()])
-        row[STRONGEST, f"{name}, by chance"] = float(sought.mean())
-    return row
-
-
-def between(least: int) -> str:
-    """What pictures from one of `SIZES` on are called."""
-    most = SIZES[SIZES.index(least) + 1]
-    return f"{least / 1e6:g} to {most / 1e6:g} megapixels"
-
-
-def measure_whole(
-    detector: Detector, entries: list[tuple[Entry, int]], label: int, count: int, recompressed: bool, seed: int
-) -> list[Row]:
-    """Make and judge `count` composites of whole pictures of the class `label` with parts of the other; one row each.
-
-    Raises:
-        ValueError: the pictures don't give so many.
-    """
-    rng, rows = np.random.default_rng([seed, label, recompressed]), []
-    large = grouped([entry for entry, pixels in entries if pixels >= LEAST_PIXELS], label)
-    others = grouped([entry for entry, _ in entries], 1 - label)
-    with tqdm(total=count, desc=f"{WHOLE_KINDS[label]}{', recompressed' * recompressed}") as progress:
-        for _ in range(TRIES * count if large and others else 0):
-            made = make_whole(drawn(large, rng), drawn(others, rng), recompressed, rng)
-            if made is None:
-                continue
-            evidence = detector.detect(made[0])
-            truth = composites.altered(evidence.grid.boxes, made[1])
-            if {0.0, 1.0} <= set(truth.tolist()):
-                rows.append(judged_whole(evidence, truth, label))
-                progress.update()
-            if len(rows) == count:
-                return rows
-    raise ValueError(f"Only {len(rows)} of {count} composites have altered and untouched patches.")
-
-
-def whole_figures(
-    detector: Detector, entries: list[tuple[Entry, int]], count: int, recompressed: bool, seed: int = 0
-) -> dict[str, Figure]:
-    """All figures of one condition, for whole pictures.
-
-    Args:
-        detector: the checkpoint.
-        entries: from `sized`.
-        count: composites of each kind, and untouched photographs.
-        recompressed: the condition.
-        seed: of all choices.
-    """
-    rng, made = np.random.default_rng(seed + 1), {}
-    for label, kind in enumerate(WHOLE_KINDS):
-        rows = measure_whole(detector, entries, label, count, recompressed, seed)
-        made |= {f"{kind}: {what}: {name}": figure for (what, name), figure in means(rows, rng).items()}
-    large = [entry for entry, pixels in entries if pixels >= LEAST_PIXELS]
-    rows = untouched(detector, large, 0, count, recompressed, np.random.default_rng(seed))
-    return made | {f"{what}: {name}": figure for (what, name), figure in means(rows, rng).items()}
 
 
 def held_out(recipe: Path, data: Path) -> list[Entry]:

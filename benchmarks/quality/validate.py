@@ -37,7 +37,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.quality import made, roles  # noqa: E402
-from benchmarks.quality.held_out import head, line  # noqa: E402
+from benchmarks.quality.held_out_tables import head, line  # noqa: E402
 from mdmf_core.checkpoint import hub  # noqa: E402
 from mdmf_core.detector import Detector  # noqa: E402
 from mdmf_core.errors import ImageError  # noqa: E402

@@ -13,14 +13,9 @@ Linux.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import csv
-import ctypes
-import io
 import json
 import os
 import re
-import resource
 import shutil
 import signal
 import sys
@@ -28,207 +23,47 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
     sys.path.insert(1, str(Path(sys.path[0]) / "tests" / "helpers"))
 
 import torch
-from hub import StandIn, environment
 from PIL import Image
-from safetensors import safe_open
-from tiny import make_checkpoint, picture
+from tiny import picture
 
 from benchmarks.speed.measure import ROOT
+from benchmarks.stress.fault_process import (
+    NOWHERE,
+    Ended,
+    Process,
+    Wrong,
+    check,
+    check_whole,
+    command,
+    did,
+    die_at,
+    fill_disk,
+    move_home,
+    obey_permissions,
+    visible,
+)
+from benchmarks.stress.faults_hub import HubUser
 from mdmf_core import cli  # noqa: F401 (no forked process need import scikit-learn again)
-from mdmf_core.files import PREFIX, write_whole
+from mdmf_core.files import write_whole
 from mdmf_core.training import (
     embed,  # noqa: F401 (no forked process need import scikit-learn again)
     encoder,  # noqa: F401 (no forked process need import scikit-learn again)
 )
 from mdmf_core.training import signature as signatures  # noqa: F401 (no forked process need import scikit-learn again)
 
-FULL = 600  # bytes that a file may have on the full disk
-NOWHERE = "/dev/null/nowhere"  # no folder can be made there, not even by root
-CHANGES = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod"}
 COMMANDS = ("pretrain", "embed", "train", "bank", "evaluate", "detect")
-REPO = "someone/tiny"
 
 Fault = tuple[str, Callable[[], str]]
-
-
-class Wrong(AssertionError):
-    """A fault was not survived; the message says how."""
-
-
-def check(good: Any, words: str) -> None:
-    if not good:
-        raise Wrong(words)
-
-
-# A fault's own process
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a process ended: its exit status, or the negative number of the signal, and what it printed."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def sentence(self) -> str:
-        """The one error of a command that failed, for people: no trace, no second one.
-
-        Raises:
-            Wrong: it is anything else.
-        """
-        errors = re.findall(r"(?<!\w)Error: .*", self.err)
-        clean = "Traceback" not in self.err and "Exception" not in self.err
-        check(self.status == 1 and clean and len(errors) == 1, f"status {self.status}, no sentence: {self.err[-800:]}")
-        check(errors[0].endswith("."), f"no whole sentence: {errors[0]}")
-        return errors[0]
-
-
-class Process:
-    """A forked process that does one thing after another. Its output goes through pipes, which no disk limits."""
-
-    def __init__(self, *steps: Callable[[], object]) -> None:
-        pipes = [os.pipe() for _ in range(2)]
-        self.pid = os.fork()
-        if self.pid == 0:
-            _be(steps, [writing for _, writing in pipes])
-        for _, writing in pipes:
-            os.close(writing)
-        self.reading = [open(reading, errors="replace") for reading, _ in pipes]
-
-    def wait(self) -> Ended:
-        with ThreadPoolExecutor(2) as pool:
-            out, err = pool.map(lambda file: file.read(), self.reading)
-        for file in self.reading:
-            file.close()
-        return Ended(os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1]), out, err)
-
-
-def _be(steps: tuple[Callable[[], object], ...], outputs: list[int]) -> NoReturn:
-    status = 70
-    try:
-        for number, output in enumerate(outputs, 1):
-            os.dup2(output, number)
-            os.close(output)
-        sys.stdout, sys.stderr = (open(number, "w", closefd=False) for number in (1, 2))
-        for step in steps:
-            step()
-        status = 0
-    except SystemExit as end:
-        status = int(end.code or 0)
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(AttributeError, OSError):
-                stream.flush()
-        os._exit(status)
-
-
-def did(*steps: Callable[[], object]) -> Ended:
-    """Do one thing after another in a process of its own, to its end."""
-    return Process(*steps).wait()
-
-
-def command(*arguments: object) -> Callable[[], None]:
-    """A command as a user types it."""
-
-    def run() -> None:
-        sys.argv = ["mdmf_core", *map(str, arguments)]
-        cli.main()
-
-    return run
-
-
-def die_at(moment: int, folder: Path) -> None:
-    """Kill this process just before it changes something below a folder for the n-th time."""
-    left = moment
-
-    def hook(event: str, arguments: tuple) -> None:
-        nonlocal left
-        if event not in CHANGES or not str(arguments[0]).startswith(f"{folder}/"):
-            return
-        if event == "open" and not (arguments[2] or 0) & (os.O_WRONLY | os.O_RDWR):
-            return
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    sys.addaudithook(hook)
-
-
-def fill_disk() -> None:
-    """No file that this process writes grows beyond `FULL` bytes, which is as near to a full disk as can be had."""
-    resource.setrlimit(resource.RLIMIT_FSIZE, (FULL, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
-
-
-def empty_disk() -> None:
-    most = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
-    resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
-
-
-def obey_permissions() -> None:
-    """Root writes wherever it likes; without CAP_DAC_OVERRIDE it is held to a file's mode like anybody."""
-    libc = ctypes.CDLL(None)
-    header, sets = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
-    check(libc.capget(header, sets) == 0, "capget failed")
-    sets[0] &= ~(1 << 1)
-    check(libc.capset(header, sets) == 0, "capset failed")
-
-
-# Whole or absent
-
-
-def visible(folder: Path) -> dict[str, bytes]:
-    """The files below a folder that a program would read, by their place."""
-    paths = {path.relative_to(folder): path for path in sorted(folder.rglob("*")) if path.is_file()}
-    return {
-        str(place): path.read_bytes()
-        for place, path in paths.items()
-        if not any(part.startswith(PREFIX) for part in place.parts)
-    }
-
-
-def check_whole(folder: Path) -> None:
-    """Every file can be read to its end.
-
-    Raises:
-        Wrong: one can't.
-    """
-    for name, content in visible(folder).items():
-        try:
-            read_whole(folder / name, content)
-        except Exception as error:
-            raise Wrong(f"{name} is not whole: {error}") from error
-
-
-def read_whole(path: Path, content: bytes) -> None:
-    if path.suffix == ".json":
-        json.loads(content)
-    elif path.suffix == ".safetensors":
-        with safe_open(path, framework="pt") as file:
-            for key in file.keys():
-                file.get_tensor(key)
-    elif path.suffix == ".png":
-        Image.open(io.BytesIO(content)).load()
-    elif path.suffix == ".csv":
-        rows = list(csv.reader(io.StringIO(content.decode(), newline="")))
-        check(content.endswith(b"\r\n") and len({len(row) for row in rows}) == 1, "cut")
-    elif path.name != "pretrain.log":  # grows line by line
-        check(content.endswith(b"\n"), "cut")
 
 
 # The commands
@@ -360,7 +195,7 @@ def full_output(shop: Workshop) -> str:
 
 def killed_with_workers(shop: Workshop) -> str:
     """`embed` with two processes is killed; they end with it, and a second run goes on."""
-    from benchmarks.stress.load import family
+    from benchmarks.stress.watch import family
 
     made, end = shop.copy(shop.before["embed"]), time.monotonic() + 300
     process = Process(command("embed", shop.recipe, made, "--processes", 2))
@@ -429,90 +264,9 @@ def without_home(shop: Workshop) -> str:
     for home in ({}, {"HOME": NOWHERE}):
         maps = shop.new()
         detect = command("detect", shop.picture, "--model", shop.finished / "checkpoint", "--heatmap", maps)
-        ended = did(partial(_move, {"HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "MPLCONFIGDIR"}, home), detect)
+        ended = did(partial(move_home, {"HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "MPLCONFIGDIR"}, home), detect)
         check(ended.status == 0 and "Traceback" not in ended.err and list(maps.glob("*.png")), ended.err[-800:])
     return "works"
-
-
-def _move(gone: set[str], settings: dict[str, str]) -> None:
-    for name in gone:
-        os.environ.pop(name, None)
-    os.environ.update(settings)
-
-
-# The Hub's cache
-
-
-class HubUser:
-    """`detect` with a model of the Hub's stand-in, under caches of every kind."""
-
-    def __init__(self, shop: Workshop) -> None:
-        check("huggingface_hub" not in sys.modules, "the Hub's client has read its settings already")
-        self.shop = shop
-
-    def starts(self, hub: StandIn, home: Path, *first: Callable[[], object]) -> Process:
-        settings = environment(hub.url, home)
-        detect = command("detect", self.shop.picture, "--model", REPO, "--json")
-        return Process(partial(_move, set(os.environ), settings), *first, detect)
-
-    def did(self, hub: StandIn, home: Path, *first: Callable[[], object]) -> Ended:
-        return self.starts(hub, home, *first).wait()
-
-    @contextlib.contextmanager
-    def hub(self) -> Iterator[tuple[StandIn, Path]]:
-        """The stand-in with one model, and the place for a cache."""
-        with StandIn() as hub:
-            hub.publish(REPO, make_checkpoint(self.shop.new() / "tiny"))
-            yield hub, self.shop.new() / "home"
-
-    def two(self) -> str:
-        with self.hub() as (hub, home):
-            one, other = [process.wait() for process in [self.starts(hub, home) for _ in range(2)]]
-        check(one.status == other.status == 0 and one.out == other.out != "", one.err[-400:] + other.err[-400:])
-        return "both answer, and alike"
-
-    def killed(self) -> str:
-        kills = 0
-        with self.hub() as (hub, home):
-            wanted = self.did(hub, home).out
-            for moment in self.shop.moments(8, 20):
-                home = self.shop.new() / "home"
-                ended = self.did(hub, home, partial(die_at, moment, home))
-                again = self.did(hub, home)
-                check(again.status == 0 and again.out == wanted != "", f"moment {moment}: {again.err[-800:]}")
-                if ended.status == 0:
-                    break
-                kills += 1
-        check(kills, "it was never killed")
-        return f"killed at {kills} moments; loaded by a second run each time"
-
-    def read_only(self) -> str:
-        with self.hub() as (hub, home):
-            home.mkdir()
-            home.chmod(0o555)
-            said = self.did(hub, home, obey_permissions).sentence
-            home.chmod(0o755)
-            wanted = self.did(hub, home)
-            for path in (home, *home.rglob("*")):
-                if not path.is_symlink():
-                    path.chmod(path.stat().st_mode & 0o555)
-            again = self.did(hub, home, obey_permissions)
-        check(again.status == 0 and again.out == wanted.out != "", f"a filled one is not read: {again.err[-800:]}")
-        check("cache can't be written" in said, said)
-        return said
-
-    def full(self) -> str:
-        with self.hub() as (hub, home):
-            said = self.did(hub, home, fill_disk).sentence
-            again = self.did(hub, home)
-        check("no room" in said and again.status == 0, said + again.err[-800:])
-        return said
-
-    def no_home(self) -> str:
-        with self.hub() as (hub, home):
-            said = self.did(hub, home, partial(_move, {"HF_HOME"}, {"HOME": NOWHERE})).sentence
-        check("cache can't be written" in said, said)
-        return said
 
 
 # All of them

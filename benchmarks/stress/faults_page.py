@@ -20,8 +20,9 @@ from tiny import picture
 
 import app
 from benchmarks.served import free_port
-from benchmarks.stress import load
-from benchmarks.stress.faults import check, empty_disk, fill_disk
+from benchmarks.speed.page import upload
+from benchmarks.stress import people
+from benchmarks.stress.fault_process import check, empty_disk, fill_disk
 from mdmf_core.detector import NO_MEMORY, Detector
 
 RATE = 0.05
@@ -55,17 +56,17 @@ class Page:
         self.model = shop.copy(shop.finished / "checkpoint")
         self.detector = Detector.from_pretrained(self.model)
         url = app.launch(app.build(self.detector), server_port=free_port(), prevent_thread_lock=True, quiet=True)[1]
-        self.client = httpx.Client(base_url=url, timeout=load.PATIENCE)
-        self.functions = load.Page(self.client)
+        self.client = httpx.Client(base_url=url, timeout=people.PATIENCE)
+        self.functions = people.Page(self.client)
         self.file = shop.new() / "page.png"
         Image.fromarray(picture(3, 256, 256)).save(self.file)
         self.good = self.score()
 
     def call(self, number: int, data: list, session: str | None = None) -> list:
-        return load.call(self.client, number, data, session)
+        return people.call(self.client, number, data, session)
 
     def upload(self) -> dict[str, Any]:
-        return load.upload(self.client, self.file)
+        return upload(self.client, self.file)
 
     def score(self) -> float:
         return self.call(self.functions.analyze, [self.upload(), RATE])[1]["score"]
@@ -90,7 +91,7 @@ class Page:
         with patch.object(self.detector.model.backbone, "embed", lambda patches: allocate()):
             try:
                 said = f"the score {self.score()}"
-            except load.Refused as refused:
+            except people.Refused as refused:
                 said = str(refused)
             card, rows = self.drop("a"), self.call(self.functions.batch, [[self.upload()], RATE])[0]["rows"]
         check(said == NO_MEMORY == rows[0]["error"] and NO_MEMORY in card, f"{said} {card} {rows}")
@@ -103,8 +104,8 @@ class Page:
         fill_disk()
         try:
             said, made = self.make_report("a")
-            with httpx.Client(base_url=self.client.base_url, timeout=load.PATIENCE) as another:
-                taken = bool(load.upload(another, self.file))
+            with httpx.Client(base_url=self.client.base_url, timeout=people.PATIENCE) as another:
+                taken = bool(upload(another, self.file))
         except httpx.HTTPError:
             taken = False
         finally:

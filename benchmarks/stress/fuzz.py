@@ -4,7 +4,7 @@
     python benchmarks/stress/fuzz.py [--minutes 30] [--out benchmarks/results/fuzz.json]
 
 Python's side of the loader (mdmf_core.images, PIL) is instrumented; the decoders in C are run as
-they are. It begins with the clean files of `hostile_files.py` and a dictionary of format markers, and is begun again
+they are. It begins with the clean files of `mutations.py` and a dictionary of format markers, and is begun again
 after every finding until the time is over. A finding (an exception, a crash, more than 10 s, more than 1.5 GB) is kept
 in runs/fuzz/, to be tried again with `python benchmarks/stress/fuzz.py --again FILE`. Prints a summary, writes JSON,
 and returns 1 where there is a finding.
@@ -77,11 +77,11 @@ def fuzz(arguments: list[str]) -> None:
 
 def prepare() -> Path:
     """Seeds and dictionary below runs/fuzz; returns the dictionary's path."""
-    from benchmarks.stress import hostile_files
+    from benchmarks.stress import mutations
 
     (RUNS / "seeds").mkdir(parents=True, exist_ok=True)
     (RUNS / "corpus").mkdir(exist_ok=True)
-    for name, data in hostile_files.clean().items():
+    for name, data in mutations.clean().items():
         (RUNS / "seeds" / name).write_bytes(data)
     words = ("".join(f"\\x{byte:02x}" for byte in marker) for marker in MARKERS)
     dictionary = RUNS / "markers.dict"

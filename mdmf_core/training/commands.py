@@ -225,7 +225,7 @@ def import_(
 
     loaded = read_recipe(recipe) if recipe else None
     extra = dict(_number(value) for value in values or [])
-    how = Read(statistic, activation, sigma_form, epsilon_form, extra, ignore or [])
+    how = Read(statistic, activation, sigma_form, epsilon_form, extra, tuple(ignore or ()))
     import_file(file, out, loaded, backbone, how, say)
     say(f"Checkpoint written to {out}; next: python -m mdmf_core bank {recipe or 'RECIPE'} RUN --checkpoint {out}")
 
