@@ -12,7 +12,7 @@ import films
 import numpy as np
 import pytest
 from PIL import Image
-from test_provenance import signed, signer  # noqa: F401 (fixture)
+from signed import signed
 from typed import run
 
 from mdmf_app.tabs import many

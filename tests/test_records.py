@@ -12,8 +12,8 @@ import pytest
 import tifffile
 from bad_files import encoded, png_chunk
 from PIL import Image, PngImagePlugin
-from test_origin import AI_FIELD, LABEL, commented, whole, with_xmp
-from test_provenance import A1111, jpeg, lasting, looked_at, png, scene, signed, tools
+from recorded import A1111, AI_FIELD, LABEL, commented, jpeg, looked_at, png, scene, tools, whole, with_xmp
+from signed import lasting, signed
 
 from mdmf_core.errors import ImageError
 from mdmf_core.images.origin import origin_of
