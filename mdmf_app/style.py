@@ -56,9 +56,9 @@ def theme() -> gr.Theme:
     return chosen.set(color_accent="*primary_600", **small_print, **button, **hovered)
 
 
-def render(name: str, **values: Any) -> str:
+def render(template: str, /, **values: Any) -> str:
     """A fragment of the page; what the template is given is escaped."""
-    return _TEMPLATES.get_template(name).render(**values)
+    return _TEMPLATES.get_template(template).render(**values)
 
 
 def notice(text: str) -> str:

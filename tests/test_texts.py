@@ -53,7 +53,7 @@ PIECES = [
     style.error_card,
     lambda text: style.paragraph(text, text, text),
     lambda text: style.progress(text, text, text),
-    lambda text: style.render("model.html", rows=[(text, text)]),
+    lambda text: style.render("model.html", name=text, device=text, rows=[(text, text)], figures=[(text, text, text)]),
     lambda text: style.render("stability.html", **PLOT, sentence=text, told=text, headers=[text], rows=[[text]]),
     lambda text: style.render("status.html", summary=text, cancelled=text),
     lambda text: style.render("held.html", of=text, short=text, sentence=text),
