@@ -249,3 +249,13 @@ def test_name_device_and_figures_of_the_model_are_in_one_screen(chromium, addres
     heading.click()
     page.locator("#model-card table:visible").first.wait_for()
     page.context.close()
+
+
+def test_an_example_says_whether_it_was_answered_rightly_and_another_picture_does_not(page):
+    answers = {row["file"]: row for row in json.loads((EXAMPLES / "answers.json").read_text("utf-8"))["answers"]}
+    for title, file in (("Dahlia", "flower.jpg"), ("Astronaut", "astronaut_composite.png")):
+        served.click_example(page, title)
+        expect(page.locator("#verdict .truth")).to_have_text(answers[file]["sentence"])
+    page.locator("#picture input[type=file]").set_input_files(EXAMPLES / "rocket.jpg")
+    expect(page.locator("#verdict .line")).to_contain_text("rocket.jpg")
+    expect(page.locator("#verdict .truth")).to_have_count(0)
