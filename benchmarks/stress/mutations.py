@@ -60,10 +60,12 @@ def clean() -> dict[str, bytes]:
         "animated.avif": several("AVIF"),
         "plain.heic": encoded(image, "HEIF", **whole),
     }
-    packings = ["packbits", "tiff_adobe_deflate", "jpeg"]
-    if int(PIL.__version__.split(".")[0]) >= 12:  # the libtiff of older packages ends Python where it lacks Zstandard
-        packings.append("zstd")
-    return files | {f"{name}.tif": encoded(image, "TIFF", compression=name) for name in packings}
+    return files | {f"{name}.tif": encoded(image, "TIFF", compression=name) for name in _packings()}
+
+
+def _packings() -> list[str]:
+    """Compressions of TIFF; the libtiff of older packages of Pillow ends Python where it lacks Zstandard."""
+    return ["packbits", "tiff_adobe_deflate", "jpeg"] + (["zstd"] if int(PIL.__version__.split(".")[0]) >= 12 else [])
 
 
 def _described() -> tuple[dict[str, bytes], PngImagePlugin.PngInfo]:

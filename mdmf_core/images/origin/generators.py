@@ -108,7 +108,7 @@ _COMFY = re.compile(r"\s*(?:prompt|workflow)\s*:\s*\{", re.IGNORECASE)
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _GROK = re.compile(r"\s*Signature:\s*[A-Za-z0-9+/=]{64,}")
 _LABEL = re.compile(r'Label[\\"]*\s*[:=]\s*[\\"]*([123])(?!\d)')
-_A1111 = re.compile(r"Negative prompt:|Steps: .*(?:Sampler|CFG scale|Model hash): ", re.DOTALL)
+_BESIDE_STEPS = ("Sampler: ", "CFG scale: ", "Model hash: ")
 _EDITED = re.compile(r"Edited with|Clean Up", re.IGNORECASE)
 _STEPS = ("History", "RetouchAreas", "RemoveAreas")
 
@@ -198,7 +198,8 @@ def _of_record(name: str, text: str) -> str | None:
         return "Civitai" if "Civitai resources:" in text else "A1111"
     if name == "stealth_pnginfo":
         return named(text[:300]) or "Stealth PNG info"
-    return "A1111" if name == "parameters" and _A1111.search(text) else None
+    beside = "Steps: " in text and any(word in text for word in _BESIDE_STEPS)
+    return "A1111" if name == "parameters" and (beside or "Negative prompt:" in text) else None
 
 
 def _of_json(text: str) -> str | None:
