@@ -18,7 +18,7 @@ const magnify = ([across, down], x, y) => {
     const from = Math.max(low, pixel[axis] - SEEN), to = Math.min(high, pixel[axis] + SEEN);
     return !(box[axis] <= from && to <= box[axis] + box[axis + 2]);
   });
-  if (missing) askPiece(lens, pixel); else tellPixel(lens, box, pixel);
+  if (missing || lens.dataset.of !== key[0]) askPiece(lens, pixel); else tellPixel(lens, box, pixel);
 };
 const askPiece = (lens, pixel) => {
   clearTimeout(waiting);

@@ -160,9 +160,9 @@ def legend(
     )
 
 
-def lens(piece: Image.Image | None = None, left: int = 0, top: int = 0) -> str:
-    """The magnifier, which the page's script moves, over a piece of the picture that begins at `left` and `top`."""
-    return style.render("lens.html", tile=piece and html.picture(piece), left=left, top=top)
+def lens(piece: Image.Image | None = None, left: int = 0, top: int = 0, of: str = "") -> str:
+    """The magnifier, over a piece that begins at `left` and `top` of the picture whose hash begins so."""
+    return style.render("lens.html", tile=piece and html.picture(piece), left=left, top=top, of=of)
 
 
 def cells(result: Result, view: View, colour: str) -> str:

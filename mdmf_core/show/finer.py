@@ -35,18 +35,20 @@ class Fine:
     values: dict[str, np.ndarray]
     covered: np.ndarray
 
-    def over(self, name: str, size: tuple[int, int], shown: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-        """Values and whether there are any, (H, W) each, as they lie on a picture that is shown in another size.
+    def over(self, name: str, size: tuple[int, int], shown: tuple[int, int]) -> np.ndarray | None:
+        """Values (H, W) of a map as they lie on a picture that is shown in another size; -inf where there are none.
 
         Args:
-            name: of the map.
+            name: of the map; None comes of one that is not known.
             size: width and height of the picture in pixels.
             shown: width and height to give.
         """
+        if name not in self.values:
+            return None
         part = (0.0, 0.0, size[0] / self.step, size[1] / self.step)
         found = Image.fromarray(self.values[name]).resize(shown, Image.Resampling.BILINEAR, part)
         covered = Image.fromarray(self.covered.astype(np.uint8)).resize(shown, Image.Resampling.NEAREST, part)
-        return np.asarray(found), np.asarray(covered, bool)
+        return np.where(np.asarray(covered, bool), np.asarray(found), -np.inf)
 
 
 def fine(evidence: Evidence, passes: Iterable[Pass]) -> Fine:

@@ -196,14 +196,8 @@ def overlay(
     corners = _corners(evidence, picture.width / pixels.shape[1], picture.height / pixels.shape[0])
     canvas = np.array(picture)
     size = evidence.picture.width, evidence.picture.height
-    if fine is not None and shown in fine.values:
-        field = np.where(*reversed(fine.over(shown, size, picture.size)), -np.inf)
-        _paint_field(canvas, field, drawn.scale, opacity)
-    else:
-        field = _field(canvas, corners, drawn.values) if contours else None
-        _paint(canvas, corners, colours(drawn.values, drawn.scale), opacity)
-    if contours:
-        contour(canvas, field, drawn.levels)
+    field = _lay(canvas, corners, drawn, opacity, fine and fine.over(shown, size, picture.size))
+    contour(canvas, field, drawn.levels if contours else ())
     hatched = corners[:0] if doubtful is None else corners[np.asarray(doubtful, bool)]
     hatch(canvas, hatched)
     outline(canvas, corners[drawn.outlined])
@@ -226,10 +220,14 @@ def _paint(canvas: np.ndarray, corners: np.ndarray, painted: np.ndarray, opacity
             cell[:] = np.rint(cell + opacity * strength * (np.array(colour) - cell))
 
 
-def _field(canvas: np.ndarray, corners: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Values (N,) laid over their cells of a canvas, (H, W); -inf elsewhere."""
+def _lay(canvas: np.ndarray, corners: np.ndarray, drawn: Layer, opacity: float, finer: np.ndarray | None) -> np.ndarray:
+    """Lay the finer values (H, W), or those of cells, over a canvas; gives what was laid, -inf elsewhere."""
+    if finer is not None:
+        _paint_field(canvas, finer, drawn.scale, opacity)
+        return finer
+    _paint(canvas, corners, colours(drawn.values, drawn.scale), opacity)
     field = np.full(canvas.shape[:2], -np.inf, np.float32)
-    for (left, top, right, bottom), value in zip(corners, values, strict=True):
+    for (left, top, right, bottom), value in zip(corners, drawn.values, strict=True):
         field[top:bottom, left:right] = value
     return field
 

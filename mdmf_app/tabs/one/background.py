@@ -32,6 +32,7 @@ def refine(context: Context, result: Result | None, refined: Refined | None, tur
     if is_gone(result) or not turn.shows(result) or (refined and refined[0] is result) or lent(context, result):
         return gr.skip()
     passes, evidence = [], result.whole.evidence
+    contexts.verdicts.wait(partial(turn.shows, result))
     try:
         for found in context.detector(result.choice).overlapping(result.picture, evidence.grid):
             passes.append(found)
@@ -65,6 +66,7 @@ def hold_by_itself(
     if variants:
         yield told(result, variants, alpha)
         return
+    contexts.verdicts.wait(partial(turn.shows, result))
     try:
         for variant in stability.variants(context.detector(result.choice), result.picture, alpha):
             variants.append(variant)

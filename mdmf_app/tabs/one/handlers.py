@@ -203,7 +203,7 @@ def magnify(result: Result | None, region: View | None, event: gr.SelectData) ->
     place = event.index
     if is_gone(result) or not isinstance(place, list) or [type(each) for each in place] != [int, int]:
         return gr.skip()
-    return panels.lens(*views.around(result, region, place))
+    return panels.lens(*views.around(result, region, place), result.whole.evidence.picture.sha256[:16])
 
 
 def row_click(event: gr.SelectData) -> int:
