@@ -22,8 +22,6 @@ from mdmf_core.errors import TrustedError
 from mdmf_core.run import trust
 from mdmf_core.trusted.files import NUMBERS
 
-ROOT = Path(__file__).resolve().parent.parent
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
