@@ -107,6 +107,18 @@ class Detector:
         """What identifies the model in a result."""
         return ModelFacts(self.located.model, self.located.revision, self.fingerprint, self.model.backbone.name)
 
+    @property
+    def made_with(self) -> dict[str, Any]:
+        """What a file of results says of the detector that made them."""
+        model = self.facts
+        return {
+            "model": model.name,
+            "revision": model.revision,
+            "fingerprint": model.fingerprint,
+            "backbone": model.backbone,
+            "statistic": self.model.statistic,
+        }
+
     @_enough_memory()
     def detect(
         self,
