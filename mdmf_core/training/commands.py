@@ -96,7 +96,7 @@ def embed(recipe: Recipe, run: Run, processes: Processes = 0, engine: Engine = "
 
 
 def _embed(recipe: Any, dealt: Any, run: Path, encoder: Any, geometry: Any, processes: int, engine: str) -> None:
-    """Embed what a recipe names: every picture in each life, a calibration picture in the one that it is used in."""
+    """Embed what a recipe names: pictures in every condition, a calibration picture in the one that it is used in."""
     from mdmf_core.training import embed as step
     from mdmf_core.training.bank import condition_of
 
