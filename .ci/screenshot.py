@@ -54,6 +54,7 @@ def steps(example: str) -> dict[str, Callable[[Page], None]]:
         "region": look_at_region,
         "many": run_batch,
         "compare": compare_two,
+        "mine": lambda page: open_tab(page, "My reference"),
         "model": lambda page: open_tab(page, "Model"),
     }
 

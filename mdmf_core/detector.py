@@ -107,6 +107,18 @@ class Detector:
         """What identifies the model in a result."""
         return ModelFacts(self.located.model, self.located.revision, self.fingerprint, self.model.backbone.name)
 
+    @property
+    def made_with(self) -> dict[str, Any]:
+        """What a file of results says of the detector that made them."""
+        model = self.facts
+        return {
+            "model": model.name,
+            "revision": model.revision,
+            "fingerprint": model.fingerprint,
+            "backbone": model.backbone,
+            "statistic": self.model.statistic,
+        }
+
     @_enough_memory()
     def detect(
         self,
@@ -142,7 +154,7 @@ class Detector:
             reason = reason or ("" if region else stranger(points, self.reference, grid.independent, detail))
             if locate and region is None:
                 maps |= locate_in(embeddings, grid, self.locator)
-        maps = {name: _trusted(found, reasons) for name, found in maps.items()}
+        maps = {name: _without_doubtful(found, reasons) for name, found in maps.items()}
         verdict = replace(verdict, reason=reason)
         return Evidence(_facts_of(picture), verdict, grid, maps, self.facts, points.z.numpy(), reasons)
 
@@ -251,8 +263,8 @@ def locate_in(embeddings: torch.Tensor, grid: Grid, locator: Locator | None) -> 
     return {"locator": patch_map(found.double().numpy(), null, ends(null))}
 
 
-def _trusted(found: PatchMap, reasons: tuple[str, ...]) -> PatchMap:
-    """The same map, where no patch is outlined that can't be trusted."""
+def _without_doubtful(found: PatchMap, reasons: tuple[str, ...]) -> PatchMap:
+    """The same map, without outlines of patches that there is a reason to doubt."""
     return replace(found, outlined=found.outlined & ~np.array([bool(each) for each in reasons]))
 
 

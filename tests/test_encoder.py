@@ -124,3 +124,10 @@ def test_an_earlier_encoder_that_does_not_fit_is_one_sentence(small_data: Path, 
     save_file({"weight": torch.zeros(2)}, tmp_path / "other.safetensors")
     with pytest.raises(DatasetError, match="are not those of a compact encoder"):
         encoder.build(SETTINGS.model_copy(update={"go_on_from": str(tmp_path / "other.safetensors")}))
+
+
+@pytest.mark.parametrize("key", ["faces", "raised", "leave_out"])
+def test_a_misspelt_source_is_named(key: str, small_data: Path, tmp_path: Path) -> None:
+    settings = SETTINGS.model_copy(update={key: ("real0", "raal1")})
+    with pytest.raises(DatasetError, match=rf"`{key}` names raal1, but no .* nearest right one is real1\.$"):
+        encoder.pretrain(small_data, Roles(), settings, tmp_path)

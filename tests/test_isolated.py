@@ -94,7 +94,7 @@ def test_origin_is_the_same(ai_png, trust, monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("how", ["burn", "wait", "stick"])
 def test_a_stuck_process_is_replaced(how, tmp_path):
-    pool = Pool(decoders.obey, 1, 1)
+    pool = Pool(decoders.obey, 1, 0.5)
     first = order(pool, "nothing")["pid"]
     with pytest.raises(ImageError, match="took too long to decode"):
         order(pool, how, str(tmp_path), "stuck")
@@ -220,7 +220,7 @@ import decoders
 import gradio as gr
 from mdmf_core.images.isolated import Pool
 folder, first, second = sys.argv[1:]
-pool = Pool(decoders.obey, 3, 3)
+pool = Pool(decoders.obey, 3, 1)
 def ask(do, *more):
     threading.Thread(target=pool.ask, args=({"do": do, "with": more},), daemon=True).start()
 for name in "abc":

@@ -40,7 +40,15 @@ FULL = {
         **{"rate": 1e-3, "decay": 0, "check": 3, "bank_pictures": 9, "cap": 9, "tilt": 1, "seed": 1},
     },
     "bank": {
-        **{"size": 0, "per_picture": 3, "lives": LIVES, "calibration_lives": LIVES, "cap": 9, "tilt": 0.5, "seed": 0},
+        **{
+            "size": 0,
+            "per_picture": 3,
+            "lives": LIVES,
+            "calibration_lives": ["as_is"],
+            "cap": 9,
+            "tilt": 0.5,
+            "seed": 0,
+        },
         "details_most": 30,
         "details": {"soft": ["blur:2"], "noisy": ["noise:0.1"]},
     },
@@ -178,6 +186,12 @@ def test_a_file_that_is_not_json_is_one_sentence(text: str, tmp_path: Path) -> N
         read_recipe(path)
     with pytest.raises(CheckpointError, match="can't be read as JSON"):
         config.read_config(path)
+
+
+def test_pictures_calibrate_only_in_a_life_that_they_are_embedded_in(tmp_path: Path) -> None:
+    data = {"data": "x", "embed": {"lives": ["as_is"]}, "bank": {"calibration_lives": ["as_is", "web"]}}
+    assert_one_sentence(read_as(data, FULL, tmp_path), "'web'", "`calibration_lives`", "`embed`")
+    assert read_as(data | {"embed": {"lives": ["web", "as_is"]}}, FULL, tmp_path) is None
 
 
 def test_a_long_value_is_cut_and_commands_nothing(tmp_path: Path) -> None:

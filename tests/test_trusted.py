@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,14 +14,13 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from tiny import make_checkpoint, picture
 from trusted_ones import drawn, made
+from typed import run
 
 from mdmf_core import trusted
 from mdmf_core.detector import Detector
 from mdmf_core.errors import TrustedError
 from mdmf_core.run import trust
 from mdmf_core.trusted.files import NUMBERS
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="module")
@@ -170,19 +168,17 @@ def test_a_hostile_name_in_a_file_commands_nothing(reference, detector, tmp_path
 
 
 @pytest.fixture
-def mdmf(checkpoint, tmp_path):
+def mdmf(checkpoint, tmp_path, monkeypatch, capsys):
     """Runs a command for a user whose data folder is empty."""
+    monkeypatch.setenv("MDMF_MODEL", str(checkpoint))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
 
-    def run(*arguments: object) -> subprocess.CompletedProcess:
-        return subprocess.run(
-            [sys.executable, "-m", "mdmf_core", *map(str, arguments)],
-            cwd=ROOT,
-            env={"PATH": "/usr/bin", "MDMF_MODEL": str(checkpoint), "XDG_DATA_HOME": str(tmp_path / "data")},
-            capture_output=True,
-            text=True,
-        )
+    def ended(*arguments: object) -> subprocess.CompletedProcess:
+        status = run(*arguments)
+        said = capsys.readouterr()
+        return subprocess.CompletedProcess(arguments, status, said.out, said.err)
 
-    return run
+    return ended
 
 
 def test_a_reference_is_made_used_listed_and_removed(mdmf, folder, photo, tmp_path, detector):

@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.quality import roles  # noqa: E402
+from benchmarks.quality.held_out_tables import head, line  # noqa: E402
 from mdmf_core.detector import Detector  # noqa: E402
 from mdmf_core.errors import ImageError  # noqa: E402
 from mdmf_core.files import write_whole  # noqa: E402
@@ -150,14 +151,9 @@ def share(called: list[bool]) -> float | None:
     return float(np.mean(called)) if called else None
 
 
-def line(*cells: object) -> str:
-    return "| " + " | ".join(map(str, cells)) + " |"
-
-
 def markdown(table: dict[str, dict[str, Any]]) -> str:
     """The table for people."""
-    head = (f"attack, p <= {ALPHA}", "generated", "n", "kept", "real", "n", "too small")
-    lines = [line(*head), "|---" * len(head) + "|"]
+    lines = head(f"attack, p <= {ALPHA}", "generated", "n", "kept", "real", "n", "too small")
     for name, row in table.items():
         generated, kept, real = (
             "-" if row[key] is None else f"{row[key]:.3f}" for key in ("generated", "kept", "real")

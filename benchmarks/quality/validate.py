@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import hashlib
 import json
 import sys
 from collections import Counter
@@ -74,9 +75,12 @@ def rows_of(job: tuple[Entry, tuple[str, ...]], detector: Detector, seed: int) -
     """One picture in its conditions; none where it can't be used."""
     entry, conditions = job
     found, smallest = [], detector.model.geometry.min_side
+    try:
+        picture = read(entry.path, smallest)
+    except ImageError:
+        return []
     for condition in conditions:
         try:
-            picture = read(entry.path, smallest)
             rng = degrade.generator(seed, condition, entry.key)
             change = (made.ORDINARY | made.REFUSED).get(condition)
             if change is not None:
@@ -116,7 +120,7 @@ def jobs(data: Path, originals: Path | None, most: int, sample: int) -> list[tup
 
 def scored(detector: Detector, wanted: list, path: Path, processes: int, seed: int) -> list[Scored]:
     """All rows; those that an earlier run left at `path`, if they are this detector's and of these pictures."""
-    told = hub.score_fingerprint(detector.located.folder) + f" {len(wanted)} {seed}"
+    told = _made_with(detector, wanted, seed)
     if path.is_file():
         with open(path, encoding="utf-8", newline="") as file:
             lines = list(csv.DictReader(file))
@@ -127,6 +131,13 @@ def scored(detector: Detector, wanted: list, path: Path, processes: int, seed: i
     rows = [row for rows in found if not isinstance(rows, workers.Died) for row in rows]
     write_csv(path, [asdict(row) | {"made_with": told} for row in rows])
     return rows
+
+
+def _made_with(detector: Detector, wanted: list, seed: int) -> str:
+    """What rows depend on: the detector's fingerprint, and a digest of pictures (names, bytes), conditions and seed."""
+    pictures = [(entry.key, entry.label, entry.path.stat().st_size, conditions) for entry, conditions in wanted]
+    digest = hashlib.sha256(repr((seed, pictures)).encode()).hexdigest()
+    return f"{hub.score_fingerprint(detector.located.folder)} {digest}"
 
 
 def _row(told: dict[str, str]) -> Scored:

@@ -237,15 +237,7 @@ def _of_pictures(rows: Sequence[Row], alpha: float) -> str:
 
 def facts(detector: Detector, alpha: float) -> dict[str, Any]:
     """What the figures of a batch were made with."""
-    model = detector.facts
-    return {
-        "model": model.name,
-        "revision": model.revision,
-        "fingerprint": model.fingerprint,
-        "backbone": model.backbone,
-        "statistic": detector.model.statistic,
-        "alpha": alpha,
-    }
+    return {**detector.made_with, "alpha": alpha}
 
 
 def to_csv(rows: Iterable[Row]) -> str:

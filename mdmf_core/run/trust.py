@@ -18,6 +18,7 @@ from mdmf_core.run import workers
 from mdmf_core.trusted import Kept, keep
 
 ENDING = ".safetensors"
+NAME = re.compile(r"\w(?:[\w .-]{0,62}[\w-])?")
 
 
 def look(detector: Detector, path: Path) -> Kept | str:
@@ -49,7 +50,7 @@ def named(name: str) -> Path:
     Raises:
         TrustedError: it can't be a name.
     """
-    if not re.fullmatch(r"\w[\w .-]{0,63}", name) or name.endswith((" ", ".")):
+    if not NAME.fullmatch(name):
         raise TrustedError("A reference's name has up to 64 letters, digits, spaces, dots, hyphens and underscores.")
     return folder() / f"{name}{ENDING}"
 
@@ -68,7 +69,7 @@ def place_of(name_or_file: str) -> Path:
     path = Path(name_or_file)
     if path.is_file():
         return path
-    if re.fullmatch(r"\w[\w .-]{0,63}", name_or_file) and named(name_or_file).is_file():
+    if NAME.fullmatch(name_or_file) and named(name_or_file).is_file():
         return named(name_or_file)
     raise TrustedError(f"There is no reference {name_or_file}; `mdmf reference list` names those that there are.")
 

@@ -62,17 +62,16 @@ def _dealt(recipe: Any) -> Any:
     return split(scan(recipe.data), **dict(recipe.split))
 
 
-def _role_of(recipe: Any) -> dict[str, str]:
+def _role_of(dealt: Any) -> dict[str, str]:
     """The role of each picture, by its key."""
-    dealt = _dealt(recipe)
     return {e.key: role for role in ("train", "validation", "calibration", "test") for e in getattr(dealt, role)}
 
 
-def _roles(recipe: Any, run: Path, encoder: Any) -> dict[str, list]:
+def _roles(dealt: Any, run: Path, encoder: Any) -> dict[str, list]:
     """Embedded pictures by role."""
     from mdmf_core.training import embed
 
-    role_of = _role_of(recipe)
+    role_of = _role_of(dealt)
     roles: dict[str, list] = {"train": [], "validation": [], "calibration": [], "test": []}
     for picture in embed.load(run / "embeddings", embed.backbone_digest(encoder)):
         if picture.key in role_of:
@@ -93,15 +92,14 @@ def embed(recipe: Recipe, run: Run, processes: Processes = 0, engine: Engine = "
     """Precompute the embeddings of all patches; goes on where it was interrupted."""
     loaded = read_recipe(recipe)
     encoder, _, geometry = _encoder(loaded, run)
-    _embed(loaded, run, encoder, geometry, processes, engine)
+    _embed(loaded, _dealt(loaded), run, encoder, geometry, processes, engine)
 
 
-def _embed(recipe: Any, run: Path, encoder: Any, geometry: Any, processes: int, engine: str) -> None:
-    """Embed what a recipe names: every picture in each life, a calibration picture in the one that it is used in."""
+def _embed(recipe: Any, dealt: Any, run: Path, encoder: Any, geometry: Any, processes: int, engine: str) -> None:
+    """Embed what a recipe names: pictures in every condition, a calibration picture in the one that it is used in."""
     from mdmf_core.training import embed as step
     from mdmf_core.training.bank import condition_of
 
-    dealt = _dealt(recipe)
     entries = dealt.train + dealt.validation + dealt.calibration
     conditions, seed, used = recipe.embed.lives, recipe.embed.seed, recipe.bank.used
     only = {entry.key: condition_of(entry.key, used) for entry in dealt.calibration} if used else {}
@@ -119,7 +117,7 @@ def train(recipe: Recipe, run: Run) -> None:
 
     loaded = read_recipe(recipe)
     encoder, settings, geometry = _encoder(loaded, run)
-    roles = _roles(loaded, run, encoder)
+    roles = _roles(_dealt(loaded), run, encoder)
     lines: list[str] = []
 
     def tell(line: str) -> None:
@@ -161,16 +159,16 @@ def bank(
         raise Stop(f"There is no checkpoint in {folder}; run `train` first or name one with --checkpoint.")
     found = store.load(folder)
     _on_device(found.backbone)
+    dealt = _dealt(loaded)
     if not (run / "embeddings" / "manifest.json").is_file():
-        _embed(loaded, run, found.backbone, found.geometry, processes, engine)
+        _embed(loaded, dealt, run, found.backbone, found.geometry, processes, engine)
     if stream or engine == "ray":
         from mdmf_core.training.stream import build
 
-        made = build(run / "embeddings", _role_of(loaded), found, loaded.bank, say, processes, engine)
+        made = build(run / "embeddings", _role_of(dealt), found, loaded.bank, say, processes, engine)
     else:
-        roles = _roles(loaded, run, found.backbone)
+        roles = _roles(dealt, run, found.backbone)
         made = step.build(roles["train"], roles["calibration"], found, loaded.bank, say)
-    dealt = _dealt(loaded)
     others = step.unseen(dealt)
     made = step.with_strength(made, run / "embeddings", others, found, loaded.bank, say)
     if loaded.bank.details.named:

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
@@ -204,11 +205,14 @@ def pretrain(data: str | Path | Iterable[str], roles: Roles, config: Pretrain, o
         The path of the encoder's weights.
 
     Raises:
-        DatasetError: a class is missing, or weights or pairs can't be used.
+        DatasetError: a class is missing, the section names a source that there is not, or weights or pairs can't be
+            used.
         ValueError: a backbone that can't start from ImageNet weights.
     """
     out.mkdir(parents=True, exist_ok=True)
-    entries = [entry for entry in split(scan(data), **dict(roles)).train if entry.source not in config.leave_out]
+    found = scan(data)
+    _check_sources(found, config)
+    entries = [entry for entry in split(found, **dict(roles)).train if entry.source not in config.leave_out]
     torch.manual_seed(config.seed)
     learner = Learner(build(config), config.dropout).to(memory_format=torch.channels_last)
     with open(out / "pretrain.log", "a") as log:
@@ -226,6 +230,17 @@ def pretrain(data: str | Path | Iterable[str], roles: Roles, config: Pretrain, o
     write_whole(out / "encoder.json", lambda path: path.write_text(json.dumps(encoder.config, indent=2) + "\n"))
     write_whole(out / "encoder.safetensors", lambda path: save_file(weights, path))
     return out / "encoder.safetensors"
+
+
+def _check_sources(entries: list[Entry], config: Pretrain) -> None:
+    """Refuse a source that the section names and that no picture comes from: it may be misspelt."""
+    known = {entry.source for entry in entries}
+    for key in ("faces", "raised", "leave_out"):
+        for source in getattr(config, key):
+            if source not in known:
+                near = get_close_matches(source, known, 1)
+                advice = f"; the nearest right one is {near[0]}" if near else ""
+                raise DatasetError(f"The recipe's `{key}` names {source}, but no picture comes from it{advice}.")
 
 
 def _learn(learner: nn.Module, batches: Batches, config: Pretrain, out: Path, tell: Callable[[str], None]) -> nn.Module:

@@ -306,7 +306,7 @@ def evaluate(
         by_condition.setdefault(row.condition, []).append(row)
     sizes = [row.n_calibration for row in rows if row.n_calibration is not None]
     result = {
-        **_made_with(detector),
+        **detector.made_with,
         "n_calibration": [min(sizes), max(sizes)] if sizes else None,
         "folders": [folder.resolve().name for folder in folders],
         "sources": None if sources is None else sorted(sources),
@@ -320,17 +320,6 @@ def evaluate(
     }
     _write(out, result, rows, by_condition)
     return result
-
-
-def _made_with(detector: Detector) -> dict:
-    model = detector.facts
-    return {
-        "model": model.name,
-        "revision": model.revision,
-        "fingerprint": model.fingerprint,
-        "backbone": model.backbone,
-        "statistic": detector.model.statistic,
-    }
 
 
 def _write(out: Path, result: dict, rows: list[Row], by_condition: dict[str, list[Row]]) -> None:

@@ -218,6 +218,12 @@ class Recipe(Settings):
     bank: Bank = Bank()
     locate: Locate = Locate()
 
+    @model_validator(mode="after")
+    def _calibrates_on_what_is_embedded(self) -> Recipe:
+        if missing := [life for life in self.bank.calibration_lives if life not in self.embed.lives]:
+            raise wrong(f"has {missing[0]!r} in `bank`'s `calibration_lives`, but not in `embed`'s `lives`.")
+        return self
+
     @property
     def encoder(self) -> Pretrain:
         """The section `pretrain`, with the recipe's backbone where it names none of its own."""
