@@ -225,7 +225,8 @@ def test_a_file_behind_an_avif_or_heic_is_another_file(kind, signed_files):
         assert np.array_equal(read(plain + tail).pixels, read(plain).pixels)
         assert not origin_of(plain + tail).sentence.startswith("The file has") and not origin_of(plain + tail).declared
         assert looked_at(made + tail).digital_source_code == "trainedAlgorithmicMedia"
-    assert origin_of(proved).signed and origin_of(proved + film).unchanged is False
+    assert origin_of(proved).signed and origin_of(proved + plain).unchanged is False
+    assert origin_of(proved + film).sentence.endswith("but it can't be read, so it proves nothing.")
 
 
 def test_what_the_second_picture_of_a_phones_file_says_is_not_the_firsts():

@@ -139,7 +139,7 @@ def _of_manifest(c2pa: C2PA) -> Iterator[tuple[Origin, str]]:
     unchanged = c2pa.unchanged if signed else None
     trusted = c2pa.state == "valid"
     by = plain(c2pa.signer or "nobody", 120)
-    remark = _REMARKS[c2pa.state]
+    remark = _REMARKS[c2pa.state] if c2pa.signer or c2pa.state != "malformed" else "it can't be read"
     if c2pa.state == "expired" and any(problem.startswith("Who signed can't") for problem in c2pa.problems):
         remark = "who signed is not confirmed, and the certificate has expired"
     if signed:
