@@ -40,7 +40,7 @@ def _jpeg_crop(path: Path, size: tuple[int, int], rng: np.random.Generator) -> b
     width, height = (min(JPEG_SIDE, side) for side in size)
     x, y = (int(rng.integers(0, side - part + 1)) // 16 * 16 for side, part in zip(size, (width, height), strict=True))
     cut = ["jpegtran", "-copy", "none", "-crop", f"{width}x{height}+{x}+{y}", str(path)]
-    return subprocess.run(cut, check=True, capture_output=True).stdout  # noqa: S603 - our own files
+    return subprocess.run(cut, check=True, capture_output=True).stdout  # noqa: S603  # the words are our own
 
 
 def _other_crop(image: Image.Image, rng: np.random.Generator) -> bytes:
