@@ -69,7 +69,7 @@ def hub_folder(folder: Path, state: dict[str, Tensor] | None = None) -> Path:
 def publish(monkeypatch, server: hub.StandIn, name: str, folder: Path) -> str:
     """Publish large files at the stand-in, hashed once and now: no client waits for that. Returns the commit."""
     for function in ("git_hash", "sha256"):
-        monkeypatch.setattr(hub, function, cache(getattr(hub, function)))
+        monkeypatch.setattr(hub_answers, function, cache(getattr(hub_answers, function)))
     commit = server.publish(name, folder)
     for data in server.repositories[name].commits[commit].values():
         hub_answers.git_hash(data), hub_answers.sha256(data)
