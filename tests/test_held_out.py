@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import timm
 import torch
 from PIL import Image
 from sklearn.metrics import roc_auc_score
@@ -17,7 +16,7 @@ from tiny import make_checkpoint, picture
 
 from benchmarks.quality import by_source, held_out, roles
 from mdmf_core.errors import DatasetError
-from mdmf_core.method.backbones.lite import ARCHITECTURE
+from mdmf_core.method.backbones.lite import Lite
 from mdmf_core.training.evaluate import Row
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -288,7 +287,7 @@ def files(tmp_path_factory) -> Path:
     (folder / "folds.json").write_text(json.dumps(KNOWN))
     (folder / "pairs.json").write_text(json.dumps([{"subject": "faces", "real": "web", "generated": "gan"}]))
     torch.manual_seed(0)
-    torch.save(timm.create_model(ARCHITECTURE, pretrained=False).state_dict(), folder / "lite.pth")
+    torch.save(Lite.base().state_dict(), folder / "lite.pth")
     return folder
 
 
