@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 from PIL import Image
+from playwright.sync_api import expect
 
 from benchmarks import served
 from mdmf_core.show.maps import top_patches
@@ -84,6 +85,7 @@ def test_the_first_view_holds_verdict_and_map(chromium, address, width, height, 
 def test_a_new_picture_clears_the_old_verdict_and_map_at_once(chromium, address):
     page = served.open_page(chromium, address)
     give(page, EXAMPLES / "china.jpg")
+    expect(page.locator("#verdict .held")).not_to_be_empty(timeout=120_000)  # nothing more is on its way
     page.context.set_offline(True)  # so that no answer can come
     page.locator("#picture input[type=file]").set_input_files(EXAMPLES / "flower.jpg")
     page.wait_for_function(COMING)

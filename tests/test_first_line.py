@@ -15,7 +15,6 @@ from typed import run
 
 from benchmarks.quality import origin as origin_benchmark
 from mdmf_app import api
-from mdmf_app.tabs import many
 from mdmf_app.tabs.one import handlers
 from mdmf_core.images import archive
 from mdmf_core.images.origin import contradiction, in_short, origin_of, read_provenance, summary, together
@@ -30,7 +29,7 @@ from mdmf_core.images.origin.first import (
 )
 from mdmf_core.images.origin.said import C2PA, Claim, Mark, Provenance
 from mdmf_core.images.reader import read
-from mdmf_core.run import batch
+from mdmf_core.run import batch, listing
 from mdmf_core.show import report
 from mdmf_core.show.page import html_report
 
@@ -182,7 +181,7 @@ def test_a_batch_has_it_in_rows_and_in_two_columns(detector, generated, tmp_path
     assert [row["origin_generated"] for row in table] == ["yes", "unknown"]
     said = f"{SAYS} {contradiction(rows[0].origin, rows[0].outcome)}".strip()
     assert [row["origin"] for row in table] == [said, NOTHING]
-    assert [many.cells(row)[many.TABLE.index("Declared origin")] for row in batch.adjust(rows)] == [
+    assert [listing.line(row)["origin"] for row in batch.adjust(rows)] == [
         "generated: made by generative AI",
         "nothing declared",
     ]

@@ -220,7 +220,7 @@ class Recipe(Settings):
 
     @model_validator(mode="after")
     def _calibrates_on_what_is_embedded(self) -> Recipe:
-        if missing := [life for life in self.bank.calibration_lives if life not in self.embed.lives]:
+        if missing := [life for life in self.bank.used if life not in self.embed.lives]:
             raise wrong(f"has {missing[0]!r} in `bank`'s `calibration_lives`, but not in `embed`'s `lives`.")
         return self
 
