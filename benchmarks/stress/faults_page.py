@@ -78,7 +78,7 @@ class Page:
 
     def make_report(self, session: str) -> tuple[str, bool]:
         """What the page says, and whether there is a file."""
-        _, _, said, page, _ = self.call(self.functions.report, [None, None, RATE], session)
+        _, _, _, said, page, _ = self.call(self.functions.report, [None, None, RATE], session)
         return said, bool(page.get("value"))
 
     def works(self, session: str) -> None:
