@@ -6,27 +6,17 @@ import html
 
 import pytest
 from PIL import Image, PngImagePlugin
-from tiny import picture
+from tiny import picture, several
 
 from mdmf_app.context import Choice
 from mdmf_app.tabs import compare
 from mdmf_core.show import report
 from mdmf_core.show import words as wording
 
-HOSTILE = "<img src=x onerror=alert(1)>.png"
-
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory) -> list[str]:
-    """Two pictures, a letter, and a picture with a hostile name."""
-    folder = tmp_path_factory.mktemp("files")
-    names = ["a.png", "b.png", "letter.jpg", HOSTILE]
-    for seed, name in enumerate(names):
-        if name == "letter.jpg":
-            (folder / name).write_text("This is a letter and not a picture.\n" * 20)
-        else:
-            Image.fromarray(picture(seed + 60)).save(folder / name)
-    return [str(folder / name) for name in names]
+    return several(tmp_path_factory.mktemp("files"))
 
 
 def texts(**fields: str) -> PngImagePlugin.PngInfo:

@@ -16,8 +16,7 @@ import huggingface_hub
 import numpy as np
 import pytest
 from packed import pack
-from PIL import Image
-from tiny import make_checkpoint, picture
+from tiny import HOSTILE, make_checkpoint, several
 
 from mdmf_app.context import PLACES, Choice
 from mdmf_app.tabs import compare, many, model
@@ -27,8 +26,6 @@ from mdmf_core.images.reader import read
 from mdmf_core.run import batch
 from mdmf_core.show import maps
 from mdmf_core.show import words as wording
-
-HOSTILE = "<img src=x onerror=alert(1)>.png"
 
 
 @pytest.fixture(scope="module")
@@ -41,15 +38,7 @@ def other(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory) -> list[str]:
-    """Two pictures, a letter, and a picture with a hostile name."""
-    folder = tmp_path_factory.mktemp("files")
-    names = ["a.png", "b.png", "letter.jpg", HOSTILE]
-    for seed, name in enumerate(names):
-        if name == "letter.jpg":
-            (folder / name).write_text("This is a letter and not a picture.\n" * 20)
-        else:
-            Image.fromarray(picture(seed + 60)).save(folder / name)
-    return [str(folder / name) for name in names]
+    return several(tmp_path_factory.mktemp("files"))
 
 
 @pytest.fixture

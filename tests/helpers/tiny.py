@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 
 from mdmf_core.checkpoint import hub, store
 from mdmf_core.checkpoint.config import Compact
@@ -14,6 +15,8 @@ from mdmf_core.method import mmd as maths
 from mdmf_core.method.patches import Geometry, cut
 from mdmf_core.method.signature import PFS
 
+HOSTILE = "<img src=x onerror=alert(1)>.png"
+
 
 def picture(seed: int, height: int = 96, width: int = 128) -> np.ndarray:
     """A smooth random picture with some noise, (H, W, 3) uint8."""
@@ -21,6 +24,17 @@ def picture(seed: int, height: int = 96, width: int = 128) -> np.ndarray:
     coarse = torch.from_numpy(rng.uniform(0, 255, (1, 3, 6, 8)))
     smooth = torch.nn.functional.interpolate(coarse, (height, width), mode="bicubic")[0].permute(1, 2, 0).numpy()
     return np.clip(smooth + rng.normal(0, 6, smooth.shape), 0, 255).astype(np.uint8)
+
+
+def several(folder: Path) -> list[str]:
+    """Two pictures, a letter, and a picture with a hostile name."""
+    names = ["a.png", "b.png", "letter.jpg", HOSTILE]
+    for seed, name in enumerate(names):
+        if name == "letter.jpg":
+            (folder / name).write_text("This is a letter and not a picture.\n" * 20)
+        else:
+            Image.fromarray(picture(seed + 60)).save(folder / name)
+    return [str(folder / name) for name in names]
 
 
 def make_locator(seed: int = 0) -> locator.Locator:
