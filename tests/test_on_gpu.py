@@ -39,6 +39,7 @@ def test_what_is_packed_comes_out_with_its_pixels_label_and_weight(small_data: P
     entries = scan(small_data)
     assert len(found) == len(entries)
     assert {crop.label for crop in found} == {0, 1}
+    assert {(crop.label, crop.source) for crop in found} == {(entry.label, entry.source) for entry in entries}
     for label in (0, 1):
         assert sum(crop.weight for crop in found if crop.label == label) == pytest.approx(1, abs=1e-3)
     whole = {np.asarray(Image.open(entry.path).convert("RGB")).tobytes() for entry in entries}

@@ -101,19 +101,21 @@ def _parts(made: Iterator[tuple[int, str, bytes]]) -> Iterator[list[tuple[int, s
 
 
 class Crop(NamedTuple):
-    """A packed crop: pixels (H, W, 3) uint8, whether it has no JPEG in its past, its file, label and weight."""
+    """A packed crop: pixels (H, W, 3) uint8, whether it has no JPEG in its past, its file, label, weight and source."""
 
     pixels: np.ndarray
     never_jpeg: bool
     file: bytes
     label: int
     weight: float
+    source: str
 
 
 def _crop(name: str, data: bytes) -> Crop:
-    _, label, weight, _ = name.split("_", 3)
+    stem, kind = name.rsplit(".", 1)
+    _, label, weight, source = stem.split("_", 3)
     with Image.open(io.BytesIO(data)) as image:
-        return Crop(np.asarray(image.convert("RGB")), not name.endswith(".jpeg"), data, int(label), float(weight))
+        return Crop(np.asarray(image.convert("RGB")), kind != "jpeg", data, int(label), float(weight), source)
 
 
 def unpack(folder: Path, window: int) -> list[Crop]:
