@@ -4,11 +4,11 @@
         --start runs/efficientnet-lite0-57934424.pth --minutes 6
 
 Each run trains the encoder for the same processor time (of this process, so that other work on the machine counts
-little) on the crops that `packed` has written, and is then tried on pictures of the validation and calibration sources
+little) on the crops that `packed` has written. It is then tried on pictures of the validation and calibration sources
 of `benchmarks/configs/folds.json`, with the linear unit that it was trained with: these choose recipes, so they are no
 test. As files are, recompressed alike, and resized and recompressed ("web"): AUROC over all pictures and as the mean
 over generators of at least 4, against photographs; the share of generated pictures above the photographs' own 95%
-point; and the share found where no trace is left. Runs that `OUT` holds already are kept, so that a stopped command goes on.
+point; and the share found where no trace is left. Runs that `OUT` holds already are kept: a stopped command goes on.
 Written to `--results` and printed as a table. The whole recipe is trained with several seeds: their spread says how
 large a difference has to be.
 """
