@@ -238,8 +238,8 @@ def in_words(evidence: Evidence, origin: Origin) -> str:
         opening(origin, verdict.outcome),
         f"{words.headline(evidence)}: {Path(picture.name).name}",
         words.explain(evidence),
-        f"Score {words.score_line(evidence)}; p-value {verdict.p_value:.3g} from {verdict.n_calibration:,} real "
-        f"pictures; false-alarm rate {verdict.alpha:g}.",
+        f"Score {words.score_line(evidence)}; p-value {verdict.p_value:.3g} from "
+        f"{words.compared_with(verdict)}; false-alarm rate {verdict.alpha:g}.",
         "Patches with the most evidence (x, y, width, height; p-value among patches of real pictures):",
     ]
     lines += [

@@ -44,7 +44,7 @@ def card(evidence: Evidence, origin: Origin, example: dict | None, warnings: Seq
     one_in = round(1 / verdict.alpha)
     figures = [
         *strength_figures(evidence),
-        ("p-value", f"{verdict.p_value:.3g}, from {verdict.n_calibration:,} real pictures"),
+        ("p-value", f"{verdict.p_value:.3g}, from {wording.compared_with(verdict)}"),
         ("Picture", f"{picture.name}, {picture.width:,} x {picture.height:,} pixels"),
     ]
     advanced = [
@@ -103,8 +103,8 @@ def summary(evidence: Evidence, origin: Origin) -> str:
     sentences = [
         f"{picture.name} ({picture.width} x {picture.height} pixels): {answer(evidence)['words']}.",
         wording.explain(evidence),
-        f"Score {wording.score_line(evidence)}; p-value {verdict.p_value:.3g}, from {verdict.n_calibration:,} real "
-        "pictures of the calibration.",
+        f"Score {wording.score_line(evidence)}; p-value {verdict.p_value:.3g}, from "
+        f"{wording.compared_with(verdict)} of the calibration.",
         f"Strongest of {evidence.n_patches:,} patches: number {best['index'] + 1} at x {best['x']}, y {best['y']}, "
         f"{best['w']} x {best['h']} pixels, p-value {best['p_value']:.2g}.",
         *picture.notes,

@@ -24,7 +24,7 @@ from mdmf_core.errors import CheckpointError, ImageError
 from mdmf_core.evidence import Evidence, ModelFacts, PatchMap, PictureFacts, Verdict, check_alpha, decide
 from mdmf_core.images.reader import Picture, read
 from mdmf_core.method import doubt, known, mmd
-from mdmf_core.method.calibration import ends, evidence_of, flag, p_value, threshold
+from mdmf_core.method.calibration import ends, evidence_of, flag, p_value
 from mdmf_core.method.locator import Locator
 from mdmf_core.method.locator import load as load_locator
 from mdmf_core.method.patches import Geometry, Grid, beside, cut, merged
@@ -206,7 +206,7 @@ def judge(
     """The score, and how rare it is among calibration pictures with this `detail` and about `n_patches` patches."""
     scores = {kind: float(shares.sum()) for kind, (shares, _) in compared.items()}
     null = reference.null(statistic, n_patches, detail)
-    p = float(p_value(scores[statistic], null))
+    p = null.p_value(scores[statistic])
     return Verdict(
         score=scores[statistic],
         statistic=statistic,
@@ -217,7 +217,7 @@ def judge(
         null=null,
         detail=detail,
         alpha=alpha,
-        threshold=threshold(null, alpha),
+        threshold=null.threshold(alpha),
         decision=decide(p, alpha),
         strength=reference.worth(scores[statistic], statistic, n_patches, detail),
     )

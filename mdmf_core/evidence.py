@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mdmf_core.method.calibration import threshold
+from mdmf_core.method.calibration import Null
 from mdmf_core.method.strength import Strength
 
 if TYPE_CHECKING:
@@ -44,10 +44,11 @@ class Verdict:
     """The score and what it means.
 
     `score` is the statistic that decides ("mmd" or "relative"), and `shares` (N,) of the patches sum to it; `mmd2` is
-    MMD2_u to the real bank and `relative` the relative MMD, None without a bank of generated patches. `p_value` is the
-    share of calibration pictures that score at least as high, `null` their sorted scores, `threshold` what a score
-    must exceed for p <= `alpha`. `detail` says which calibration pictures: those whose fine detail is missing ("soft")
-    or drowned ("noisy") as this picture's is, or "usual" ones, also where the model has no others.
+    MMD2_u to the real bank and `relative` the relative MMD, None without a bank of generated patches. `p_value` says
+    how rare such a score is among real pictures of sources that were never seen, `null` has the scores of calibration
+    pictures, and `threshold` is what a score must exceed for p <= `alpha`. `detail` says which calibration pictures:
+    those whose fine detail is missing ("soft") or drowned ("noisy") as this picture's is, or "usual" ones, also where
+    the model has no others.
 
     `strength` is what the score is worth as evidence; None where the model has no likelihood ratios. `reason` says in
     one sentence why the picture can't be judged, "" where it can; `decision` and `p_value` are there all the same.
@@ -59,7 +60,7 @@ class Verdict:
     relative: float | None
     shares: np.ndarray
     p_value: float
-    null: np.ndarray
+    null: Null
     detail: str
     alpha: float
     threshold: float
@@ -80,9 +81,14 @@ class Verdict:
     def n_calibration(self) -> int:
         return len(self.null)
 
+    @property
+    def n_sources(self) -> int:
+        """How many sources the calibration pictures count as; where each counts for itself, their number."""
+        return self.null.sources
+
     def at(self, alpha: float) -> Verdict:
         """The same score under another false-alarm rate."""
-        return replace(self, alpha=alpha, threshold=threshold(self.null, alpha), decision=decide(self.p_value, alpha))
+        return replace(self, alpha=alpha, threshold=self.null.threshold(alpha), decision=decide(self.p_value, alpha))
 
 
 @dataclass(frozen=True)
@@ -158,6 +164,7 @@ class Evidence:
             "decision": verdict.decision,
             "alpha": verdict.alpha,
             "n_calibration": verdict.n_calibration,
+            "n_sources": verdict.n_sources,
             "detail": verdict.detail,
             "judged": verdict.judged,
             "reason": verdict.reason,

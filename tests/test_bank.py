@@ -75,7 +75,7 @@ def test_details_get_a_calibration_of_their_own(tmp_path: Path, detector) -> Non
     assert sum(found.facts["details"]["soft"].values()) == 24 and len(found.facts["details"]["soft"]) == 2
     assert found.facts["details"]["noisy"] == {"noise:0.1": 24} and len(lines) == 2
     scores = [detector.detect(degrade.blur(picture(0, 96, 96), sigma)).verdict.score for sigma in (2, 3)]
-    assert np.isclose(found.null("relative", 9, "soft")[:, None], scores).any()
+    assert np.isclose(found.null("relative", 9, "soft").scores[:, None], scores).any()
     assert bank.with_details(made, entries, detector.model, Bank(), lines.append).details == {}
     with pytest.raises(DatasetError, match="Only 0 calibration pictures become soft"):
         bank.with_details(made, entries, detector.model, Bank(details=Details(soft=["as_is"])))

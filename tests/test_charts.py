@@ -9,6 +9,7 @@ import pytest
 from evidence import made
 from PIL import Image
 
+from mdmf_core.method.calibration import Null
 from mdmf_core.show import charts
 from mdmf_core.show.stability import Variant
 
@@ -36,7 +37,7 @@ def test_the_null_plot_shows_this_picture_wherever_it_lies(score, threshold):
 
 
 def test_a_null_without_spread_can_be_drawn():
-    rendered(charts.null_plot(made(np.zeros(12), null=np.zeros(5), score=0.0)))
+    rendered(charts.null_plot(made(np.zeros(12), null=Null.of(np.zeros(5)), score=0.0)))
 
 
 def test_a_patch_among_real_patches():

@@ -162,7 +162,7 @@ def test_overlapping_patches_are_not_compared_with_larger_blocks(detector):
     """A 2 x 2 region holds four patches' worth of pixels, however many overlapping ones are cut from it."""
     evidence = detector.detect(picture(3, 400, 500), region=(0, 0, 80, 80))
     assert evidence.n_patches > 9
-    assert np.array_equal(evidence.verdict.null, detector.reference.nulls["relative"][2])
+    assert evidence.verdict.null is detector.reference.nulls["relative"][2]
 
 
 def test_pictures_are_compared_with_blocks_that_fit(detector):
@@ -170,15 +170,15 @@ def test_pictures_are_compared_with_blocks_that_fit(detector):
     assert sorted(nulls) == [2, 3]
     for size, k in (((64, 64), 2), ((64, 96), 2), ((64, 128), 2), ((96, 96), 3), ((96, 128), 3), ((900, 900), 3)):
         evidence = detector.detect(picture(4, *size))
-        assert np.array_equal(evidence.verdict.null, nulls[k]) and evidence.verdict.n_calibration == len(nulls[k]), size
+        assert evidence.verdict.null is nulls[k] and evidence.verdict.n_calibration == len(nulls[k]), size
         verdict = evidence.verdict
-        assert verdict.p_value == (1 + (verdict.null >= verdict.score).sum()) / (verdict.n_calibration + 1)
+        assert verdict.p_value == (1 + (verdict.null.scores >= verdict.score).sum()) / (verdict.n_calibration + 1)
 
 
 def test_pictures_are_compared_with_others_of_their_detail(others):
     made = others["mmd"]
     usual = made.reference.calibration()
-    soft = calibration.Calibration({"mmd": {2: np.array([-9.0, 9.0])}}, {"mmd": np.array([9.0])})
+    soft = calibration.Calibration({"mmd": {2: calibration.Null.of(np.array([-9.0, 9.0]))}}, {"mmd": np.array([9.0])})
     reference = replace(made.reference, details={"soft": soft})
     graded = Detector(made.model, reference, made.located, "cpu")
     sharp, noise = picture(4, 96, 160), np.random.default_rng(0).normal(0, 30, (96, 160, 3))
@@ -188,7 +188,7 @@ def test_pictures_are_compared_with_others_of_their_detail(others):
     found = graded.detect(blurred)
     verdict, shown = found.verdict, found.maps["evidence"]
     assert verdict.detail == found.to_dict()["detail"] == "soft" and verdict.n_calibration == 2
-    assert verdict.null.tolist() == [-9, 9] and verdict.p_value == pytest.approx(2 / 3)
+    assert verdict.null.scores.tolist() == [-9, 9] and verdict.p_value == pytest.approx(2 / 3)
     assert shown.null.tolist() == [9] and (shown.p_values == 1).all()
     assert shown.scale == made.reference.scale("mmd"), "one scale of colours for all"
     assert graded.detect(np.hstack([sharp, blurred]), region=(160, 0, 160, 96)).verdict.detail == "soft"
@@ -216,7 +216,7 @@ def test_threshold_and_decision_agree(detector):
         for alpha in (0.12, 0.2):
             verdict = detector.detect(picture(200 + seed), alpha).verdict
             assert (verdict.score > verdict.threshold) == (verdict.decision == "generated")
-            assert verdict.threshold == calibration.threshold(verdict.null, alpha) and verdict.alpha == alpha
+            assert verdict.threshold == verdict.null.threshold(alpha) and verdict.alpha == alpha
     verdict = detector.detect(picture(1), 0.05).verdict
     assert verdict.threshold == math.inf, "eight calibration pictures never reach 0.05"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -54,14 +55,79 @@ def test_threshold_says_the_same_as_the_p_value():
         if trial % 2:
             null = np.sort(null.round(1))
         for alpha in (0.01, 0.05, 0.1, 0.2, float(rng.uniform(0.001, 0.2))):
-            limit = calibration.threshold(null, alpha)
+            limit = calibration.Null.of(null).threshold(alpha)
             scores = np.concatenate([null, null + 1e-9, null - 1e-9, rng.normal(size=20), [-99.0, 99.0]])
             assert np.array_equal(scores > limit, calibration.p_value(scores, null) <= alpha), (count, alpha)
 
 
 def test_a_small_calibration_set_never_reaches_a_small_alpha():
-    assert calibration.threshold(np.arange(18.0), 0.05) == np.inf
-    assert calibration.threshold(np.arange(19.0), 0.05) == 18.0
+    assert calibration.Null.of(np.arange(18.0)).threshold(0.05) == np.inf
+    assert calibration.Null.of(np.arange(19.0)).threshold(0.05) == 18.0
+
+
+def naive_p_value(score: float, scores, sources) -> float:
+    """A source has the share of its pictures that score as high; the one of the picture in question counts in full."""
+    total = 1.0
+    for source in set(sources):
+        own = [value for value, of in zip(scores, sources, strict=True) if of == source]
+        total += sum(value >= score for value in own) / len(own)
+    return total / (len(set(sources)) + 1)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_where_sources_count_each_of_them_counts_once(seed):
+    rng = np.random.default_rng(seed)
+    sources = [f"s{number}" for number in rng.integers(0, 25, 300)]
+    scores = rng.normal(size=300).round(1)
+    null = calibration.Null.of(scores, sources)
+    assert null.sources == len(set(sources)) and len(null) == 300
+    at = np.concatenate([scores, scores + 1e-9, [-9.0, 9.0]])
+    p_values = np.array([null.p_value(score) for score in at])
+    assert np.allclose(p_values, [naive_p_value(score, scores, sources) for score in at], atol=1e-12)
+    assert p_values.min() == pytest.approx(1 / (null.sources + 1)) and p_values.max() == pytest.approx(1)
+    for alpha in (0.02, 0.05, 0.1, 0.37):
+        assert np.array_equal(at > null.threshold(alpha), p_values <= alpha + 1e-9)
+
+
+def test_a_source_never_seen_gives_no_more_false_alarms_than_promised():
+    """Sources of unlike size and level; the picture in question is of one more of the kind."""
+    rng, trials, hits, by_picture = np.random.default_rng(3), 1500, 0, 0
+    for _ in range(trials):
+        sizes = rng.integers(1, 40, 31)
+        levels = rng.normal(0, 2, 31)
+        scores = [rng.normal(level, 1, size) for level, size in zip(levels, sizes, strict=True)]
+        names = np.repeat(np.arange(30).astype(str), sizes[:30])
+        null, asked = np.concatenate(scores[:30]), float(scores[30][0])
+        hits += calibration.Null.of(null, names).p_value(asked) <= 0.1
+        by_picture += calibration.Null.of(null).p_value(asked) <= 0.1
+    assert hits / trials <= 0.1 + 3 * np.sqrt(0.1 * 0.9 / trials)
+    assert by_picture > hits
+
+
+def test_sources_count_only_where_they_are_many_and_all_are_known():
+    assert calibration.sources_of([signed(0, 2, 2)], 1) is None
+    named = [replace(signed(number, 2, 2), source=f"s{number % 4}") for number in range(8)]
+    assert (
+        calibration.sources_of(named, 5) is None
+        and list(calibration.sources_of(named, 4)) == ["s0", "s1", "s2", "s3"] * 2
+    )
+    assert calibration.sources_of([*named, signed(9, 2, 2)], 4) is None
+
+
+def test_calibration_counts_sources_and_keeps_no_block_that_too_few_of_them_have(monkeypatch):
+    monkeypatch.setattr(calibration, "FEWEST_SOURCES", 3)
+    bank = mmd.bank(points(1, 6), PLAIN)
+    named = [
+        replace(signed(number, 4, 4) if number < 9 else signed(number, 2, 2), source="abc"[number % 3])
+        for number in range(10)
+    ]
+    nulls, _ = calibration.calibrate(named, bank, None, PLAIN)
+    assert {k: null.sources for k, null in nulls["mmd"].items()} == {2: 3, 3: 3, 4: 3}
+    alone = [replace(each, source="a" if each.rows == 4 else f"b{number}") for number, each in enumerate(named)] + [
+        replace(signed(11, 2, 2), source="c")
+    ]
+    monkeypatch.setattr(calibration, "ENOUGH", 5)
+    assert list(calibration.calibrate(alone, bank, None, PLAIN)[0]["mmd"]) == [2]
 
 
 @pytest.mark.parametrize("ties", [False, True])
@@ -158,9 +224,9 @@ def test_calibration_by_hand():
     for k in (2, 3, 4):
         fitting = [picture for picture in pictures if picture.rows >= k]
         wanted = sorted(float(mmd.mmd2_unbiased(picture.block(k), real, PLAIN)) for picture in fitting)
-        assert np.allclose(nulls["mmd"][k], wanted, atol=1e-12) and len(wanted) == (10 if k == 2 else 9)
+        assert np.allclose(nulls["mmd"][k].scores, wanted, atol=1e-12) and len(wanted) == (10 if k == 2 else 9)
         wanted = sorted(float(mmd.relative_mmd2(picture.block(k), real, generated, PLAIN)) for picture in fitting)
-        assert np.allclose(nulls["relative"][k], wanted, atol=1e-12)
+        assert np.allclose(nulls["relative"][k].scores, wanted, atol=1e-12)
     values = [p.points.count * mmd.evidence(p.points, real, PLAIN) for p in pictures]
     assert np.allclose(patch_nulls["mmd"], torch.cat(values).sort().values, atol=1e-12)
 
@@ -205,16 +271,17 @@ def make(deep: bool = False, relative: bool = True) -> references.Reference:
     generated = mmd.bank(single(points(2, 9, deep, 0.5)), kernel) if relative else None
     pictures = [signed(10 + seed, 3, 4, deep) for seed in range(6)]
     usual, soft = (calibration.calibrate(part, real, generated, kernel) for part in (pictures, pictures[:4]))
+    soft.nulls["mmd"][2] = calibration.Null.of(soft.nulls["mmd"][2].scores, ["a", "a", "b", "a"])
     facts = {"sources": {"a": 3}, "error": 0.25}
     return references.Reference(real, generated, *usual, facts, details={"soft": soft})
 
 
 def test_blocks_fit_the_picture():
-    null = {2: np.array([1.0]), 3: np.array([2.0]), 5: np.array([3.0])}
+    null = {k: calibration.Null.of(np.array([value])) for k, value in ((2, 1.0), (3, 2.0), (5, 3.0))}
     bank = mmd.bank(points(1, 4), PLAIN)
     made = references.Reference(bank, None, {"mmd": null}, {"mmd": np.arange(1001.0)}, {})
     for n_patches, wanted in ((1, 1.0), (4, 1.0), (8, 1.0), (9, 2.0), (24, 2.0), (25, 3.0), (900, 3.0)):
-        assert made.null("mmd", n_patches).tolist() == [wanted]
+        assert made.null("mmd", n_patches).scores.tolist() == [wanted]
     low, high = calibration.SCALE_QUANTILES
     assert made.scale("mmd") == (1000 * low, 1000 * high)
 
@@ -236,7 +303,9 @@ def test_a_reference_survives_storage_bit_for_bit(tmp_path: Path, deep, relative
         assert before.nulls.keys() == after.nulls.keys() == after.patch_nulls.keys()
         for statistic, blocks in before.nulls.items():
             assert blocks.keys() == after.nulls[statistic].keys()
-            assert all(np.array_equal(scores, after.nulls[statistic][k]) for k, scores in blocks.items())
+            for k, null in blocks.items():
+                assert np.array_equal(null.scores, after.nulls[statistic][k].scores)
+                assert np.array_equal(null.weights, after.nulls[statistic][k].weights)
             assert np.array_equal(before.patch_nulls[statistic], after.patch_nulls[statistic])
     again = references.save(found, tmp_path / "again.safetensors")
     assert again.read_bytes() == path.read_bytes() and sorted(tmp_path.glob("**/.*")) == []
@@ -246,7 +315,7 @@ def test_pictures_meet_their_own_kind():
     made = make()
     assert [made.nearest(kind) for kind in ("usual", "soft", "noisy")] == ["usual", "soft", "usual"]
     assert len(made.null("mmd", 9, "soft")) == 4 and len(made.null("mmd", 9)) == 6
-    assert np.array_equal(made.null("mmd", 9, "noisy"), made.null("mmd", 9))
+    assert made.null("mmd", 9, "noisy") is made.null("mmd", 9)
 
 
 def faulty(tmp_path: Path, change) -> Path:
@@ -285,6 +354,9 @@ def test_missing_calibration_is_named(tmp_path):
         ("spare", torch.zeros(2), "unexpected tensors: spare"),
         ("real.e", torch.zeros(12, 5), "unexpected tensors: real.e"),
         ("null.other.2", torch.zeros(2), "unexpected tensors: null.other.2"),
+        ("soft.null.mmd.2.weights", torch.tensor([0.5, 0.25, 0.2, 1.0]), "does not hold shares of sources"),
+        ("soft.null.mmd.2.weights", torch.tensor([1.0, 1.0]), "has the shape"),
+        ("null.mmd.9.weights", torch.ones(6), "unexpected tensors: null.mmd.9.weights"),
         ("soft.null.other.2", torch.zeros(2), "unexpected tensors: soft.null.other.2"),
         ("loud.null.mmd.2", torch.zeros(2), "unexpected tensors: loud.null.mmd.2"),
         ("noisy.null.mmd.2", torch.zeros(2), "the tensor noisy.patch_null.mmd is missing"),

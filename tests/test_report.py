@@ -153,7 +153,7 @@ def test_the_json_has_the_figures_of_the_evidence_to_full_precision(parts):
     )
     data = report.json_report(parts)
     assert data["result"]["score"] == evidence.verdict.score and data["result"]["p_value"] == evidence.verdict.p_value
-    assert data["calibration_scores"] == evidence.verdict.null.tolist()
+    assert data["calibration_scores"] == evidence.verdict.null.scores.tolist()
     assert math.isclose(sum(patch["evidence"] for patch in data["patches"]), evidence.verdict.score, rel_tol=1e-9)
     assert [patch["doubtful"] for patch in data["patches"]] == reliability.doubtful.tolist()
     assert data["stability"]["variants"][1]["score"] == variants[1].score

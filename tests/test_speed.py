@@ -58,7 +58,7 @@ def test_no_speed_up_changes_a_score(on_cpu, name):
     fast = on_cpu.model.points(merged(encoder.embed(patches), grid))
     half = on_cpu.model.points(merged(picture.in_bfloat16(encoder, patches), grid))
     for statistic in reference.nulls:
-        spread = reference.null(statistic, grid.independent).std()
+        spread = reference.null(statistic, grid.independent).scores.std()
         wanted = plain_score(plain, statistic, reference, kernel)
         found = float(calibration.evidence_of(fast, statistic, reference.real, reference.generated, kernel)[0].sum())
         assert abs(found - wanted) <= LARGEST_CHANGE * spread

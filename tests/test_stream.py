@@ -103,7 +103,7 @@ def test_what_is_not_compressed_is_what_bank_builds(detector, embedded) -> None:
         assert made.facts[fact] == wanted.facts[fact], fact
     for statistic, blocks in wanted.nulls.items():
         for k, scores in blocks.items():
-            assert np.allclose(made.nulls[statistic][k], scores, atol=1e-12)
+            assert np.allclose(made.nulls[statistic][k].scores, scores.scores, atol=1e-12)
 
 
 def test_the_error_it_tells_is_the_one_against_all_points(detector, embedded) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from evidence import made, of_verdict
 from safetensors.torch import load_file, save_file
-from test_reference import make
+from test_reference import make, signed
 from tiny import make_checkpoint, picture
 
 from mdmf_core.detector import Detector
@@ -75,6 +75,41 @@ def test_the_bounds_are_where_the_ratios_stop_to_pay(seed):
     for threshold in np.arange(round(low / 0.01) + 1, round(high / 0.01)) * 0.01:
         by_ratio, by_none = naive_cost(of_real, of_generated, threshold)
         assert by_ratio <= by_none + 1e-9
+
+
+def naive_shares(sources: list[str]) -> np.ndarray:
+    return np.array([1 / sources.count(source) for source in sources])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_bounds_by_source_ask_what_one_more_misleading_source_would_cost(seed):
+    rng = np.random.default_rng(seed)
+    real, generated = scores(seed, 300, 200)
+    sources = [[f"s{number}" for number in rng.integers(0, count, n)] for count, n in ((30, 300), (15, 200))]
+    weights = naive_shares(sources[0]), naive_shares(sources[1])
+    at, ratios = fitting.isotonic(real, generated)
+    of_real, of_generated = (np.interp(own, at, ratios) for own in (real, generated))
+    low, high = fitting.bounds(of_real, of_generated, weights)
+    by_picture = fitting.bounds(of_real, of_generated)
+    assert by_picture[0] < low < 0 < high < by_picture[1] and low >= -np.log10(16) and high <= np.log10(31)
+    for threshold in np.arange(round(low / 0.01) + 1, round(high / 0.01)) * 0.01:
+        missed = 1 + sum(w for value, w in zip(of_generated, weights[1], strict=True) if value <= threshold)
+        alarms = 1 + sum(w for value, w in zip(of_real, weights[0], strict=True) if value > threshold)
+        assert missed / 16 + 10**threshold * alarms / 31 <= min(1.0, 10**threshold) + 1e-9
+    assert fitting.fit(real, generated, weights).log10_lr[[0, -1]] == pytest.approx((low, high))
+
+
+def test_tables_reach_as_far_as_enough_sources_do(monkeypatch):
+    monkeypatch.setattr(fitting, "FEWEST", 6)
+    monkeypatch.setattr(fitting, "FEWEST_SOURCES", 3)
+    monkeypatch.setattr(fitting, "_score", lambda points, banks, model: float(points.z.mean()))
+    many = [replace(signed(seed, 4, 4), source="abc"[seed % 3]) for seed in range(12)]
+    few = [replace(each, source="a") if seed > 3 else each for seed, each in enumerate(many)]
+    small = [replace(signed(20 + seed, 3, 3), source="abc"[seed % 3]) for seed in range(6)]
+    assert list(fitting.tables(many, many, (None, None), None)) == [2, 3, 4]
+    assert list(fitting.tables(many, [*few[4:], *small], (None, None), None)) == [2, 3], "4 x 4 has one source"
+    by_picture = fitting.tables(many, few[4:], (None, None), None)
+    assert list(by_picture) == [2, 3, 4], "with one source in all each picture counts for itself"
 
 
 def test_scores_that_say_nothing_support_nothing():
@@ -245,7 +280,7 @@ def test_an_equally_rare_score_keeps_its_rank_and_the_ends():
 def test_a_picture_larger_than_the_tables_is_read_at_the_score_that_is_as_rare(bundled):
     reference = bundled.reference
     largest = max(reference.strength["usual"])
-    small, large = (reference.null("relative", count) for count in (largest**2, 1600))
+    small, large = (reference.null("relative", count).scores for count in (largest**2, 1600))
     for rank in (0.2, 0.5, 0.9, 0.99):
         found = reference.worth(float(np.quantile(large, rank)), "relative", 1600)
         same = reference.worth(float(np.quantile(small, rank)), "relative", largest**2)

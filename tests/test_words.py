@@ -42,7 +42,7 @@ def test_the_sentences_never_promise(p_value, outlined):
 
 def test_rarity_counts_real_pictures():
     assert "About 1 in 25 real pictures scores this high." in explain(made(np.zeros(12)))
-    assert "Fewer than 1 in 99 real pictures" in explain(made(np.zeros(12), p_value=0.01, score=0.5))
+    assert "None of 99 real pictures scores this high" in explain(made(np.zeros(12), p_value=0.01, score=0.5))
     assert "Most real pictures" in explain(made(np.zeros(12), p_value=0.9, decision="no_evidence"))
     assert "generated" not in explain(made(np.zeros(12), statistic="mmd", decision="no_evidence"))
 

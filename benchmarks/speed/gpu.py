@@ -162,7 +162,9 @@ def agreement(first: Detector, second: Detector, files: list[bytes]) -> Agreemen
         len(pairs),
         sum(one.verdict.decision == other.verdict.decision for one, other in pairs),
         max(abs(one.verdict.p_value - other.verdict.p_value) for one, other in pairs),
-        max(abs(one.verdict.score - other.verdict.score) / float(one.verdict.null.std()) for one, other in pairs),
+        max(
+            abs(one.verdict.score - other.verdict.score) / float(one.verdict.null.scores.std()) for one, other in pairs
+        ),
         max(lengths),
     )
 

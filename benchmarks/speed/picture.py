@@ -221,7 +221,7 @@ def score_changes(detector: Detector, path: Path) -> tuple[float, float]:
             return float(mmd.mmd2_unbiased(points, reference.real, kernel))
         return float(mmd.relative_mmd2(points, reference.real, reference.generated, kernel))
 
-    spread_of_null = reference.null(detector.model.statistic, grid.independent).std()
+    spread_of_null = reference.null(detector.model.statistic, grid.independent).scores.std()
     trained, *others = (score(way(encoder, patches)) for way in (as_trained, type(encoder).embed, in_bfloat16))
     return tuple(abs(other - trained) / spread_of_null for other in others)
 

@@ -1,6 +1,11 @@
 """What a score means: p-values against real calibration pictures, and which patches stand out among many.
 
-Sources: conformal p-values, Vovk et al. (2005); Benjamini & Hochberg (1995).
+Sources: conformal p-values, Vovk et al. (2005); for pictures of a source that was never seen, hierarchical conformal
+prediction, Lee, Barber & Willett (arXiv 2306.06342); Benjamini & Hochberg (1995).
+
+Pictures of one source are alike, so that a thousand of one camera say little about the next. Where calibration pictures
+come from at least `FEWEST_SOURCES` sources, each source therefore counts once, and so does the source that the picture
+in question comes from: with G sources no p-value is below 1 / (G + 1).
 
 How scores are compared with equal numbers of patches: each calibration image's grid is cut down to its central k x k
 block, for k in `BLOCKS`; a picture with n patches uses the largest k with k * k <= n. A blurred or noisy picture is
@@ -10,7 +15,7 @@ prediction calls it Mondrian).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -25,18 +30,66 @@ STATISTICS = ("mmd", "relative")
 MOST_PATCH_NULLS = 20_000
 BLOCKS = (2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 17, 20, 24, 28, 32, 36, 40)  # sides of blocks of patches
 ENOUGH = 150  # pictures that make a null of their own
+FEWEST_SOURCES = 19  # from which on sources count and not pictures; with fewer p would never reach 0.05
 SCALE_QUANTILES = (0.8, 0.999)
+ROUNDING = 1e-9  # of sums of weights
 FALSE_DISCOVERIES = 0.1  # the share of outlined patches that is expected by chance
+
+
+def shares(count: int, sources: Sequence[str] | None) -> np.ndarray:
+    """The share (n,) that each of `count` pictures has in its source; 1 each without sources."""
+    if sources is None:
+        return np.ones(count)
+    _, which, counts = np.unique(np.asarray(sources), return_inverse=True, return_counts=True)
+    return 1 / counts[which]
+
+
+@dataclass(frozen=True, eq=False)
+class Null:
+    """Scores of real pictures, and how much each counts.
+
+    Args:
+        scores: (n,), sorted.
+        weights: (n,), the share that each picture has in its source; 1 where every picture counts as a source.
+    """
+
+    scores: np.ndarray
+    weights: np.ndarray
+
+    @classmethod
+    def of(cls, scores: np.ndarray, sources: Sequence[str] | None = None) -> Null:
+        """Of scores (n,) in any order, with the source of each; without, every picture counts as a source."""
+        order = np.argsort(scores, kind="stable")
+        return cls(np.asarray(scores, np.float64)[order], shares(len(scores), sources)[order])
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    @property
+    def sources(self) -> int:
+        """G, how many sources the pictures come from; n where every picture counts as one."""
+        return round(float(self.weights.sum()))
+
+    def p_value(self, score: float) -> float:
+        """(1 + sum of the weights of scores >= `score`) / (G + 1)."""
+        return (1 + float(self.weights[np.searchsorted(self.scores, score, side="left") :].sum())) / (self.sources + 1)
+
+    def threshold(self, alpha: float) -> float:
+        """The null score that a score must exceed for p <= alpha; infinite where there are too few sources for that."""
+        allowed = alpha * (self.sources + 1) - 1 + ROUNDING
+        above = np.append(np.cumsum(self.weights[::-1])[::-1][1:], 0.0)  # (n,) weights of what lies above each
+        fitting = np.flatnonzero(above <= allowed)
+        return float(self.scores[fitting[0]]) if allowed >= 0 else float("inf")
 
 
 class Calibration(NamedTuple):
     """What real pictures with one kind of detail score.
 
-    `nulls` is statistic -> {k -> sorted scores (n_calibration,)} of k x k blocks of calibration images, `patch_nulls`
-    statistic -> sorted evidence N * c_i of their patches.
+    `nulls` is statistic -> {k -> scores} of k x k blocks of calibration images, `patch_nulls` statistic -> sorted
+    evidence N * c_i of their patches.
     """
 
-    nulls: dict[str, dict[int, np.ndarray]]
+    nulls: dict[str, dict[int, Null]]
     patch_nulls: dict[str, np.ndarray]
 
 
@@ -50,12 +103,6 @@ def p_value(score: float | np.ndarray, null: np.ndarray) -> np.ndarray:
     """(1 + number of null values >= score) / (N + 1), of the shape of `score`; `null` is sorted."""
     above = len(null) - np.searchsorted(null, score, side="left")
     return (1 + above) / (len(null) + 1)
-
-
-def threshold(null: np.ndarray, alpha: float) -> float:
-    """The null value that a score must exceed for p <= alpha; infinite where N is too small for that."""
-    allowed = int(np.floor(alpha * (len(null) + 1) + 1e-9)) - 1
-    return float(null[len(null) - 1 - allowed]) if allowed >= 0 else float("inf")
 
 
 def flag(p_values: np.ndarray, rate: float = FALSE_DISCOVERIES) -> np.ndarray:
@@ -78,11 +125,12 @@ def evidence_of(x: mmd.Points, statistic: str, real: mmd.Bank, generated: mmd.Ba
 
 @dataclass(frozen=True)
 class Signed:
-    """One picture's patches as points, with the shape of its grid."""
+    """One picture's patches as points, with the shape of its grid, and the source that it counts for ("": itself)."""
 
     points: mmd.Points
     rows: int
     cols: int
+    source: str = ""
 
     def block(self, k: int) -> mmd.Points:
         """The central k x k block of patches."""
@@ -97,7 +145,8 @@ def calibrate(
     """Null scores by block size and null evidence of patches, for each statistic that the banks allow.
 
     A block size is kept while at least nine in ten of the pictures have it, or `ENOUGH` of them: larger blocks are
-    those of larger pictures, as the pictures that they are for.
+    those of larger pictures, as the pictures that they are for. Where sources count, at least `FEWEST_SOURCES` of them
+    must have it, too.
 
     Raises:
         ValueError: no picture, or one smaller than 2 x 2 patches.
@@ -106,8 +155,9 @@ def calibrate(
     if not pictures or min(min(picture.rows, picture.cols) for picture in pictures) < 2:
         raise ValueError("Calibration needs pictures of at least 2 x 2 patches each.")
     sides = np.array([min(picture.rows, picture.cols) for picture in pictures])
-    sizes = [k for k in BLOCKS if (sides >= k).mean() >= 0.9 or (sides >= k).sum() >= ENOUGH]
-    nulls: dict[str, dict[int, np.ndarray]] = {}
+    names = sources_of(pictures, FEWEST_SOURCES)
+    sizes = [k for k in BLOCKS if _enough(sides >= k, names)]
+    nulls: dict[str, dict[int, Null]] = {}
     patch_nulls: dict[str, np.ndarray] = {}
     for statistic in STATISTICS if generated is not None else STATISTICS[:1]:
         nulls[statistic] = {}
@@ -117,7 +167,7 @@ def calibrate(
                 for picture in tqdm(pictures, desc=f"calibrate {statistic} {k} x {k}")
                 if min(picture.rows, picture.cols) >= k
             ]
-            nulls[statistic][k] = np.sort(np.array(scores))
+            nulls[statistic][k] = Null.of(np.array(scores), None if names is None else names[sides >= k])
         values = [
             picture.points.count * evidence_of(picture.points, statistic, real, generated, kernel)[0].numpy()
             for picture in pictures
@@ -127,3 +177,15 @@ def calibrate(
             values = values[np.linspace(0, len(values) - 1, MOST_PATCH_NULLS).round().astype(int)]
         patch_nulls[statistic] = values
     return Calibration(nulls, patch_nulls)
+
+
+def sources_of(pictures: Sequence[Signed], fewest: int) -> np.ndarray | None:
+    """The source of each picture, (n,); None where one has none or they are of fewer than `fewest` sources."""
+    names = [picture.source for picture in pictures]
+    return np.asarray(names) if all(names) and len(set(names)) >= fewest else None
+
+
+def _enough(reached: np.ndarray, names: np.ndarray | None) -> bool:
+    """Whether the pictures that have a block size, a mask (n,), are enough of them, and of enough sources."""
+    many = reached.mean() >= 0.9 or reached.sum() >= ENOUGH
+    return bool(many and (names is None or len(set(names[reached])) >= FEWEST_SOURCES))

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from mdmf_core.files import write_whole
 from mdmf_core.method import mmd
-from mdmf_core.method.calibration import STATISTICS, Calibration, ends
+from mdmf_core.method.calibration import STATISTICS, Calibration, Null, ends
 from mdmf_core.method.known import Known
 from mdmf_core.method.state import KINDS, USUAL
 from mdmf_core.method.strength import Strength, Table, equally_rare, strength
@@ -48,7 +48,7 @@ class Reference:
 
     real: mmd.Bank
     generated: mmd.Bank | None
-    nulls: dict[str, dict[int, np.ndarray]]
+    nulls: dict[str, dict[int, Null]]
     patch_nulls: dict[str, np.ndarray]
     facts: dict
     origins: dict[str, list[str]] = field(default_factory=dict)
@@ -64,8 +64,8 @@ class Reference:
         """The calibration for pictures with this detail: the usual one where it has none of its own."""
         return self.details.get(detail) or Calibration(self.nulls, self.patch_nulls)
 
-    def null(self, statistic: str, n_patches: int, detail: str = USUAL) -> np.ndarray:
-        """Calibration scores, sorted, to compare a picture of `n_patches` patches with."""
+    def null(self, statistic: str, n_patches: int, detail: str = USUAL) -> Null:
+        """Calibration scores to compare a picture of `n_patches` patches with."""
         return _fitting(self.calibration(detail).nulls[statistic], n_patches)
 
     def table(self, n_patches: int, detail: str = USUAL) -> Table | None:
@@ -85,7 +85,7 @@ class Reference:
         largest = max(self.strength[self.nearest(detail)])
         own, other = (self.null(statistic, count, detail) for count in (n_patches, largest**2))
         if n_patches > largest**2 and own is not other:
-            score = equally_rare(score, own, other)
+            score = equally_rare(score, own.scores, other.scores)
         return strength(score, table)
 
     def known_null(self, n_patches: int, detail: str = USUAL) -> np.ndarray | None:
@@ -118,7 +118,10 @@ def _prefix(detail: str) -> str:
 def _calibration_tensors(prefix: str, made: Calibration) -> dict[str, Tensor]:
     tensors = {f"{prefix}patch_null.{kind}": torch.from_numpy(values) for kind, values in made.patch_nulls.items()}
     for kind, blocks in made.nulls.items():
-        tensors |= {f"{prefix}null.{kind}.{k}": torch.from_numpy(scores) for k, scores in blocks.items()}
+        for k, null in blocks.items():
+            tensors[f"{prefix}null.{kind}.{k}"] = torch.from_numpy(null.scores)
+            if null.sources != len(null):
+                tensors[f"{prefix}null.{kind}.{k}.weights"] = torch.from_numpy(null.weights)
     return tensors
 
 
@@ -254,9 +257,21 @@ class _Stored:
             sizes = sorted(int(name.rsplit(".", 1)[1]) for name in self.tensors if re.fullmatch(pattern, name))
             if not sizes:
                 raise ValueError(f"there are no calibration scores {prefix}null.{kind}.*")
-            found.nulls[kind] = {k: np.sort(self.take(f"{prefix}null.{kind}.{k}", None).numpy()) for k in sizes}
+            found.nulls[kind] = {k: self.null(f"{prefix}null.{kind}.{k}") for k in sizes}
             found.patch_nulls[kind] = np.sort(self.take(f"{prefix}patch_null.{kind}", None).numpy())
         return found
+
+    def null(self, name: str) -> Null:
+        """Scores, with their weights where the file has them; else every picture counts as a source."""
+        scores = self.take(name, None).numpy()
+        if f"{name}.weights" not in self.tensors:
+            return Null.of(scores)
+        weights = self.take(f"{name}.weights", len(scores)).numpy()
+        if (np.diff(scores) < 0).any():
+            raise ValueError(f"the tensor {name} holds values that are not sorted")
+        if (weights <= 0).any() or abs(weights.sum() - round(weights.sum())) > 1e-6:
+            raise ValueError(f"the tensor {name}.weights does not hold shares of sources")
+        return Null(scores, weights)
 
     def known(self) -> Known | None:
         """The test whether a picture is of a known kind, where the file has it."""

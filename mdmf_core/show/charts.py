@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from mdmf_core.evidence import INCONCLUSIVE, NOT_JUDGED, TRACES, WEAK, Evidence
-from mdmf_core.show.words import VERDICTS, rarity, score_line
+from mdmf_core.show.words import VERDICTS, compared_with, rarity, score_line
 
 if TYPE_CHECKING:
     from mdmf_core.show.stability import Variant
@@ -38,11 +38,14 @@ def _chart(height: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _histogram(axes: Axes, null: np.ndarray, mark: float, words: str, marked: str, unit: str) -> None:
-    """Calibration values (M,) as bars and one value among them, with a legend below."""
+def _histogram(
+    axes: Axes, null: np.ndarray, mark: float, words: str, marked: str, unit: str, weights: np.ndarray | None = None
+) -> None:
+    """Sorted calibration values (M,), by their weights (M,), as bars and one value among them, with a legend below."""
     low, high = min(null[0], mark), max(null[-1], mark)
     room = 0.04 * max(high - low, 1e-9)
-    axes.hist(null, bins=np.linspace(null[0], max(null[-1], null[0] + room), 31), color=_CHART_BARS, label=words)
+    bins = np.linspace(null[0], max(null[-1], null[0] + room), 31)
+    axes.hist(null, bins=bins, weights=weights, color=_CHART_BARS, label=words)
     axes.axvline(mark, color=_CHART_MARK, linewidth=3, label=marked)
     axes.set_xlim(low - room, high + room)
     axes.set_yticks([])
@@ -58,8 +61,8 @@ def null_plot(evidence: Evidence) -> Figure:
     """Histogram of the calibration scores with this picture's score and the threshold."""
     figure, axes = _chart(3.3)
     verdict = evidence.verdict
-    words = f"{verdict.n_calibration:,} real pictures"
-    _histogram(axes, verdict.null, verdict.score, words, f"this picture: {verdict.score:.3g}", "Score")
+    marked, null = f"this picture: {verdict.score:.3g}", verdict.null
+    _histogram(axes, null.scores, verdict.score, compared_with(verdict), marked, "Score", null.weights)
     if not math.isinf(verdict.threshold):
         label = f"p at most {verdict.alpha:.2g} above {verdict.threshold:.3g}"
         axes.axvline(verdict.threshold, color=_CHART_INK, linewidth=1.5, linestyle=(0, (4, 2)), label=label)
@@ -70,7 +73,7 @@ def null_plot(evidence: Evidence) -> Figure:
 def describe_null(evidence: Evidence) -> str:
     """What `null_plot` shows, in one line."""
     return (
-        f"Scores of {evidence.verdict.n_calibration:,} real pictures as a histogram, with this picture's score. "
+        f"Scores of {compared_with(evidence.verdict)} as a histogram, with this picture's score. "
         f"{rarity(evidence)}. Score: {score_line(evidence)}."
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from mdmf_core.evidence import NOT_JUDGED, Evidence
+from mdmf_core.evidence import NOT_JUDGED, Evidence, Verdict
 from mdmf_core.method.calibration import FALSE_DISCOVERIES
 from mdmf_core.method.strength import GENERATED, REAL, Strength
 
@@ -39,11 +39,17 @@ def rarity(evidence: Evidence) -> str:
     """The p-value as a share of real pictures, for people."""
     verdict = evidence.verdict
     odds = 1 / verdict.p_value
-    if verdict.score > verdict.null[-1]:
-        return f"Fewer than 1 in {verdict.n_calibration:,} real pictures scores this high"
+    if verdict.score > verdict.null.scores[-1]:
+        return f"None of {compared_with(verdict)} scores this high"
     if odds < 1.5:
         return "Most real pictures score this high or higher"
     return f"About 1 in {round(odds):,} real pictures scores this high"
+
+
+def compared_with(verdict: Verdict, kind: str = "real") -> str:
+    """The calibration pictures, and how many sources they come from where sources count."""
+    pictures, sources = verdict.n_calibration, verdict.n_sources
+    return f"{pictures:,} {kind} pictures" + (f" of {sources:,} sources" if sources < pictures else "")
 
 
 def weight(found: Strength) -> str:
@@ -103,7 +109,7 @@ def explain(evidence: Evidence) -> str:
     banks = "real and of generated pictures" if verdict.statistic == "relative" else "real pictures"
     compared = (
         f"Its patches were compared with patches of {banks}, and its score with those of "
-        f"{verdict.n_calibration:,} other real pictures{LIKE_IT[verdict.detail]}."
+        f"{compared_with(verdict, 'other real')}{LIKE_IT[verdict.detail]}."
     )
     how = f"{rarity(evidence)}. {NO_RATIO}" if verdict.strength is None else strength(evidence)
     return " ".join([DECISIONS[verdict.outcome], how, _patches(evidence), compared, *explain_locator(evidence)])

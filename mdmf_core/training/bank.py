@@ -5,7 +5,8 @@
 Source: arXiv 2605.09296 (the bank), calibration and compression as in docs/method.md. Bank pictures may be training
 pictures; calibration pictures may be neither, and each is used once, in one condition drawn by lot, so that the
 calibration scores are exchangeable. `details` of the recipe names conditions that make them soft or noisy
-(`mdmf_core.method.state`); such pictures then get a calibration of their own. The calibration pictures of sources that
+(`mdmf_core.method.state`); such pictures then get a calibration of their own. With enough sources each of them counts
+once, not each picture (`mdmf_core.method.calibration`). The calibration pictures of sources that
 are not trained on, and the generated pictures for validation, give the likelihood ratios (`training.strength`). Prints
 what the compression of the bank costs.
 """
@@ -31,7 +32,7 @@ from mdmf_core.method.reference import Reference
 from mdmf_core.method.state import USUAL
 from mdmf_core.run import workers
 from mdmf_core.training import embed, strength
-from mdmf_core.training.dataset import Entry, Split, lot, source_shares
+from mdmf_core.training.dataset import Entry, Split, counted_as, lot, source_shares
 from mdmf_core.training.embed import Embedded, Embedder
 from mdmf_core.training.recipe import Bank
 
@@ -110,7 +111,7 @@ def build(
     classes = [[p for p in bank_pictures if p.label == label and p.condition in config.lives] for label in (0, 1)]
     check(*classes, calibration, model)
     full, small, origins = _compressed(classes, model, config)
-    signed = [Signed(model.points(p.embeddings), p.rows, p.cols) for p in calibration]
+    signed = [signed_of(p, model) for p in calibration]
     facts = {
         "real": dict(Counter(p.source for p in {p.key: p for p in classes[0]}.values())),
         "generated": dict(Counter(p.source for p in {p.key: p for p in classes[1]}.values())),
@@ -160,7 +161,9 @@ def finish(
         "points": [b.points.count if b else 0 for b in small],
     }
     say(f"bank: {facts['points']} points for {facts['points_uncompressed']} patches (real, generated)")
-    say(f"calibration: {len(calibration)} pictures of {len(facts['calibration'])} sources")
+    by_source = calibrations.sources_of(signed, calibrations.FEWEST_SOURCES) is not None
+    counting = "each source counts once" if by_source else "each picture counts once"
+    say(f"calibration: {len(calibration)} pictures of {len(facts['calibration'])} sources; {counting}")
     error = facts["compression_error"]
     say(f"compression: |s - s_full| {error['mean']:.1e} on average, {error['max']:.1e} at most, in null deviations")
     return Reference(*small, nulls, patch_nulls, facts, origins)
@@ -191,7 +194,7 @@ def with_strength(
             if row["key"] in wanted and calibrates(row["key"], row["life"], row.get("detail", USUAL), config)
         ]
         for picture in embed.pictures(path, chosen):
-            sides[picture.label].append(Signed(model.points(picture.embeddings), picture.rows, picture.cols))
+            sides[picture.label].append(signed_of(picture, model))
     return _with_tables(made, USUAL, sides, model, say)
 
 
@@ -277,9 +280,15 @@ def _by_lot(entries: Iterable[Entry], most: int) -> list[Entry]:
     return sorted(entries, key=lambda entry: lot(f"detail {entry.key}"))[:most]
 
 
+def signed_of(picture: Embedded, model: Model) -> Signed:
+    """An embedded picture as points, with the source that it counts for."""
+    return Signed(model.points(picture.embeddings), picture.rows, picture.cols, counted_as(picture.source))
+
+
 def _signed(fields: dict, model: Model) -> Signed:
-    """What an embedder gave, as points."""
-    return Signed(model.points(torch.from_numpy(fields["embeddings"])), fields["rows"], fields["cols"])
+    """What an embedder gave, as points, with the source that it counts for."""
+    points, source = model.points(torch.from_numpy(fields["embeddings"])), counted_as(fields["source"])
+    return Signed(points, fields["rows"], fields["cols"], source)
 
 
 def _with_detail(

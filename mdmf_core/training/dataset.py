@@ -67,6 +67,11 @@ def lot(key: str) -> float:
     return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") / 2**64
 
 
+def counted_as(source: str) -> str:
+    """The source that a picture counts for: whole originals, "NAME_whole", for that of the parts cut from them."""
+    return source.removesuffix("_whole")
+
+
 def split(
     entries: Iterable[Entry],
     test: Iterable[str] = (),

@@ -318,7 +318,7 @@ def build(
     found = plan(folder, embed.backbone_digest(model.backbone), roles, config, chunk)
     calibration = list(found.calibration.pictures())
     bank.check(found.real, found.generated, calibration, model)
-    signed = [Signed(model.points(p.embeddings), p.rows, p.cols) for p in calibration]
+    signed = [bank.signed_of(p, model) for p in calibration]
     probes = signed[:: -(-len(signed) // PROBES)]
     compressor = Compressor(model, config.size, config.per_picture, config.seed, found.shares, _together(probes))
     made, pulls = compress(compressor, found.groups, chunk, processes, engine)

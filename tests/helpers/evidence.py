@@ -8,6 +8,7 @@ import numpy as np
 
 from mdmf_core.detector import witness_map
 from mdmf_core.evidence import Evidence, ModelFacts, PatchMap, PictureFacts, Verdict
+from mdmf_core.method.calibration import Null
 from mdmf_core.method.patches import Grid
 
 SCALE = (0.1, 0.4)
@@ -33,7 +34,7 @@ def made(
         relative=float(np.mean(values)),
         shares=np.broadcast_to(np.asarray(values, float), N) / N,
         p_value=0.04,
-        null=np.linspace(-0.1, 0.1, 99),
+        null=Null.of(np.linspace(-0.1, 0.1, 99)),
         detail="usual",
         alpha=0.05,
         threshold=0.08,
