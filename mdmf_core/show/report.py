@@ -39,8 +39,9 @@ METHOD = (
     "generated ones.",
     "The score is the sum of one value for each patch, its evidence, and the map draws these values on one scale that "
     "is the same for all pictures.",
-    "The p-value is the share of real calibration pictures, in neither training nor reference, that score at least as "
-    "high; outlined patches stand out among patches of these pictures, at the false discovery rate given below.",
+    "The p-value says how rare so high a score is among real pictures of a source never seen: calibration pictures, in "
+    "neither training nor reference, each source counted once where there are many; outlined patches stand out among "
+    "patches of these pictures, at the false discovery rate given below.",
 )
 LIMITATIONS = (
     "The test can't tell who made a picture, why, or whether what it shows is true.",

@@ -163,7 +163,8 @@ def finish(
     say(f"bank: {facts['points']} points for {facts['points_uncompressed']} patches (real, generated)")
     by_source = calibrations.sources_of(signed, calibrations.FEWEST_SOURCES) is not None
     counting = "each source counts once" if by_source else "each picture counts once"
-    say(f"calibration: {len(calibration)} pictures of {len(facts['calibration'])} sources; {counting}")
+    sources = len({counted_as(p.source) for p in calibration})
+    say(f"calibration: {len(calibration)} pictures of {sources} sources; {counting}")
     error = facts["compression_error"]
     say(f"compression: |s - s_full| {error['mean']:.1e} on average, {error['max']:.1e} at most, in null deviations")
     return Reference(*small, nulls, patch_nulls, facts, origins)
