@@ -59,18 +59,22 @@ def test_the_sizes_and_what_stays():
 
 
 def test_the_figures_by_hand():
+    of = attack.Answer
     rows = [
-        (1, {attack.AS_IS: 0.01, "a": 0.01}),
-        (1, {attack.AS_IS: 0.05, "a": 0.5}),
-        (1, {attack.AS_IS: 0.06, "a": 0.01}),
-        (1, {attack.AS_IS: 0.01, "a": None}),
-        (0, {attack.AS_IS: 0.5, "a": 0.05}),
-        (0, {attack.AS_IS: 0.5, "a": 0.06}),
+        (1, {attack.AS_IS: of(0.01, True), "a": of(0.01, True)}),
+        (1, {attack.AS_IS: of(0.05, True), "a": of(0.5, False, True)}),
+        (1, {attack.AS_IS: of(0.06), "a": of(0.01, True)}),
+        (1, {attack.AS_IS: of(0.01), "a": None}),
+        (0, {attack.AS_IS: of(0.5), "a": of(0.05, True)}),
+        (0, {attack.AS_IS: of(0.5), "a": of(0.06)}),
     ]
     found = attack.summary(rows)
     wanted = {"generated": 2 / 3, "n_generated": 3, "kept": 0.5, "real": 0.5, "n_real": 2, "too_small": 1}
-    assert found["a"] == pytest.approx(wanted)
+    wanted |= {"traces_generated": 2 / 3, "traces_real": 0.5, "worth": 4 / 3}
+    assert found["a"] == pytest.approx(wanted | {"refused_generated": 1 / 3, "refused_real": 0.0})
     assert found[attack.AS_IS]["generated"] == 0.75 and found[attack.AS_IS]["kept"] == 1
+    assert found[attack.AS_IS]["worth"] is None, "no real picture has traces"
+    assert "| a | 0.667 | 0.500 | 0.500 | 0.667 | 0.500 | 1.3 | 0.333 / 0.000 | 3 / 2 |" in attack.markdown(found)
 
 
 def test_the_border_is_real_and_from_another_source(root):

@@ -2,10 +2,12 @@
 
     python benchmarks/quality/attack.py bundled ../shared/data --each 12
 
-The pictures are those of sources with the role "test" in `benchmarks/configs/folds.json`, which the detector never saw.
-Real pictures go through the same attacks, for what makes generated pictures pass may make real ones fail. A picture
-that an attack leaves too small to judge is counted apart. "Kept" is the share of the generated pictures called
-generated as they are that are still called so. Prints a table and writes `attack.json` to `--out`.
+The pictures are those of sources with the role "test" in `benchmarks/configs/folds.json`, which the detector never saw;
+art is left out. Real pictures go through the same attacks, for what makes generated pictures pass may make real ones
+fail. A picture that an attack leaves too small is counted apart. "Kept" is the share of the generated pictures called
+generated as they are that are still called so. "Traces" are the shares with a likelihood ratio of 10 or more that are
+not refused, and "worth" is the one over the other: the ratio that such an answer has after the attack. "Refused" are
+the shares that can't be judged. Prints a table and writes `attack.json` to `--out`.
 """
 
 from __future__ import annotations
@@ -13,10 +15,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageFilter, ImageOps
@@ -28,6 +30,7 @@ from benchmarks.quality import roles  # noqa: E402
 from benchmarks.quality.held_out_tables import head, line  # noqa: E402
 from mdmf_core.detector import Detector  # noqa: E402
 from mdmf_core.errors import ImageError  # noqa: E402
+from mdmf_core.evidence import TRACES  # noqa: E402
 from mdmf_core.files import write_whole  # noqa: E402
 from mdmf_core.images import degrade  # noqa: E402
 from mdmf_core.images.reader import read  # noqa: E402
@@ -89,15 +92,28 @@ def attacks(photograph: np.ndarray) -> dict[str, Attack]:
     return found
 
 
-def judge(detector: Detector, pair: tuple[Entry, Entry]) -> dict[str, float | None]:
-    """The p-value of a picture after each attack, None where it is too small; the pair's second is for the border."""
+class Answer(NamedTuple):
+    """What the detector says of one picture: its p-value, whether there are traces, and whether it is refused."""
+
+    p_value: float
+    traces: bool = False
+    refused: bool = False
+
+
+Row = tuple[int, dict[str, Answer | None]]  # label, and the answer after each attack; None where it is too small
+
+
+def judge(detector: Detector, pair: tuple[Entry, Entry]) -> dict[str, Answer | None]:
+    """The answer to a picture after each attack, None where it is too small; the pair's second is for the border."""
     entry, photograph = pair
     pixels, smallest = read(entry.path, 1).pixels, detector.model.geometry.min_side
-    found: dict[str, float | None] = {}
+    found: dict[str, Answer | None] = {}
     for name, attack in attacks(read(photograph.path, 1).pixels).items():
         attacked = attack(pixels, degrade.generator(0, name, entry.key))
         try:
-            found[name] = detector.detect(read(attacked, smallest), ALPHA, locate=False).verdict.p_value
+            verdict = detector.detect(read(attacked, smallest), ALPHA, locate=False).verdict
+            traces = verdict.judged and verdict.strength is not None and verdict.strength.ratio >= TRACES
+            found[name] = Answer(verdict.p_value, traces, not verdict.judged)
         except ImageError:
             found[name] = None
     return found
@@ -113,8 +129,8 @@ def borders(entries: list[Entry]) -> list[tuple[Entry, Entry]]:
     return pairs
 
 
-def measure(detector: Detector, entries: list[Entry], processes: int) -> list[tuple[int, dict[str, float | None]]]:
-    """Label and p-values of each picture.
+def measure(detector: Detector, entries: list[Entry], processes: int) -> list[Row]:
+    """Label and answers of each picture.
 
     Raises:
         RuntimeError: a picture could not be judged at all.
@@ -129,36 +145,40 @@ def measure(detector: Detector, entries: list[Entry], processes: int) -> list[tu
     return rows
 
 
-def summary(rows: list[tuple[int, dict[str, float | None]]]) -> dict[str, dict[str, Any]]:
-    """For each attack: shares with p <= 0.05 and numbers of both classes, what is kept, and how many are too small."""
-
-    def called(name: str, label: int) -> list[bool]:
-        return [p[name] <= ALPHA for own, p in rows if own == label and p[name] is not None]
-
+def summary(rows: list[Row]) -> dict[str, dict[str, Any]]:
+    """For each attack: shares and numbers of both classes, what is kept, what traces are worth, what is too small."""
     table = {}
     for name in rows[0][1]:
-        kept = [p[name] <= ALPHA for label, p in rows if label and (p[AS_IS] or 1) <= ALPHA and p[name] is not None]
-        table[name] = {
-            **{word: share(called(name, label)) for label, word in enumerate(("real", "generated"))},
-            **{f"n_{word}": len(called(name, label)) for label, word in enumerate(("real", "generated"))},
-            "kept": share(kept),
-            "too_small": sum(p[name] is None for _, p in rows),
-        }
+        own = [[answers[name] for of, answers in rows if of == label and answers[name]] for label in (0, 1)]
+        before = [answers for label, answers in rows if label and answers[AS_IS] and answers[AS_IS].p_value <= ALPHA]
+        row: dict[str, Any] = {"kept": share(answers[name].p_value <= ALPHA for answers in before if answers[name])}
+        for word, answers in zip(("real", "generated"), own, strict=True):
+            row[word] = share(answer.p_value <= ALPHA for answer in answers)
+            row[f"traces_{word}"] = share(answer.traces for answer in answers)
+            row[f"refused_{word}"] = share(answer.refused for answer in answers)
+            row[f"n_{word}"] = len(answers)
+        row["worth"] = row["traces_generated"] / row["traces_real"] if row["traces_real"] else None
+        table[name] = row | {"too_small": sum(answers[name] is None for _, answers in rows)}
     return table
 
 
-def share(called: list[bool]) -> float | None:
+def share(called: Iterable[bool]) -> float | None:
+    called = list(called)
     return float(np.mean(called)) if called else None
 
 
 def markdown(table: dict[str, dict[str, Any]]) -> str:
     """The table for people."""
-    lines = head(f"attack, p <= {ALPHA}", "generated", "n", "kept", "real", "n", "too small")
+    lines = head("attack", "p <= 0.05: generated", "kept", "real", "traces: generated", "real", "worth", "refused", "n")
+
+    def told(value: float | None, digits: int = 3) -> str:
+        return "-" if value is None else f"{value:.{digits}f}"
+
     for name, row in table.items():
-        generated, kept, real = (
-            "-" if row[key] is None else f"{row[key]:.3f}" for key in ("generated", "kept", "real")
-        )
-        lines.append(line(name, generated, row["n_generated"], kept, real, row["n_real"], row["too_small"]))
+        by_p = [told(row[key]) for key in ("generated", "kept", "real")]
+        by_ratio = [told(row["traces_generated"]), told(row["traces_real"]), told(row["worth"], 1)]
+        refused = f"{told(row['refused_generated'])} / {told(row['refused_real'])}"
+        lines.append(line(name, *by_p, *by_ratio, refused, f"{row['n_generated']} / {row['n_real']}"))
     return "\n".join(lines)
 
 
@@ -172,7 +192,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
     arguments = parser.parse_args()
     detector = Detector.from_pretrained(None if arguments.checkpoint == "bundled" else arguments.checkpoint)
-    entries = roles.held_out(arguments.data, roles.load(arguments.folds), arguments.each)
+    known = roles.load(arguments.folds)
+    entries = roles.without_art(roles.held_out(arguments.data, known, arguments.each), known)
     table = summary(measure(detector, entries, arguments.processes))
     result = {
         "fingerprint": detector.fingerprint,
