@@ -180,7 +180,7 @@ def test_a_threshold_out_of_reach_is_null(parts):
     data = report.json_report(never)
     assert data["result"]["threshold"] is None
     json.dumps(data, allow_nan=False)
-    assert "too few calibration pictures" in words(report_page.html_report(never))
+    assert "too few sources of calibration pictures" in words(report_page.html_report(never))
 
 
 def test_the_page_says_what_a_reader_needs(parts, page):

@@ -149,5 +149,5 @@ def score_line(evidence: Evidence) -> str:
     """The score beside the score that decides."""
     score, threshold = evidence.verdict.score, evidence.verdict.threshold
     if math.isinf(threshold):
-        return f"{score:.4g} (too few calibration pictures for this false-alarm rate)"
+        return f"{score:.4g} (too few sources of calibration pictures for this false-alarm rate)"
     return f"{score:.4g} (p is at most {evidence.verdict.alpha:.2g} above {threshold:.4g})"
