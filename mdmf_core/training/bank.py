@@ -30,7 +30,7 @@ from mdmf_core.method.compress import compress
 from mdmf_core.method.reference import Reference
 from mdmf_core.method.state import USUAL
 from mdmf_core.run import workers
-from mdmf_core.training import embed, strength
+from mdmf_core.training import embed, outlines, strength
 from mdmf_core.training.dataset import Entry, Split, lot, source_shares
 from mdmf_core.training.embed import Embedded, Embedder
 from mdmf_core.training.recipe import Bank
@@ -163,7 +163,8 @@ def finish(
     say(f"calibration: {len(calibration)} pictures of {len(facts['calibration'])} sources")
     error = facts["compression_error"]
     say(f"compression: |s - s_full| {error['mean']:.1e} on average, {error['max']:.1e} at most, in null deviations")
-    return Reference(*small, nulls, patch_nulls, facts, origins)
+    made = Reference(*small, nulls, patch_nulls, facts, origins)
+    return outlines.of_evidence(made, USUAL, signed, [picture.source for picture in calibration], model, say)
 
 
 def with_strength(
@@ -259,6 +260,7 @@ def with_details(
         signed = [_signed(fields, model) for fields in found]
         calibrated = calibrations.calibrate(signed, made.real, made.generated, model.kernel)
         made = replace(made, details=made.details | {name: calibrated})
+        made = outlines.of_evidence(made, name, signed, [fields["source"] for fields in found], model, say)
         facts[name] = dict(Counter(fields["life"] for fields in found))
         say(f"calibration of {name} pictures: {len(found)} pictures")
         if others:
