@@ -8,6 +8,7 @@
     train RECIPE RUN        step 2: the Patch Forensic Signature
     bank RECIPE RUN         step 2b: reference bank and calibration
     locate RECIPE RUN       add the map of patches unlike the rest of their picture
+    outlines RECIPE RUN     calibrate anew when a picture may have outlines
     import FILE OUT         a research checkpoint (PyTorch) into a checkpoint folder
     evaluate MODEL FOLDER...    step 3: figures on generators that were not trained on
     push FOLDER REPO        publish a checkpoint on the Hugging Face Hub
@@ -32,7 +33,7 @@ from mdmf_core.training import commands
 
 INTERRUPTED = 130
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
-for step in (commands.pretrain, commands.embed, commands.train, commands.bank, commands.locate):
+for step in (commands.pretrain, commands.embed, commands.train, commands.bank, commands.locate, commands.outlines):
     app.command()(step)
 app.add_typer(reference, name="reference")
 

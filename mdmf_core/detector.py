@@ -24,7 +24,7 @@ from mdmf_core.errors import CheckpointError, ImageError
 from mdmf_core.evidence import Evidence, ModelFacts, PatchMap, PictureFacts, Verdict, check_alpha, decide
 from mdmf_core.images.reader import Picture, read
 from mdmf_core.method import doubt, known, mmd
-from mdmf_core.method.calibration import ends, evidence_of, flag, p_value
+from mdmf_core.method.calibration import FALSE_DISCOVERIES, ends, evidence_of, flag, p_value
 from mdmf_core.method.locator import Locator
 from mdmf_core.method.locator import load as load_locator
 from mdmf_core.method.patches import Geometry, Grid, beside, cut, merged
@@ -150,7 +150,7 @@ class Detector:
             compared = compare(points, self.reference, self.model.kernel)
             detail = self.reference.nearest(detail_of(_part(picture.pixels, region)))
             verdict = judge(compared, self.model.statistic, self.reference, grid.independent, detail, alpha)
-            maps = maps_of(compared, self.model.statistic, self.reference, detail)
+            maps = maps_of(compared, self.model.statistic, self.reference, detail, grid.independent)
             reason = reason or ("" if region else stranger(points, self.reference, grid.independent, detail))
             if locate and region is None:
                 maps |= locate_in(embeddings, grid, self.locator)
@@ -223,21 +223,25 @@ def judge(
     )
 
 
-def maps_of(compared: Compared, statistic: str, reference: Reference, detail: str) -> dict[str, PatchMap]:
+def maps_of(
+    compared: Compared, statistic: str, reference: Reference, detail: str, n_patches: int
+) -> dict[str, PatchMap]:
     """The maps "evidence", "witness" and "mmd" of `Evidence`; one where it is the same as another."""
-    nulls = reference.calibration(detail).patch_nulls
+    nulls, rate = reference.calibration(detail).patch_nulls, reference.outline_rate(n_patches, detail)
     evidence, mmd_map = (
-        patch_map(len(compared[kind][0]) * compared[kind][0], nulls[kind], reference.scale(kind))
+        patch_map(len(compared[kind][0]) * compared[kind][0], nulls[kind], reference.scale(kind), rate)
         for kind in (statistic, "mmd")
     )
     witness = witness_map(evidence, compared[statistic][1], statistic)
     return {"evidence": evidence, "witness": witness, "mmd": evidence if statistic == "mmd" else mmd_map}
 
 
-def patch_map(values: np.ndarray, null: np.ndarray, scale: tuple[float, float]) -> PatchMap:
-    """Values (N,) of patches, how rare they are among real patches, and which stand out."""
+def patch_map(
+    values: np.ndarray, null: np.ndarray, scale: tuple[float, float], rate: float = FALSE_DISCOVERIES
+) -> PatchMap:
+    """Values (N,) of patches, how rare they are among real patches, and which stand out at a false discovery rate."""
     p_values = p_value(values, null)
-    return PatchMap(values, p_values, flag(p_values), scale, null)
+    return PatchMap(values, p_values, flag(p_values, rate), scale, null)
 
 
 def witness_map(evidence: PatchMap, witness: np.ndarray, statistic: str) -> PatchMap:
@@ -260,7 +264,7 @@ def locate_in(embeddings: torch.Tensor, grid: Grid, locator: Locator | None) -> 
     if found is None:
         return {}
     null = locator.null.double().numpy()
-    return {"locator": patch_map(found.double().numpy(), null, ends(null))}
+    return {"locator": patch_map(found.double().numpy(), null, ends(null), locator.outline_rate(len(found)))}
 
 
 def _without_doubtful(found: PatchMap, reasons: tuple[str, ...]) -> PatchMap:

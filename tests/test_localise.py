@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from tiny import make_checkpoint, picture
 
-from benchmarks.quality import localise, localise_whole, of_maps
+from benchmarks.quality import localise, localise_whole, made_again, of_maps
 from mdmf_core.detector import Detector
 from mdmf_core.training import composites
 from mdmf_core.training.dataset import Entry
@@ -167,3 +168,36 @@ def test_the_command_prints_and_keeps_figures_of_whole_pictures(
     name = f"{localise_whole.WHOLE_KINDS[1]}: {of_maps.WITHIN}: {of_maps.LOCATOR}"
     assert all(0 <= found[name][0] <= 1 for found in kept["conditions"].values())
     assert name in capsys.readouterr().out
+
+
+class Blocks:
+    """An autoencoder whose latents are the mean colours of 8 x 8 blocks."""
+
+    def latents(self, pixels: np.ndarray) -> torch.Tensor:
+        return torch.nn.functional.avg_pool2d(torch.from_numpy(pixels.astype(np.float32)).permute(2, 0, 1)[None], 8)
+
+    def pixels(self, latents: torch.Tensor) -> np.ndarray:
+        return torch.nn.functional.interpolate(latents, scale_factor=8)[0].permute(1, 2, 0).round().byte().numpy()
+
+
+def test_a_part_made_again_is_the_autoencoders_and_the_rest_is_untouched(monkeypatch):
+    """Tiles of any size join without a seam."""
+    monkeypatch.setattr(made_again, "TILE", 40)
+    monkeypatch.setattr(made_again, "MARGIN", 12)
+    pixels = np.random.default_rng(0).integers(0, 256, (131, 170, 3), dtype=np.uint8)
+    for kind in made_again.AGAIN_KINDS:
+        for seed in range(6):
+            rng = np.random.default_rng(seed)
+            found, mask = made_again.made_again(Blocks(), pixels, kind, (70, 90), rng, 0.0)
+            assert found.shape == (128, 168, 3) and mask.shape == (128, 168)
+            assert np.array_equal(found[mask == 0], pixels[:128, :168][mask == 0])
+            again = Blocks().pixels(Blocks().latents(pixels[:128, :168]))
+            assert np.array_equal(found[mask > 0], again[mask > 0]) == (kind == made_again.AGAIN_KINDS[0])
+
+
+def test_parts_made_again_are_judged_where_there_is_an_autoencoder(checkpoint, data, smaller, tmp_path):
+    (tmp_path / "folds.json").write_text(json.dumps(KNOWN))
+    entries = localise_whole.sized(localise.held_out(tmp_path / "folds.json", data))
+    found = localise_whole.whole_figures(Detector.from_pretrained(checkpoint), entries, 2, True, model=Blocks())
+    for kind in made_again.AGAIN_KINDS:
+        assert 0 <= found[f"{kind}: {of_maps.WITHIN}: {of_maps.LOCATOR}"][0] <= 1

@@ -281,4 +281,4 @@ def test_a_recipe_that_can_not_be_followed_says_why(data, tmp_path):
     with pytest.raises(DatasetError, match="No composite could be made"):
         locators.train(made, replace(dealt, train=small), ["as_is"], CONFIG)
     with pytest.raises(DatasetError, match="has 3 x 3 patches"):
-        locators.null(make_locator(), [], made, ["as_is"], print)
+        locators.calibrate(make_locator(), [], made, ["as_is"], print)

@@ -19,7 +19,9 @@ statistic, which is linear in patches, that can only be positive). Intervals: 95
 `--whole` names a folder of whole originals, real/SOURCE and fake/SOURCE: composites are then pictures of 0.5 to 12
 megapixels with a region of 2% to 40% of them, `--each` of two kinds: part of a generated picture in a photograph, and
 part of a photograph in a generated picture, where the evidence is to rise outside of the region. Sources are drawn
-first, then their pictures. One picture is in memory at a time.
+first, then their pictures. With `--autoencoder`, the folder of TAEF2's weights, there are two kinds more: a part of the
+photograph that the autoencoder made again, and one that it filled in (`made_again.py`). One picture is in memory at a
+time.
 """
 
 from __future__ import annotations
@@ -54,6 +56,7 @@ from benchmarks.quality.of_maps import (  # noqa: E402
     place,
     untouched,
 )
+from benchmarks.quality.taef2 import Autoencoder  # noqa: E402
 from mdmf_core.detector import Detector  # noqa: E402
 from mdmf_core.evidence import Evidence  # noqa: E402
 from mdmf_core.files import write_whole  # noqa: E402
@@ -198,6 +201,7 @@ def parsed() -> argparse.Namespace:
         "--whole", type=Path, help="folder of whole originals: composites of these, for a file of roles"
     )
     parser.add_argument("--each", type=int, default=60, help="composites of whole pictures of each kind and condition")
+    parser.add_argument("--autoencoder", type=Path, help="folder of TAEF2's weights, for parts of whole pictures")
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
@@ -208,11 +212,12 @@ def main() -> None:
     entries = held_out(given.recipe, given.whole or given.data)
     detector = Detector.from_pretrained(None if given.model == "bundled" else given.model)
     whole, count, tables = given.whole and sized(entries), given.each if given.whole else given.count, {}
+    autoencoder = given.autoencoder and Autoencoder(given.autoencoder)
     for recompressed in (False, True):
         condition = "recompressed" if recompressed else "as made"
         print(f"{count} composites of each kind, {condition}:")
         if whole:
-            found = whole_figures(detector, whole, count, recompressed, given.seed)
+            found = whole_figures(detector, whole, count, recompressed, given.seed, autoencoder)
         else:
             found = figures([(detector, entries)], count, recompressed, given.seed)
         for name, figure in found.items():

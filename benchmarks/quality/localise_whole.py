@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 from tqdm import tqdm
 
+from benchmarks.quality.made_again import AGAIN_KINDS, made_again
 from benchmarks.quality.of_maps import (
     BORDER,
     EVIDENCE,
@@ -23,6 +25,7 @@ from benchmarks.quality.of_maps import (
     place,
     untouched,
 )
+from benchmarks.quality.taef2 import Autoencoder
 from mdmf_core.detector import Detector
 from mdmf_core.errors import ImageError
 from mdmf_core.evidence import Evidence
@@ -100,8 +103,11 @@ def judged_whole(evidence: Evidence, truth: np.ndarray, label: int) -> Row:
     altered, pixels = truth[known], evidence.picture.width * evidence.picture.height
     row[WITHIN, PLACE] = roc_auc_score(altered, place(evidence)[known])
     size = max((edge for edge in SIZES[:-1] if edge <= pixels), default=SIZES[0])
-    for name, (values, _) in maps(evidence).items():
+    for name, (values, flagged) in maps(evidence).items():
         sought = 1 - altered if label and name == EVIDENCE else altered
+        right = sought[flagged[known]]
+        row["precision of outlines", name] = right.mean() if len(right) else np.nan
+        row["recall of outlines", name] = flagged[known][sought == 1].mean()
         row[WITHIN, name] = row[f"{WITHIN}, {between(size)}", name] = roc_auc_score(sought, values[known])
         row[STRONGEST, name] = float(sought[values[known].argmax()])
         row[STRONGEST, f"{name}, by chance"] = float(sought.mean())
@@ -114,6 +120,21 @@ def between(least: int) -> str:
     return f"{least / 1e6:g} to {most / 1e6:g} megapixels"
 
 
+def make_again(
+    first: Entry, kind: str, recompressed: bool, model: Autoencoder, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """As `make_whole`, with a part of the photograph of one of `AGAIN_KINDS`."""
+    try:
+        pixels = read(first.path).pixels
+    except ImageError:
+        return None
+    size = region(pixels.shape[:2], pixels.shape[:2], rng)
+    if size is None:
+        return None
+    pixels, mask = made_again(model, pixels, kind, size, rng, BORDER)
+    return composites.alike(pixels, mask, rng) if recompressed else (pixels, mask)
+
+
 def measure_whole(
     detector: Detector, entries: list[tuple[Entry, int]], label: int, count: int, recompressed: bool, seed: int
 ) -> list[Row]:
@@ -122,12 +143,43 @@ def measure_whole(
     Raises:
         ValueError: the pictures don't give so many.
     """
-    rng, rows = np.random.default_rng([seed, label, recompressed]), []
+    rng = np.random.default_rng([seed, label, recompressed])
     large = grouped([entry for entry, pixels in entries if pixels >= LEAST_PIXELS], label)
     others = grouped([entry for entry, _ in entries], 1 - label)
-    with tqdm(total=count, desc=f"{WHOLE_KINDS[label]}{', recompressed' * recompressed}") as progress:
-        for _ in range(TRIES * count if large and others else 0):
-            made = make_whole(drawn(large, rng), drawn(others, rng), recompressed, rng)
+
+    def make() -> tuple[np.ndarray, np.ndarray] | None:
+        return make_whole(drawn(large, rng), drawn(others, rng), recompressed, rng) if large and others else None
+
+    return _measured(detector, make, label, count, f"{WHOLE_KINDS[label]}{', recompressed' * recompressed}")
+
+
+def measure_again(
+    detector: Detector,
+    entries: list[tuple[Entry, int]],
+    kind: str,
+    count: int,
+    recompressed: bool,
+    seed: int,
+    model: Autoencoder,
+) -> list[Row]:
+    """As `measure_whole`, of photographs with a part of one of `AGAIN_KINDS`."""
+    rng = np.random.default_rng([seed, len(WHOLE_KINDS) + AGAIN_KINDS.index(kind), recompressed])
+    large = grouped([entry for entry, pixels in entries if pixels >= LEAST_PIXELS], 0)
+
+    def make() -> tuple[np.ndarray, np.ndarray] | None:
+        return make_again(drawn(large, rng), kind, recompressed, model, rng) if large else None
+
+    return _measured(detector, make, 0, count, f"{kind}{', recompressed' * recompressed}")
+
+
+def _measured(
+    detector: Detector, make: Callable[[], tuple[np.ndarray, np.ndarray] | None], label: int, count: int, named: str
+) -> list[Row]:
+    """Rows of `count` composites that have altered and untouched patches, of at most `TRIES` times as many."""
+    rows: list[Row] = []
+    with tqdm(total=count, desc=named) as progress:
+        for _ in range(TRIES * count):
+            made = make()
             if made is None:
                 continue
             evidence = detector.detect(made[0])
@@ -141,7 +193,12 @@ def measure_whole(
 
 
 def whole_figures(
-    detector: Detector, entries: list[tuple[Entry, int]], count: int, recompressed: bool, seed: int = 0
+    detector: Detector,
+    entries: list[tuple[Entry, int]],
+    count: int,
+    recompressed: bool,
+    seed: int = 0,
+    model: Autoencoder | None = None,
 ) -> dict[str, Figure]:
     """All figures of one condition, for whole pictures.
 
@@ -151,10 +208,14 @@ def whole_figures(
         count: composites of each kind, and untouched photographs.
         recompressed: the condition.
         seed: of all choices.
+        model: the autoencoder of `AGAIN_KINDS`; without it these are left out.
     """
     rng, made = np.random.default_rng(seed + 1), {}
-    for label, kind in enumerate(WHOLE_KINDS):
-        rows = measure_whole(detector, entries, label, count, recompressed, seed)
+    for index, kind in enumerate(WHOLE_KINDS if model is None else WHOLE_KINDS + AGAIN_KINDS):
+        if model is not None and kind in AGAIN_KINDS:
+            rows = measure_again(detector, entries, kind, count, recompressed, seed, model)
+        else:
+            rows = measure_whole(detector, entries, index, count, recompressed, seed)
         made |= {f"{kind}: {what}: {name}": figure for (what, name), figure in means(rows, rng).items()}
     large = [entry for entry, pixels in entries if pixels >= LEAST_PIXELS]
     rows = untouched(detector, large, 0, count, recompressed, np.random.default_rng(seed))

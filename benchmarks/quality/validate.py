@@ -14,7 +14,8 @@ beside it:
     alarms       real pictures with p <= 0.05, with a likelihood ratio of 2 and 10 or more; judged ones alone
 
 With `--write` the tables replace what stands between the two marks of that file. Scores are kept beside `--out` and
-used again by the same detector. `--originals` names a folder with real/SOURCE of whole camera originals.
+used again by the same detector. `--originals` names a folder with real/SOURCE of whole camera originals, `--kinds` one
+with KIND/SOURCE/PICTURE of real pictures of any other kinds, such as screenshots (`screens.py`) and scans.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.quality import made, roles  # noqa: E402
 from benchmarks.quality.held_out_tables import head, line  # noqa: E402
+from benchmarks.quality.outlines import pictures  # noqa: E402
 from mdmf_core.checkpoint import hub  # noqa: E402
 from mdmf_core.detector import Detector  # noqa: E402
 from mdmf_core.errors import ImageError  # noqa: E402
@@ -51,7 +53,9 @@ from mdmf_core.training.tables import write_csv  # noqa: E402
 
 CONDITIONS = ("as_is", "alike", "web")
 ORIGINAL = "camera original"
+GIVEN = "given: "  # before a kind of `--kinds`
 KINDS = (*made.ORDINARY, *made.REFUSED)
+Job = tuple[Entry, tuple[str, ...]]  # a picture and its conditions
 ALPHA = 0.05
 LEAST = 5  # judged pictures of a source that has figures of its own
 MARKS = ("<!-- figures: begin -->", "<!-- figures: end -->")
@@ -71,7 +75,7 @@ class Scored:
     reason: str
 
 
-def rows_of(job: tuple[Entry, tuple[str, ...]], detector: Detector, seed: int) -> list[Scored]:
+def rows_of(job: Job, detector: Detector, seed: int) -> list[Scored]:
     """One picture in its conditions; none where it can't be used."""
     entry, conditions = job
     found, smallest = [], detector.model.geometry.min_side
@@ -85,7 +89,7 @@ def rows_of(job: tuple[Entry, tuple[str, ...]], detector: Detector, seed: int) -
             change = (made.ORDINARY | made.REFUSED).get(condition)
             if change is not None:
                 pixels = np.ascontiguousarray(change(picture.pixels, rng))
-            elif condition == ORIGINAL:
+            elif condition == ORIGINAL or condition.startswith(GIVEN):
                 pixels = picture.pixels
             else:
                 pixels = degrade.apply(condition, picture.pixels, rng, False, smallest)
@@ -98,7 +102,7 @@ def rows_of(job: tuple[Entry, tuple[str, ...]], detector: Detector, seed: int) -
     return found
 
 
-def jobs(data: Path, originals: Path | None, most: int, sample: int) -> list[tuple[Entry, tuple[str, ...]]]:
+def jobs(data: Path, originals: Path | None, most: int, sample: int, kinds: Path | None = None) -> list[Job]:
     """Each picture with its conditions; `sample` pictures of each class, by lot, also get the kinds that are made."""
     known = roles.load()
     entries = roles.without_art(roles.held_out(data, known, most), known)
@@ -115,7 +119,14 @@ def jobs(data: Path, originals: Path | None, most: int, sample: int) -> list[tup
             counts[entry.source] += 1
             if counts[entry.source] <= most:
                 wanted[entry] = (ORIGINAL,)
+    for kind, source, path in pictures(kinds) if kinds else ():
+        wanted[Entry(path, f"{kind}/{source}/{path.name}", 0, source)] = (f"{GIVEN}{kind}",)
     return list(wanted.items())
+
+
+def other_kinds(rows: list[Scored]) -> list[str]:
+    """Conditions of pictures that were given with their kind."""
+    return sorted({row.condition for row in rows if row.condition.startswith(GIVEN)})
 
 
 def scored(detector: Detector, wanted: list, path: Path, processes: int, seed: int) -> list[Scored]:
@@ -199,7 +210,7 @@ def cost_table(rows: list[Scored]) -> Iterator[str]:
 
 def alarm_table(rows: list[Scored]) -> Iterator[str]:
     yield from head("real pictures", "n", "can't be judged", "p <= 0.05", "LR >= 2", "LR >= 10")
-    for condition in (*CONDITIONS, ORIGINAL, *KINDS):
+    for condition in (*CONDITIONS, ORIGINAL, *KINDS, *other_kinds(rows)):
         own = [row for row in rows if row.condition == condition and row.label == 0]
         if own:
             yield line(condition, len(own), *_alarms(own))
@@ -227,7 +238,7 @@ def reason_table(rows: list[Scored]) -> Iterator[str]:
         "far": "far from",
     }
     yield from head("can't be judged, by rule", *rules)
-    for condition in (*CONDITIONS, ORIGINAL, *KINDS):
+    for condition in (*CONDITIONS, ORIGINAL, *KINDS, *other_kinds(rows)):
         own = [row.reason for row in rows if row.condition == condition and row.label == 0]
         if own:
             shares = (np.mean([part in reason for reason in own]) for part in rules.values())
@@ -315,6 +326,7 @@ def main() -> None:
     parser.add_argument("checkpoint", help="folder or repository of a checkpoint, or `bundled`")
     parser.add_argument("data", type=Path, help="folder with real/SOURCE and fake/SOURCE")
     parser.add_argument("--originals", type=Path, help="folder with real/SOURCE of whole camera originals")
+    parser.add_argument("--kinds", type=Path, help="folder with KIND/SOURCE/PICTURE of real pictures of other kinds")
     parser.add_argument("--most", type=int, default=8, help="pictures of a source at most")
     parser.add_argument("--sample", type=int, default=60, help="pictures of each class that get the kinds made of them")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "validate.json")
@@ -323,7 +335,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     detector = Detector.from_pretrained(None if given.checkpoint == "bundled" else given.checkpoint)
-    wanted = jobs(given.data, given.originals, given.most, given.sample)
+    wanted = jobs(given.data, given.originals, given.most, given.sample, given.kinds)
     rows = scored(detector, wanted, given.out.with_suffix(".csv"), given.processes, given.seed)
     tables = markdown(rows, detector.facts.name, detector.fingerprint)
     told = json.dumps({"model": detector.facts.name, "fingerprint": detector.fingerprint, "tables": tables}, indent=1)

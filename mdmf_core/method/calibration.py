@@ -11,13 +11,18 @@ How scores are compared with equal numbers of patches: each calibration image's 
 block, for k in `BLOCKS`; a picture with n patches uses the largest k with k * k <= n. A blurred or noisy picture is
 compared with calibration pictures that were blurred or got noise, where the checkpoint has such (`state`; conformal
 prediction calls it Mondrian).
+
+When a picture may have outlines: neighbouring patches depend on each other, and pictures of one source are alike, so
+the false discovery rate promises little about a whole picture. Patches are therefore picked at the lower rate at which
+at most `OUTLINED` of untouched pictures of a source that was never seen have any (hierarchical conformal prediction,
+Lee, Barber & Willett, 2023: each source weighs as much as the others; the least rate of a picture is Simes', 1986).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -34,6 +39,10 @@ FEWEST_SOURCES = 19  # from which on sources count and not pictures; with fewer 
 SCALE_QUANTILES = (0.8, 0.999)
 ROUNDING = 1e-9  # of sums of weights
 FALSE_DISCOVERIES = 0.1  # the share of outlined patches that is expected by chance
+OUTLINED = 0.05  # share of untouched pictures that may have an outline
+FEWEST_BLOCK = 3  # side of the smallest block that outlines are calibrated for
+
+Judged = tuple[str, np.ndarray, int, int]  # a calibration picture: source, p-values (N,) of its patches, rows, columns
 
 
 def shares(count: int, sources: Sequence[str] | None) -> np.ndarray:
@@ -110,6 +119,71 @@ def flag(p_values: np.ndarray, rate: float = FALSE_DISCOVERIES) -> np.ndarray:
     return false_discovery_control(p_values) <= rate
 
 
+def least_rate(p_values: np.ndarray) -> float:
+    """The least rate at which `flag` picks any of p-values (N,): min over i of N p_(i) / i."""
+    return float((np.sort(p_values) * len(p_values) / np.arange(1, len(p_values) + 1)).min())
+
+
+def outline_rates(pictures: Iterable[Judged]) -> dict[int, float]:
+    """The rate for `flag`, by block size, from untouched pictures; of larger ones the central block counts.
+
+    Block sizes as in `calibrate`; those that too few sources have for a promise (`rarest`) are left out.
+    """
+    pictures = [picture for picture in pictures if min(picture[2:]) >= FEWEST_BLOCK]
+    rates = {}
+    for k in sizes_of([min(picture[2:]) for picture in pictures], FEWEST_BLOCK):
+        found: dict[str, list[float]] = {}
+        for source, p_values, rows, cols in pictures:
+            if min(rows, cols) >= k:
+                found.setdefault(source, []).append(least_rate(p_values[central(rows, cols, k)]))
+        rate = rarest(list(found.values()))
+        if rate is not None:
+            rates[k] = min(rate, FALSE_DISCOVERIES)
+    return rates
+
+
+def rarest(sources: Sequence[Sequence[float]], share: float = OUTLINED) -> float | None:
+    """The greatest value that a picture of a source never seen is at or below with a probability of at most `share`.
+
+    (sum over S sources of the share of their values <= t, + 1) / (S + 1) <= share, where sources are exchangeable.
+
+    Args:
+        sources: the values of each source's pictures.
+        share: the probability.
+
+    Returns:
+        One of the values or 0; None where 1 / (S + 1) is above `share`.
+    """
+    allowed = share * (len(sources) + 1) - 1 + 1e-9
+    if allowed < 0:
+        return None
+    values = np.concatenate([np.asarray(own, float) for own in sources])
+    weights = np.concatenate([np.full(len(own), 1 / len(own)) for own in sources])
+    order = np.argsort(values, kind="stable")
+    values, reached = values[order], np.cumsum(weights[order])
+    last = np.append(values[1:] > values[:-1], True)  # of values that are equal, all count
+    fitting = values[last & (reached <= allowed)]
+    return float(fitting[-1]) if len(fitting) else 0.0
+
+
+def fitting(blocks: Mapping[int, Any], n_patches: int) -> Any:
+    """What belongs to the largest k x k block of at most `n_patches` patches, or to the smallest there is."""
+    own = [k for k in blocks if k * k <= n_patches]
+    return blocks[max(own) if own else min(blocks)]
+
+
+def central(rows: int, cols: int, k: int) -> np.ndarray:
+    """Indices (k * k,) of the central block of a grid."""
+    top, left = (rows - k) // 2, (cols - k) // 2
+    return np.arange(rows * cols).reshape(rows, cols)[top : top + k, left : left + k].reshape(-1)
+
+
+def sizes_of(sides: Sequence[int], least: int = min(BLOCKS)) -> list[int]:
+    """Block sizes that nine in ten of the pictures have, by their shorter sides, or `ENOUGH` of them."""
+    own = np.array(sides)
+    return [k for k in BLOCKS if k >= least and len(own) and ((own >= k).mean() >= 0.9 or (own >= k).sum() >= ENOUGH)]
+
+
 def evidence_of(x: mmd.Points, statistic: str, real: mmd.Bank, generated: mmd.Bank | None, kernel: mmd.Kernel):
     """c_i (N,) and witness (N,) of one picture's patches under a statistic.
 
@@ -134,9 +208,7 @@ class Signed:
 
     def block(self, k: int) -> mmd.Points:
         """The central k x k block of patches."""
-        top, left = (self.rows - k) // 2, (self.cols - k) // 2
-        index = torch.arange(self.rows * self.cols).reshape(self.rows, self.cols)
-        return self.points[index[top : top + k, left : left + k].reshape(-1)]
+        return self.points[torch.from_numpy(central(self.rows, self.cols, k))]
 
 
 def calibrate(
@@ -156,7 +228,7 @@ def calibrate(
         raise ValueError("Calibration needs pictures of at least 2 x 2 patches each.")
     sides = np.array([min(picture.rows, picture.cols) for picture in pictures])
     names = sources_of(pictures, FEWEST_SOURCES)
-    sizes = [k for k in BLOCKS if _enough(sides >= k, names)]
+    sizes = [k for k in sizes_of(sides) if names is None or len(set(names[sides >= k])) >= FEWEST_SOURCES]
     nulls: dict[str, dict[int, Null]] = {}
     patch_nulls: dict[str, np.ndarray] = {}
     for statistic in STATISTICS if generated is not None else STATISTICS[:1]:
@@ -183,9 +255,3 @@ def sources_of(pictures: Sequence[Signed], fewest: int) -> np.ndarray | None:
     """The source of each picture, (n,); None where one has none or they are of fewer than `fewest` sources."""
     names = [picture.source for picture in pictures]
     return np.asarray(names) if all(names) and len(set(names)) >= fewest else None
-
-
-def _enough(reached: np.ndarray, names: np.ndarray | None) -> bool:
-    """Whether the pictures that have a block size, a mask (n,), are enough of them, and of enough sources."""
-    many = reached.mean() >= 0.9 or reached.sum() >= ENOUGH
-    return bool(many and (names is None or len(set(names[reached])) >= FEWEST_SOURCES))

@@ -9,7 +9,8 @@ the median over the picture; a convolution over the grid of patches lets neighbo
 repeats what lies there: zeros would tell it where the border is.
 
 `locator.safetensors`, a file that a checkpoint may have or not, holds it all: its weights, the settings in the
-file's metadata, and as `null` what patches of untouched real calibration pictures reach.
+file's metadata, and as `null` what patches of untouched real calibration pictures reach. `outlines` in the metadata,
+which may lack, are the rates for `calibration.flag` by block size.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mdmf_core.files import write_whole
+from mdmf_core.method.calibration import FALSE_DISCOVERIES, fitting
 from mdmf_core.method.weights import load_strictly
 
 FEWEST = 3  # rows and columns of patches below which a picture has no rest to compare with
@@ -51,6 +53,7 @@ class Locator(nn.Module):
         self.leave = nn.Linear(hidden, 1)
         self.drop = nn.Dropout(dropout)
         self.register_buffer("null", torch.zeros(NULLS))
+        self.outlines: dict[int, float] = {}
 
     def forward(self, embeddings: Tensor, rows: int, cols: int) -> Tensor:
         """How unlike the rest each patch of one picture is, (N,), of embeddings (N, D), N = rows * cols."""
@@ -60,6 +63,10 @@ class Locator(nn.Module):
         maps = self.drop(F.relu(self.enter(seen))).T.reshape(1, -1, rows, cols)
         maps = maps + F.relu(self.neighbours(self.drop(maps)))
         return self.leave(maps[0].flatten(1).T)[:, 0]
+
+    def outline_rate(self, n_patches: int) -> float:
+        """The rate for `calibration.flag` of a picture of `n_patches` patches."""
+        return fitting(self.outlines, n_patches) if self.outlines else FALSE_DISCOVERIES
 
     @torch.inference_mode()
     def values(self, embeddings: Tensor, rows: int, cols: int) -> Tensor | None:
@@ -72,7 +79,8 @@ class Locator(nn.Module):
 def save(locator: Locator, path: str | Path) -> Path:
     """Write `locator.safetensors`."""
     tensors = {name: value.contiguous() for name, value in locator.state_dict().items()}
-    metadata = {"config": json.dumps(locator.config, sort_keys=True)}
+    config = locator.config | ({"outlines": sorted(locator.outlines.items())} if locator.outlines else {})
+    metadata = {"config": json.dumps(config, sort_keys=True)}
     return write_whole(path, lambda temporary: save_file(tensors, temporary, metadata=metadata))
 
 
@@ -88,8 +96,12 @@ def load(path: str | Path, dim: int) -> Locator:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            config = json.loads((file.metadata() or {}).get("config", ""))
+            config = dict(json.loads((file.metadata() or {}).get("config", "")))
+        outlines = {int(k): float(rate) for k, rate in config.pop("outlines", [])}
+        if any(k < 1 or not 0 <= rate <= 1 for k, rate in outlines.items()):
+            raise ValueError("no block sizes and rates")
         locator = Locator(**config)
+        locator.outlines = outlines
     except (SafetensorError, OSError, ValueError, TypeError, LookupError, RuntimeError) as error:
         raise ValueError(f"{Path(path).name} can't be read or has settings that this version doesn't know") from error
     if locator.dim != dim:

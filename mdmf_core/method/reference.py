@@ -11,7 +11,6 @@ import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +20,7 @@ from torch import Tensor
 
 from mdmf_core.files import write_whole
 from mdmf_core.method import mmd
-from mdmf_core.method.calibration import STATISTICS, Calibration, Null, ends
+from mdmf_core.method.calibration import FALSE_DISCOVERIES, STATISTICS, Calibration, Null, ends, fitting
 from mdmf_core.method.known import Known
 from mdmf_core.method.state import KINDS, USUAL
 from mdmf_core.method.strength import Strength, Table, equally_rare, strength
@@ -30,6 +29,7 @@ STRENGTH = re.compile(rf"strength\.({'|'.join(KINDS)})\.([1-9]\d*)\.scores")
 SIDES = ("real", "generated")
 KNOWN = re.compile(rf"known\.({'|'.join(KINDS)})\.([1-9]\d*)")
 WIDTH = "known.width"
+OUTLINES = "outlines."
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class Reference:
         details: kind of detail ("soft", "noisy") -> the calibration for pictures with it.
         strength: kind of detail -> {k -> likelihood ratios for scores of k x k blocks}; empty where there are none.
         known: of the test whether a picture is of a known kind; None where there is none.
+        outlines: kind of detail -> {k -> rate for `calibration.flag`}; empty where there are none.
     """
 
     real: mmd.Bank
@@ -55,6 +56,7 @@ class Reference:
     details: dict[str, Calibration] = field(default_factory=dict)
     strength: dict[str, dict[int, Table]] = field(default_factory=dict)
     known: Known | None = None
+    outlines: dict[str, dict[int, float]] = field(default_factory=dict)
 
     def nearest(self, detail: str) -> str:
         """The kind of detail of the calibration images that pictures with this one are compared with."""
@@ -66,12 +68,12 @@ class Reference:
 
     def null(self, statistic: str, n_patches: int, detail: str = USUAL) -> Null:
         """Calibration scores to compare a picture of `n_patches` patches with."""
-        return _fitting(self.calibration(detail).nulls[statistic], n_patches)
+        return fitting(self.calibration(detail).nulls[statistic], n_patches)
 
     def table(self, n_patches: int, detail: str = USUAL) -> Table | None:
         """Likelihood ratios for scores of pictures of `n_patches` patches with this detail, where there are any."""
         tables = self.strength.get(self.nearest(detail))
-        return _fitting(tables, n_patches) if tables else None
+        return fitting(tables, n_patches) if tables else None
 
     def worth(self, score: float, statistic: str, n_patches: int, detail: str = USUAL) -> Strength | None:
         """What a score of a picture of `n_patches` patches with this detail is worth, where there are tables.
@@ -91,17 +93,16 @@ class Reference:
     def known_null(self, n_patches: int, detail: str = USUAL) -> np.ndarray | None:
         """The null of the test whether a picture is of a known kind, where there is one."""
         blocks = self.known and self.known.nulls.get(self.nearest(detail))
-        return _fitting(blocks, n_patches) if blocks else None
+        return fitting(blocks, n_patches) if blocks else None
+
+    def outline_rate(self, n_patches: int, detail: str = USUAL) -> float:
+        """The rate for `calibration.flag`; that of usual pictures where this detail has none of its own."""
+        rates = self.outlines.get(self.nearest(detail)) or self.outlines.get(USUAL)
+        return fitting(rates, n_patches) if rates else FALSE_DISCOVERIES
 
     def scale(self, statistic: str) -> tuple[float, float]:
         """Ends of the one colour scale for N * c_i: quantiles of the evidence of real patches."""
         return ends(self.patch_nulls[statistic])
-
-
-def _fitting(blocks: dict[int, Any], n_patches: int) -> Any:
-    """What belongs to the largest k x k block of at most `n_patches` patches, or to the smallest there is."""
-    fitting = [k for k in blocks if k * k <= n_patches]
-    return blocks[max(fitting) if fitting else min(blocks)]
 
 
 def _bank_tensors(prefix: str, bank: mmd.Bank) -> dict[str, Tensor]:
@@ -157,6 +158,8 @@ def save(reference: Reference, path: str | Path) -> Path:
         tensors |= _strength_tensors(detail, tables)
     if reference.known is not None:
         tensors |= _known_tensors(reference.known)
+    for detail, rates in reference.outlines.items():
+        tensors[f"{OUTLINES}{detail}"] = torch.tensor(sorted(rates.items()), dtype=torch.float64)
     told = {"facts": reference.facts, "pictures": {name: names.tolist() for name, names in pictures.items()}}
     content = {"content": json.dumps(told, sort_keys=True)}
     return write_whole(path, lambda temporary: save_file(tensors, temporary, metadata=content))
@@ -196,10 +199,10 @@ def load(path: str | Path, signature: int, dim: int, deep: bool, statistic: str)
     usual = stored.calibration("", statistics)
     held = [name for name in KINDS if name != USUAL and any(key.startswith(_prefix(name)) for key in tensors)]
     details = {name: stored.calibration(_prefix(name), statistics) for name in held}
-    strength, known = stored.strength(), stored.known()
+    strength, known, outlines = stored.strength(), stored.known(), stored.outlines()
     if tensors:
         raise ValueError(f"unexpected tensors: {', '.join(sorted(tensors))}")
-    return Reference(real, generated, *usual, told["facts"], origins, details, strength, known)
+    return Reference(real, generated, *usual, told["facts"], origins, details, strength, known, outlines)
 
 
 def _order(match: re.Match) -> tuple[int, int]:
@@ -284,6 +287,17 @@ class _Stored:
         for match in sorted(filter(None, map(KNOWN.fullmatch, self.tensors)), key=_order):
             nulls.setdefault(match[1], {})[int(match[2])] = np.sort(self.take(match[0], None).numpy())
         return Known(width, nulls)
+
+    def outlines(self) -> dict[str, dict[int, float]]:
+        """Rates by kind of detail and block size; empty where the file has none."""
+        found = {}
+        for detail in KINDS:
+            if f"{OUTLINES}{detail}" in self.tensors:
+                rows = self.take(f"{OUTLINES}{detail}", None, 2).tolist()
+                if any(k != int(k) or k < 1 or not 0 <= rate <= 1 for k, rate in rows):
+                    raise ValueError(f"the tensor {OUTLINES}{detail} holds no block sizes and rates")
+                found[detail] = {int(k): rate for k, rate in rows}
+        return found
 
     def strength(self) -> dict[str, dict[int, Table]]:
         """Likelihood ratios by kind of detail and block size; empty where the file has none."""

@@ -31,7 +31,7 @@ from mdmf_core.method.compress import compress
 from mdmf_core.method.reference import Reference
 from mdmf_core.method.state import USUAL
 from mdmf_core.run import workers
-from mdmf_core.training import embed, strength
+from mdmf_core.training import embed, outlines, strength
 from mdmf_core.training.dataset import Entry, Split, counted_as, lot, source_shares
 from mdmf_core.training.embed import Embedded, Embedder
 from mdmf_core.training.recipe import Bank
@@ -167,7 +167,8 @@ def finish(
     say(f"calibration: {len(calibration)} pictures of {sources} sources; {counting}")
     error = facts["compression_error"]
     say(f"compression: |s - s_full| {error['mean']:.1e} on average, {error['max']:.1e} at most, in null deviations")
-    return Reference(*small, nulls, patch_nulls, facts, origins)
+    made = Reference(*small, nulls, patch_nulls, facts, origins)
+    return outlines.of_evidence(made, USUAL, signed, model, say)
 
 
 def with_strength(
@@ -263,6 +264,7 @@ def with_details(
         signed = [_signed(fields, model) for fields in found]
         calibrated = calibrations.calibrate(signed, made.real, made.generated, model.kernel)
         made = replace(made, details=made.details | {name: calibrated})
+        made = outlines.of_evidence(made, name, signed, model, say)
         facts[name] = dict(Counter(fields["life"] for fields in found))
         say(f"calibration of {name} pictures: {len(found)} pictures")
         if others:

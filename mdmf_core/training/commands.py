@@ -186,8 +186,34 @@ def locate(recipe: Recipe, run: Run) -> None:
     if not (folder / "config.json").is_file():
         raise Stop(f"There is no checkpoint in {folder}; run `train` first.")
     dealt, conditions = _dealt(loaded), loaded.bank.calibration_lives
-    written = step(folder, store.load(folder), dealt, conditions, loaded.locate, say)
+    written = step(folder, store.load(folder), dealt, conditions, loaded.locate, say, run / "embeddings")
     say(f"Locator written to {written}.")
+
+
+def outlines(
+    recipe: Recipe,
+    run: Run,
+    checkpoint: Annotated[Path | None, typer.Option(help="Checkpoint to calibrate; default RUN/checkpoint.")] = None,
+) -> None:
+    """Calibrate anew when a picture may have outlines, in both maps of a checkpoint, from stored embeddings."""
+    from mdmf_core.checkpoint import hub, store
+    from mdmf_core.method import locator, reference
+    from mdmf_core.training import locator as locators
+    from mdmf_core.training.bank import condition_of
+    from mdmf_core.training.outlines import again
+
+    loaded, folder = read_recipe(recipe), checkpoint or run / "checkpoint"
+    if not (folder / "config.json").is_file():
+        raise Stop(f"There is no checkpoint in {folder}; run `train` first or name one with --checkpoint.")
+    found, dealt, lives = store.load(folder), _dealt(loaded), loaded.bank.calibration_lives
+    path, pfs, embeddings = folder / "reference.safetensors", found.pfs, run / "embeddings"
+    made = reference.load(path, pfs.signature, pfs.dim, pfs.deep, found.statistic)
+    drawn = {entry.key: condition_of(entry.key, lives) for entry in dealt.calibration}
+    say(f"Reference written to {reference.save(again(made, embeddings, drawn, found, say), path)}.")
+    if (folder / hub.LOCATOR).is_file():
+        net = locator.load(folder / hub.LOCATOR, found.backbone.dim)
+        locators.calibrate(net, dealt.calibration, found, lives, say, embeddings)
+        say(f"Locator written to {locator.save(net.float(), folder / hub.LOCATOR)}.")
 
 
 def import_(

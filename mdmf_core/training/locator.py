@@ -6,12 +6,12 @@ Both pictures of a composite may be real or generated, so that it is not the cla
 another origin. The loss is pairwise within a picture: an altered patch should get a higher value than an untouched
 one. The encoder stays as it is, so each composite is embedded once. What is kept is the running average of the
 weights. The null is made of pictures of the calibration role, each in the condition in which it calibrates the score
-(`bank.condition_of`).
+(`bank.condition_of`); what `embed` stored of them is not embedded again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,14 +27,16 @@ from mdmf_core.errors import DatasetError, ImageError
 from mdmf_core.images import degrade
 from mdmf_core.images.reader import read
 from mdmf_core.method import locator
+from mdmf_core.method.calibration import outline_rates, p_value
 from mdmf_core.method.locator import Locator
 from mdmf_core.method.patches import Geometry, cut, merged
 from mdmf_core.run import workers
 from mdmf_core.training import composites, embed
 from mdmf_core.training.bank import condition_of
 from mdmf_core.training.crops import BORDERS, SIDES
-from mdmf_core.training.dataset import Entry, Sampler, Split
+from mdmf_core.training.dataset import Entry, Sampler, Split, counted_as
 from mdmf_core.training.loop import Plan, fit
+from mdmf_core.training.outlines import told
 from mdmf_core.training.recipe import Locate
 
 PAIRS = ((0, 1), (0, 1), (0, 1), (1, 0), (1, 0), (0, 0), (0, 0), (0, 0), (1, 1), (1, 1))  # labels of both pictures
@@ -159,29 +161,73 @@ def learn(net: Locator, made: list[Composite], config: Locate, say: Callable[[st
     return fit(net, losses, plan, say)
 
 
-def null(
-    net: Locator, entries: list[Entry], model: Model, conditions: Sequence[str], say: Callable[[str], None]
-) -> Tensor:
-    """What patches of untouched real pictures reach, sorted, `locator.NULLS` values.
+def calibrating(
+    entries: list[Entry], model: Model, conditions: Sequence[str], folder: Path | None = None
+) -> Iterator[tuple[str, Tensor, int, int]]:
+    """Source, embeddings (N, D), rows and columns of calibration pictures, each in the one condition it is used in.
+
+    Args:
+        entries, model, conditions: the pictures, the checkpoint, and what one condition is drawn from by lot.
+        folder: of `embed`'s shards; where there are none, pictures are embedded, and those that can't be left out.
 
     Raises:
-        DatasetError: no picture is large enough.
+        DatasetError: the shards are another encoder's, or damaged.
     """
-    embedder, found = embed.Embedder(model.backbone, model.geometry, 0), []
-    for entry in tqdm(entries, desc="null"):
-        made = embedder((entry, condition_of(entry.key, conditions)))
-        if "error" not in made:
-            values = net.values(torch.from_numpy(made["embeddings"]), made["rows"], made["cols"])
-            found += [] if values is None else [values]
-    if not found:
+    drawn = {entry.key: condition_of(entry.key, conditions) for entry in entries}
+    if folder is None or not (folder / "manifest.json").is_file():
+        embedder = embed.Embedder(model.backbone, model.geometry, 0)
+        for entry in tqdm(entries, desc="null"):
+            made = embedder((entry, drawn[entry.key]))
+            if "error" not in made:
+                yield counted_as(entry.source), torch.from_numpy(made["embeddings"]), made["rows"], made["cols"]
+        return
+    for path, rows in embed.shards(folder, embed.backbone_digest(model.backbone)):
+        chosen = [index for index, row in enumerate(rows) if drawn.get(row["key"]) == row["life"]]
+        for picture in embed.pictures(path, chosen):
+            yield counted_as(picture.source), picture.embeddings, picture.rows, picture.cols
+
+
+def calibrate(
+    net: Locator,
+    entries: list[Entry],
+    model: Model,
+    conditions: Sequence[str],
+    say: Callable[[str], None],
+    folder: Path | None = None,
+) -> None:
+    """Give the network its null, `locator.NULLS` sorted values of patches of untouched pictures, and rates of outlines.
+
+    The arguments are those of `calibrating`; `say` takes a line.
+
+    Raises:
+        DatasetError: no picture is large enough, or as `calibrating`.
+    """
+    pictures = list(_values(net, calibrating(entries, model, conditions, folder)))
+    if not pictures:
         raise DatasetError(f"No calibration picture has {locator.FEWEST} x {locator.FEWEST} patches.")
-    everything = torch.cat(found).double()
-    say(f"null: {len(everything)} patches of {len(found)} real pictures")
-    return torch.quantile(everything, torch.linspace(0, 1, locator.NULLS, dtype=torch.float64)).float()
+    everything = torch.cat([values for _, values, _, _ in pictures])
+    net.null.copy_(torch.quantile(everything, torch.linspace(0, 1, locator.NULLS, dtype=torch.float64)).float())
+    null = net.null.double().numpy()
+    judged = ((source, p_value(values.numpy(), null), rows, cols) for source, values, rows, cols in pictures)
+    net.outlines = outline_rates(judged)
+    say(f"null: {len(everything)} patches of {len(pictures)} real pictures; {told(net.outlines)}")
+
+
+def _values(net: Locator, pictures: Iterable[tuple[str, Tensor, int, int]]) -> Iterator[tuple[str, Tensor, int, int]]:
+    """What `calibrating` gives, with the values (N,) of patches instead of embeddings, of pictures large enough."""
+    for source, embeddings, rows, cols in pictures:
+        values = net.values(embeddings, rows, cols)
+        if values is not None:
+            yield source, values.double(), rows, cols
 
 
 def train(
-    model: Model, dealt: Split, conditions: Sequence[str], config: Locate, say: Callable[[str], None] = print
+    model: Model,
+    dealt: Split,
+    conditions: Sequence[str],
+    config: Locate,
+    say: Callable[[str], None] = print,
+    embeddings: Path | None = None,
 ) -> Locator:
     """A calibrated locator for a checkpoint.
 
@@ -191,6 +237,7 @@ def train(
         conditions: of calibration pictures, those that `bank` calibrates the score with.
         config: the section `locate` of a recipe.
         say: takes each line about the training.
+        embeddings: folder of `embed`'s shards, for the null.
 
     Raises:
         DatasetError: too little to train on or to calibrate with.
@@ -206,7 +253,7 @@ def train(
     trained = learn(net, made, config, say)
     if checks:
         say(f"AUROC within a composite, {len(checks)} of the validation sources: {auroc(trained, checks):.4f}")
-    trained.null.copy_(null(trained, dealt.calibration, model, conditions, say))
+    calibrate(trained, dealt.calibration, model, conditions, say, embeddings)
     return trained
 
 
@@ -217,6 +264,8 @@ def run(
     conditions: Sequence[str],
     config: Locate,
     say: Callable[[str], None] = print,
+    embeddings: Path | None = None,
 ) -> Path:
     """`train`, and write `locator.safetensors` into the checkpoint `folder`."""
-    return locator.save(train(model, dealt, conditions, config, say), folder / "locator.safetensors")
+    trained = train(model, dealt, conditions, config, say, embeddings)
+    return locator.save(trained, folder / "locator.safetensors")
