@@ -107,10 +107,10 @@ def jobs(data: Path, originals: Path | None, most: int, sample: int, kinds: Path
     known = roles.load()
     entries = roles.without_art(roles.held_out(data, known, most), known)
     wanted: dict[Entry, tuple[str, ...]] = dict.fromkeys(entries, CONDITIONS)
-    for label, kinds in ((0, KINDS), (1, tuple(made.ORDINARY))):
+    for label, changes in ((0, KINDS), (1, tuple(made.ORDINARY))):
         own = sorted((entry for entry in entries if entry.label == label), key=lambda entry: lot(f"made {entry.key}"))
         for entry in own[:sample]:
-            wanted[entry] += kinds
+            wanted[entry] += changes
     if originals is not None:
         whole = [entry for entry in scan(originals) if entry.label == 0]
         by_lot = sorted(whole, key=lambda entry: lot(entry.key))
