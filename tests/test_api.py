@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import asyncio
 import base64
 import csv
 import importlib.util
@@ -13,6 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from asked import waited
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
@@ -191,7 +191,7 @@ def ask(address: str, *calls: tuple[str, dict]) -> tuple[list, list]:
                 answers = [await session.call_tool(*call, progress_callback=progress) for call in calls]
                 return tools, answers
 
-    return asyncio.run(asyncio.wait_for(talk(), 60))
+    return waited(talk())
 
 
 def test_an_assistant_finds_tools_that_it_can_use(address):

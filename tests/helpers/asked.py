@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import io
 import time
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import gradio as gr
@@ -77,6 +81,12 @@ def raw(demo: gr.Blocks, target: str) -> tuple[int, bytes]:
     connection.endheaders()
     reply = connection.getresponse()
     return reply.status, reply.read()
+
+
+def waited(asked: Coroutine, seconds: float = 120) -> Any:
+    """What a coroutine gives, in a thread of its own: a browser may use the event loop of this one."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, asyncio.wait_for(asked, seconds)).result()
 
 
 def wait_for(true) -> bool:
