@@ -185,9 +185,9 @@ def web(demo):
 @pytest.fixture(scope="module")
 def client(demo):
     """Gradio's client of that page."""
-    from gradio_client import Client
+    from asked import client_of
 
-    return Client(demo.local_url, verbose=False, download_files=False)
+    return client_of(demo.local_url)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from asked import waited
+from asked import client_of, waited
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
@@ -42,7 +42,7 @@ def address(detector):
 
 @pytest.fixture(scope="module")
 def client(address, tmp_path_factory) -> Client:
-    return Client(address, verbose=False, download_files=tmp_path_factory.mktemp("downloads"))
+    return client_of(address, tmp_path_factory.mktemp("downloads"))
 
 
 @pytest.fixture(scope="module")

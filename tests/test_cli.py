@@ -95,6 +95,6 @@ def test_ctrl_c_leaves_whole_files(tmp_path: Path) -> None:
     process = subprocess.Popen([sys.executable, "-c", code, target], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "writing\n"
     process.send_signal(signal.SIGINT)
-    process.wait(timeout=20)
+    process.wait(timeout=120)
     assert target.read_text() == "old and whole"
     assert [path.name for path in tmp_path.iterdir()] == ["result.json"]

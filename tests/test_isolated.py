@@ -93,7 +93,7 @@ def test_origin_is_the_same(ai_png, trust, monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("how", ["burn", "wait", "stick"])
 def test_a_stuck_process_is_replaced(how, tmp_path):
-    pool = Pool(decoders.obey, 1, 0.3)
+    pool = Pool(decoders.obey, 1, 0.5)
     first = order(pool, "nothing")["pid"]
     with pytest.raises(ImageError, match="took too long to decode"):
         order(pool, how, str(tmp_path), "stuck")

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import gradio as gr
 import httpx
+from gradio_client import Client
 from PIL import Image
 from tiny import picture
 
@@ -81,6 +82,11 @@ def raw(demo: gr.Blocks, target: str) -> tuple[int, bytes]:
     connection.endheaders()
     reply = connection.getresponse()
     return reply.status, reply.read()
+
+
+def client_of(address: str, downloads: str | Path | bool = False) -> Client:
+    """Gradio's client of a page; it waits for as long as a busy machine needs."""
+    return Client(address, verbose=False, download_files=downloads, httpx_kwargs={"timeout": None})
 
 
 def waited(asked: Coroutine, seconds: float = 120) -> Any:
