@@ -250,7 +250,7 @@ def test_processes_end_with_a_killed_parent(tmp_path):
         assert all(map(is_running, processes))
         parent.kill()
         parent.wait()
-        end = time.monotonic() + 30
+        end = time.monotonic() + 120  # a busy machine
         while any(map(is_running, processes)):
             assert time.monotonic() < end, "A decoder process is still there."
             time.sleep(0.1)

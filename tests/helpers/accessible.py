@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from playwright.sync_api import Page
 
-# Colours change slowly when a button is left; the change begins in the next frame, and one without an end is no change.
+# Colours change slowly when a button is left. The change begins in the next frame; what has no end is not waited for.
 SETTLED = """async () => {
     for (let frame = 0; frame < 2; frame++) await new Promise(requestAnimationFrame);
-    const changes = document.getAnimations().filter((one) => one.effect.getComputedTiming().endTime !== Infinity);
-    await Promise.all(changes.map((one) => one.finished.catch(() => null)));
+    const ends = (one) => one.playState === "running" && one.effect.getComputedTiming().endTime !== Infinity;
+    await Promise.all(document.getAnimations().filter(ends).map((one) => one.finished.catch(() => null)));
 }"""
 
 
