@@ -60,7 +60,7 @@ def serve(folder: Path, **more: str) -> Iterator[str]:
         yield address
     finally:
         program.terminate()
-        program.wait(20)
+        program.wait(START_SECONDS)
 
 
 def _answers(address: str) -> bool:
@@ -69,6 +69,17 @@ def _answers(address: str) -> bool:
             return reply.status == 200
     except (URLError, OSError):
         return False
+
+
+STILL = """async (selector) => {
+    for (let before = "", same = 0; same < 8;) {
+        await new Promise(requestAnimationFrame);
+        const {x, y, width, height} = document.querySelector(selector)?.getBoundingClientRect() ?? {};
+        const now = [x, y, width, height].join();
+        same = now === before ? same + 1 : 0;
+        before = now;
+    }
+}"""
 
 
 @contextmanager
@@ -92,10 +103,15 @@ def open_page(
     viewport = {"width": width, "height": height}
     page = chromium.new_context(viewport=viewport, color_scheme=scheme, has_touch=touch).new_page()
     page.set_default_timeout(SLOW)
+    come(page, address)
+    return page
+
+
+def come(page: Page, address: str) -> None:
+    """Load the page anew, and wait until it is ready for a picture."""
     page.goto(address)
     page.locator("#verdict .waiting").wait_for()
     page.locator("#picture input[type=file]").wait_for(state="attached")
-    return page
 
 
 def click_example(page: Page, title: str) -> None:
@@ -115,13 +131,18 @@ def open_tab(page: Page, name: str) -> None:
     page.get_by_role("tab", name=name, exact=True, selected=True).wait_for()
 
 
+def still(page: Page, selector: str = "#map img") -> None:
+    """Wait until a part of the page, the map, has kept its place and size for eight frames."""
+    page.evaluate(STILL, selector)
+
+
 def click_map(page: Page, across: float, down: float) -> None:
     """Click the map at shares of its width and height."""
     image = page.locator("#map img")
     page.wait_for_function(
         "(({complete, naturalWidth}) => complete && naturalWidth)(document.querySelector('#map img'))"
     )
-    page.wait_for_timeout(300)  # the map has its size in the next frame
+    still(page)
     image.scroll_into_view_if_needed()
     size = image.bounding_box()
     image.click(position={"x": across * size["width"], "y": down * size["height"]})

@@ -1,4 +1,4 @@
-"""What is shown of one picture: card, map, patch, region, stability, origin and report, as HTML, pictures and files.
+"""What is shown of one picture: card, map, patch, region, stability and origin, as HTML and pictures.
 
 These functions take evidence and give what a component shows. They know nothing of components or events
 (`tabs`) and compute nothing but places on the screen (`mdmf_core` does).
@@ -7,9 +7,7 @@ These functions take evidence and give what a component shows. They know nothing
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,14 +17,12 @@ from mdmf_app import style
 from mdmf_app.context import EXAMPLES
 from mdmf_app.views import Result, View, extent, frame, is_known
 from mdmf_core.evidence import Evidence, decide, outcome
-from mdmf_core.files import write_whole
 from mdmf_core.images.origin import Origin, opening
 from mdmf_core.images.origin.said import C2PA, Provenance
 from mdmf_core.method.calibration import FALSE_DISCOVERIES
 from mdmf_core.show import charts, html, maps, stability, truth
 from mdmf_core.show import words as wording
-from mdmf_core.show.page import html_report
-from mdmf_core.show.report import LIMITATIONS, Findings, json_report
+from mdmf_core.show.report import LIMITATIONS
 
 TABLE = ("Rank", "Patch", "Evidence", "Share of score (%)", "p-value", "Outlined", "Left", "Top")
 TOP, STRONGEST = 20, 6
@@ -339,20 +335,3 @@ def credentials(c2pa: C2PA | None) -> list[tuple[str, str]]:
         ("Steps", "; ".join(c2pa.actions) or "none"),
         ("Written by", c2pa.program or "an unknown program"),
     ]
-
-
-def write_report(folder: Path, findings: Findings) -> tuple[str, str]:
-    """Write the report; paths of the HTML and the JSON file.
-
-    Args:
-        folder: Gradio's cache, whose files are deleted after an hour.
-        findings: about the whole picture.
-    """
-    place = folder / secrets.token_hex(16)
-    stem = f"mdmf-report-{findings.picture.sha256[:12]}"
-    texts = {"html": html_report(findings), "json": json.dumps(json_report(findings), indent=1)}
-    page, data = (
-        write_whole(place / f"{stem}.{ending}", lambda path, text=text: path.write_text(text, encoding="utf-8"))
-        for ending, text in texts.items()
-    )
-    return str(page), str(data)

@@ -15,6 +15,7 @@ from at_hub import GOOD_CARD
 from bad_files import write_bad_files
 from hub import StandIn, connect
 from PIL import Image
+from playwright.sync_api import expect
 from tiny import make_checkpoint, picture
 
 from benchmarks import served
@@ -25,6 +26,36 @@ from mdmf_core.detector import Detector
 HELPERS = str(Path(__file__).parent / "helpers")  # worker processes of Ray import the test modules, too
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (HELPERS, os.environ.get("PYTHONPATH"))))
 torch.set_num_threads(1)  # small tensors; two threads only wait for each other
+LONGEST = (  # files by the time that they take, for `pytest_collection_modifyitems`
+    "test_engine.py",
+    "test_tabs_in_browser.py",
+    "test_one_in_browser.py",
+    "test_browser_view.py",
+    "test_browser_tools.py",
+    "test_texts.py",
+    "test_hub.py",
+    "test_isolated.py",
+    "test_browser_mine.py",
+    "test_docs_train.py",
+    "test_space.py",
+    "test_workers.py",
+    "test_browser_origin.py",
+    "test_hub_publishing.py",
+    "test_limits.py",
+    "test_server.py",
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Several processes take the files in our order; xdist would begin with those of many tests, not of long ones."""
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first, so that no process is left alone with one at the end."""
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
 
 
 @pytest.fixture(scope="session")
@@ -99,11 +130,12 @@ def trust(signer, tmp_path_factory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def chromium():
-    """A headless browser."""
+    """A headless browser. Its driver keeps this thread's event loop: what is asynchronous runs by `asked.waited`."""
     if not served.CHROMIUM.exists():
         pytest.fail(f"There is no {served.CHROMIUM}; install it with: apt-get install chromium", pytrace=False)
+    expect.set_options(timeout=served.SLOW)
     with served.browser() as started:
         yield started
 
@@ -153,9 +185,9 @@ def web(demo):
 @pytest.fixture(scope="module")
 def client(demo):
     """Gradio's client of that page."""
-    from gradio_client import Client
+    from asked import client_of
 
-    return Client(demo.local_url, verbose=False, download_files=False)
+    return client_of(demo.local_url)
 
 
 @pytest.fixture

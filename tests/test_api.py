@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import asyncio
 import base64
 import csv
 import importlib.util
@@ -13,6 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from asked import client_of, waited
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
@@ -42,7 +42,7 @@ def address(detector):
 
 @pytest.fixture(scope="module")
 def client(address, tmp_path_factory) -> Client:
-    return Client(address, verbose=False, download_files=tmp_path_factory.mktemp("downloads"))
+    return client_of(address, tmp_path_factory.mktemp("downloads"))
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +191,7 @@ def ask(address: str, *calls: tuple[str, dict]) -> tuple[list, list]:
                 answers = [await session.call_tool(*call, progress_callback=progress) for call in calls]
                 return tools, answers
 
-    return asyncio.run(asyncio.wait_for(talk(), 60))
+    return waited(talk())
 
 
 def test_an_assistant_finds_tools_that_it_can_use(address):

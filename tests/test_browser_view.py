@@ -37,7 +37,7 @@ def give(page, path) -> None:
 def drawn(page) -> None:
     """Wait for the map and its place on the page."""
     page.wait_for_function("document.querySelector('#map img')?.complete && document.querySelector('#map img').width")
-    page.wait_for_timeout(300)
+    served.still(page)
 
 
 def box(page, selector: str) -> dict[str, float]:
@@ -152,7 +152,7 @@ def test_full_screen_crops_nothing_and_escape_leaves_it(page):
     start_view(page)
     page.keyboard.press("f")
     page.locator("#stage.full").wait_for()
-    page.wait_for_timeout(400)
+    served.still(page)
     image = box(page, "#map img")
     assert 0 <= image["x"] and image["x"] + image["width"] <= 1440.5
     assert 0 <= image["y"] and image["y"] + image["height"] <= 900.5

@@ -14,15 +14,16 @@ from pathlib import Path
 import hub as standin
 import pytest
 import torch
+from asked import client_of
 from dino import WIDTH, hub_folder, publish
-from gradio_client import Client, handle_file
+from gradio_client import handle_file
 from hub_answers import TOKEN
 from PIL import Image
 from published import LIU, network
 from tiny import picture
 from typed import run
 
-from benchmarks.served import free_port
+from benchmarks.served import START_SECONDS, free_port
 from benchmarks.speed import gpu
 from mdmf_core.checkpoint import hub
 from mdmf_core.training.recipe import read_recipe
@@ -88,10 +89,10 @@ def asked_of_app(line: str, clone: Path, environment: dict[str, str]) -> dict:
     with log.open("w") as out:
         app = subprocess.Popen(["bash", "-c", shown], cwd=clone, env=environment, stdout=out, stderr=out)
     try:
-        end = time.monotonic() + 300  # a busy machine
+        end = time.monotonic() + START_SECONDS
         while True:
             try:
-                client = Client(f"http://127.0.0.1:{port}/", verbose=False)
+                client = client_of(f"http://127.0.0.1:{port}/")
                 break
             except Exception:
                 assert app.poll() is None and time.monotonic() < end, log.read_text()
@@ -100,7 +101,7 @@ def asked_of_app(line: str, clone: Path, environment: dict[str, str]) -> dict:
         return client.predict(handle_file(photo), 0.05, api_name="/analyze")[1]
     finally:
         app.terminate()
-        app.wait(20)
+        app.wait(START_SECONDS)
 
 
 def test_every_command_of_the_page_does_what_it_says(clone: Path, tmp_path: Path, monkeypatch, capsys) -> None:

@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import typed
 from at_hub import EVERYTHING, REPO, refused, same
-from hub import environment
+from hub import connect, environment
 from hub_answers import STRANGER, TOKEN
 
 from mdmf_core.checkpoint import client, hub
@@ -325,10 +326,12 @@ def run(*arguments: str, **environ: dict[str, str]) -> subprocess.CompletedProce
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=300, **environ)
 
 
-def test_the_command_line_pushes_fetches_and_starts_offline(standin, folder, photo, tmp_path):
+def test_the_command_line_pushes_fetches_and_starts_offline(standin, folder, photo, tmp_path, capsys):
     env = environment(standin.url, tmp_path / "home", HF_TOKEN=TOKEN)
-    pushed = run("push", str(folder), REPO, env=env)
-    assert pushed.returncode == 0 and f"Published: {standin.url}/{REPO}/commit/" in pushed.stdout, pushed.stderr
+    with pytest.MonkeyPatch.context() as patched:
+        connect(patched, standin.url, tmp_path / "home", TOKEN)
+        assert typed.run("push", folder, REPO) == 0
+    assert f"Published: {standin.url}/{REPO}/commit/" in capsys.readouterr().out
     fetched = run("detect", str(photo), "--model", REPO, "--json", env=env)
     assert fetched.returncode == 0 and f'"model": "{REPO}@' in fetched.stdout or REPO in fetched.stdout, fetched.stderr
     dead = environment("http://127.0.0.1:9", tmp_path / "home", MDMF_MODEL=REPO, HF_HUB_OFFLINE="1")
@@ -336,11 +339,11 @@ def test_the_command_line_pushes_fetches_and_starts_offline(standin, folder, pho
     assert again.returncode == 0 and again.stdout == fetched.stdout, again.stderr
 
 
-def test_the_command_line_says_one_sentence(standin, folder, photo, tmp_path):
+def test_the_command_line_says_one_sentence(standin, home, folder, photo, capsys):
     standin.publish(REPO, folder)
     standin.fail("model.safetensors", method="HEAD", status=503)
-    result = run("detect", str(photo), "--model", REPO, env=environment(standin.url, tmp_path / "home"))
-    assert result.returncode == 1 and result.stdout == ""
-    assert result.stderr.strip() == (
+    assert typed.run("detect", photo, "--model", REPO) == 1
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.strip() == (
         f"Error: The Hub is in trouble and can't serve {REPO} now (HTTP 503); try again later."
     )

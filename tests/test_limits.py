@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import socket
 import threading
@@ -12,7 +11,7 @@ from urllib.parse import urlsplit
 
 import gradio as gr
 import pytest
-from asked import LIMITS, join, numbers, unfinished, upload, wait_for
+from asked import LIMITS, join, numbers, unfinished, upload, wait_for, waited
 from gradio_client import handle_file
 
 from benchmarks import served as serving
@@ -89,7 +88,7 @@ def test_too_many_at_once_are_told_so():
         await gate(scope, never, send)
         return sent
 
-    started, body = asyncio.run(ask())
+    started, body = waited(ask())
     assert started["status"] == 503 and json.loads(body["body"]) == {"detail": middleware.BUSY}
 
 

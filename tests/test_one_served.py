@@ -6,6 +6,7 @@ import gradio as gr
 import httpx
 import numpy as np
 import pytest
+from asked import client_of
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
@@ -29,7 +30,7 @@ def address(detector):
 
 @pytest.fixture(scope="module")
 def client(address, tmp_path_factory) -> Client:
-    return Client(address, verbose=False, download_files=tmp_path_factory.mktemp("downloads"))
+    return client_of(address, tmp_path_factory.mktemp("downloads"))
 
 
 def test_the_endpoint_gives_overlay_and_contract_in_this_order(client, detector, photo):
@@ -86,11 +87,11 @@ def test_handlers_of_the_page_are_not_public(client):
 
 def test_files_of_the_server_are_not_served(address, photo):
     for path in (photo, EXAMPLES.parent / "app.py", "/etc/passwd"):
-        assert httpx.get(f"{address}gradio_api/file={path}").status_code in (403, 404)
+        assert httpx.get(f"{address}gradio_api/file={path}", timeout=60).status_code in (403, 404)
 
 
 def test_no_page_source_names_another_host(address):
-    page = httpx.get(address).text
+    page = httpx.get(address, timeout=60).text
     assert "googleapis" not in page and "<script>alert(1)" not in page
 
 

@@ -15,10 +15,8 @@ import html5lib
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import sync_playwright
 from tiny import picture as scene
 
-from benchmarks.served import CHROMIUM, FLAGS
 from mdmf_core.images.origin.said import C2PA, Claim, Provenance
 from mdmf_core.images.reader import read
 from mdmf_core.show import maps, report
@@ -252,16 +250,6 @@ def test_the_comparison_in_words(parts, first, second, expected):
         for name, (decision, p) in (("a", first), ("b", second))
     ]
     assert report.compare(*made)["sentence"].startswith(expected)
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    if not CHROMIUM.exists():
-        pytest.fail(f"There is no {CHROMIUM}; install it with: apt-get install chromium", pytrace=False)
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        yield started
-        started.close()
 
 
 def test_it_opens_offline_without_a_request_and_prints(chromium, page, tmp_path):

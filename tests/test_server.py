@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import logging
@@ -15,7 +14,7 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
-from asked import data_of, join, numbers, png, raw, result, run, upload
+from asked import data_of, join, numbers, png, raw, result, run, upload, wait_for, waited
 from gradio_client import handle_file
 from gradio_client.exceptions import AppError
 
@@ -177,7 +176,7 @@ def test_mcp_fetches_no_address(demo, visited):
                 await session.initialize()
                 return await session.call_tool("describe", {"file": address})
 
-    answer = asyncio.run(asyncio.wait_for(ask(), 120))
+    answer = waited(ask())
     assert answer.isError and middleware.NOT_OWN in answer.content[0].text and not callers
 
 
@@ -257,8 +256,15 @@ def test_the_log_names_no_file(demo, web, client, detector, tmp_path, monkeypatc
     run(web, numbers(demo, "take")[0], [data_of(upload(web, png(4), f"{SECRET}.png").json()[0]), SECRET])
     run(web, 10**6, [SECRET])
     time.sleep(0.2)
-    log = "".join([*capfd.readouterr(), caplog.text])
-    assert SECRET not in log and "RuntimeError" in log and "in broken" in log
+    printed: list[str] = []
+
+    def logged() -> bool:
+        printed.extend(capfd.readouterr())
+        return "RuntimeError" in "".join([*printed, caplog.text])
+
+    assert wait_for(logged)
+    log = "".join([*printed, caplog.text])
+    assert SECRET not in log and "in broken" in log
 
 
 def test_a_logged_exception_has_no_message(caplog):

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from asked import analyse, numbers, png, run
-from gradio_client import Client, handle_file
+from asked import analyse, client_of, numbers, png, run
+from gradio_client import handle_file
 from tiny import picture
 
 from mdmf_app import session as sessions
@@ -38,7 +38,7 @@ def test_parallel_clients_get_their_own(demo, detector, tmp_path):
         path.write_bytes(png(seed + 20))
 
     def ask(path: Path) -> list[str]:
-        own = Client(demo.local_url, verbose=False, download_files=False)
+        own = client_of(demo.local_url)
         return [own.predict([handle_file(path)], api_name="/batch")[0]["rows"][0] for _ in range(2)]
 
     with ThreadPoolExecutor(2) as people:

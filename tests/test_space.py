@@ -19,7 +19,8 @@ import numpy as np
 import pytest
 import yaml
 import zero
-from gradio_client import Client, handle_file
+from asked import client_of
+from gradio_client import handle_file
 from gradio_client.exceptions import AppError
 from huggingface_hub import SpaceHardware
 from huggingface_hub.cli.hf import app as hf
@@ -177,7 +178,7 @@ def public(detector):
         patched.setenv("SPACE_ID", "someone/mdmf")
         demo = app.build(detector)
         url = app.launch(demo, server_port=free_port(), prevent_thread_lock=True, quiet=True)[1]
-        yield demo, Client(url, verbose=False, download_files=False)
+        yield demo, client_of(url)
         demo.close()
 
 
@@ -292,11 +293,11 @@ def test_what_the_container_gets_starts_and_answers(tmp_path):
             time.sleep(0.5)
         url = f"http://127.0.0.1:{own['GRADIO_SERVER_PORT']}/"
         Image.fromarray(picture(100, 256, 256)).save(tmp_path / "picture.png")
-        words = Client(url, verbose=False).predict(handle_file(tmp_path / "picture.png"), api_name="/describe")
+        words = client_of(url).predict(handle_file(tmp_path / "picture.png"), api_name="/describe")
         assert "Model bundled, revision local" in words
     finally:
         program.terminate()
-        program.wait(20)
+        program.wait(START_SECONDS)
 
 
 def test_the_container_is_small_safe_and_offline():

@@ -39,16 +39,23 @@ def twelve(tmp_path_factory) -> list:
     return paths
 
 
-@pytest.fixture
-def page(chromium, address):
-    """The page on its own, which no error and no request to elsewhere may leave."""
-    opened = served.open_page(chromium, address)
-    errors = []
-    opened.on("pageerror", lambda error: errors.append(str(error)))
-    opened.on("request", lambda request: errors.append(request.url) if _leaves(request.url, address) else None)
-    yield opened
+@pytest.fixture(scope="module")
+def watched(chromium, address):
+    """A page, and what it must not have: errors, and requests to elsewhere."""
+    opened, wrong = served.open_page(chromium, address), []
+    opened.on("pageerror", lambda error: wrong.append(str(error)))
+    opened.on("request", lambda request: wrong.append(request.url) if _leaves(request.url, address) else None)
+    yield opened, wrong
     opened.context.close()
-    assert not errors
+
+
+@pytest.fixture
+def page(watched, address):
+    """The page as it is when somebody comes, which no error and no request to elsewhere may leave."""
+    opened, wrong = watched
+    served.come(opened, address)
+    yield opened
+    assert not wrong
 
 
 def _leaves(url: str, address: str) -> bool:

@@ -50,6 +50,41 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
         raise ValueError(f"{Path(path).name} is missing or can't be read as safetensors; fetch it again.") from error
 
 
+def leaves(content: object, ignored: tuple[str, ...] = (), prefix: str = "") -> dict[str, object]:
+    """What nested dictionaries hold, by dotted name and in their order; numbers become float64 tensors.
+
+    Names, or what stands before their dots, in `ignored` are left out, and so are batch counts of standardisation.
+
+    Raises:
+        ValueError: `content` is no dictionary.
+    """
+    if not isinstance(content, dict):
+        raise ValueError(f"The file holds a {type(content).__name__}, not named tensors.")
+    found: dict[str, object] = {}
+    for name, value in ((f"{prefix}{key}", value) for key, value in content.items()):
+        if f"{name}.".startswith(tuple(f"{part}." for part in ignored)) or name.endswith("num_batches_tracked"):
+            continue
+        if isinstance(value, dict):
+            found |= leaves(value, ignored, f"{name}.")
+        else:
+            found[name] = torch.tensor(value).double() if isinstance(value, (int, float)) else value
+    return found
+
+
+def finite(value: object) -> bool:
+    """Whether it is a tensor of floating-point numbers, all of them finite."""
+    return isinstance(value, Tensor) and value.is_floating_point() and bool(value.isfinite().all())
+
+
+def described(value: object) -> str:
+    """In a few words, what stands in a file where a tensor was wanted."""
+    if not isinstance(value, Tensor):
+        return f"a {type(value).__name__}"
+    what = "a number" if value.numel() == 1 else f"a tensor of {' x '.join(map(str, value.shape))} values"
+    what += "" if value.is_floating_point() else f" of type {str(value.dtype).removeprefix('torch.')}"
+    return what + ("" if value.isfinite().all() else " that are not finite")
+
+
 def check_state(module: nn.Module, state: Mapping[str, Tensor], what: str) -> None:
     """Compare names, shapes and values with what the module expects.
 
@@ -62,9 +97,7 @@ def check_state(module: nn.Module, state: Mapping[str, Tensor], what: str) -> No
         "missing": sorted(wanted.keys() - state.keys()),
         "unexpected": sorted(state.keys() - wanted.keys()),
         "of the wrong shape": sorted(name for name in shared if wanted[name].shape != state[name].shape),
-        "not finite": sorted(
-            name for name in shared if state[name].is_floating_point() and not torch.isfinite(state[name]).all()
-        ),
+        "not finite": sorted(name for name in shared if state[name].is_floating_point() and not finite(state[name])),
     }
     said = [
         f"{kind}: {', '.join(names[:5])}{' and others' if len(names) > 5 else ''}"

@@ -93,7 +93,6 @@ def html_report(rows: Sequence[Row], made_with: dict[str, Any], when: datetime |
         html.environment()
         .get_template("batch.html")
         .render(
-            policy=html.policy("batch.css"),
             created=created,
             day=html.day(created),
             lines=[line(row, side=320) for row in by_strength(rows)],

@@ -30,8 +30,8 @@ class Inline:
 
 
 def environment(*folders: Path) -> Environment:
-    """The templates of these folders, and `parts.html`, the pieces that several pages use."""
-    return Environment(
+    """The templates of these folders; `page.html`, which whole pages extend, and `parts.html`, pieces of several."""
+    made = Environment(
         loader=FileSystemLoader([*folders, TEMPLATES]),
         autoescape=True,
         finalize=_shown,
@@ -40,6 +40,8 @@ def environment(*folders: Path) -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    made.globals["policy"] = policy
+    return made
 
 
 def _shown(value: Any) -> Any:

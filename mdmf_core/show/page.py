@@ -17,7 +17,7 @@ from PIL import Image
 from mdmf_core.evidence import Evidence
 from mdmf_core.show import charts, maps
 from mdmf_core.show import words as wording
-from mdmf_core.show.html import Inline, day, drawing, environment, picture, policy
+from mdmf_core.show.html import Inline, day, drawing, environment, picture
 from mdmf_core.show.report import Findings, json_report
 
 if TYPE_CHECKING:
@@ -45,7 +45,6 @@ def html_report(findings: Findings) -> str:
     return _TEMPLATES.get_template("report.html").render(
         data=data,
         day=day(data["report"]["created"]),
-        policy=policy("report.css"),
         statistic=STATISTICS[evidence.verdict.statistic],
         pictures=_pictures(findings, data) | {f"{name}_scale": _bar(found.scale) for name, found in shown.items()},
         ticks={name: maps.ticks(found.scale) for name, found in shown.items()},

@@ -247,11 +247,23 @@ def import_(
     """
     from mdmf_core.training.research import Read, import_file
 
+    _check_import(out, statistic)
     loaded = read_recipe(recipe) if recipe else None
     extra = dict(_number(value) for value in values or [])
     how = Read(statistic, activation, sigma_form, epsilon_form, extra, tuple(ignore or ()))
-    import_file(file, out, loaded, backbone, how, say)
+    for line in import_file(file, out, loaded, backbone, how):
+        say(line)
     say(f"Checkpoint written to {out}; next: python -m mdmf_core bank {recipe or 'RECIPE'} RUN --checkpoint {out}")
+
+
+def _check_import(out: Path, statistic: str) -> None:
+    """Stop before anything is read where the folder is not new, or there is no such statistic."""
+    from mdmf_core.method.calibration import STATISTICS
+
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise Stop(f"{out} is not empty; name a new folder.")
+    if statistic not in STATISTICS:
+        raise Stop(f"The statistic is one of {', '.join(STATISTICS)}, not {statistic!r}.")
 
 
 def _number(given: str) -> tuple[str, float]:

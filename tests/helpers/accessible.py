@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from playwright.sync_api import Page
 
+# Colours change slowly when a button is left. The change begins in the next frame; what has no end is not waited for.
+SETTLED = """async () => {
+    for (let frame = 0; frame < 2; frame++) await new Promise(requestAnimationFrame);
+    const ends = (one) => one.playState === "running" && one.effect.getComputedTiming().endTime !== Infinity;
+    await Promise.all(document.getAnimations().filter(ends).map((one) => one.finished.catch(() => null)));
+}"""
+
 
 def violations(page: Page, axe: str) -> list[tuple[str, str]]:
     """What axe-core calls serious or critical, each with the element."""
     page.mouse.move(0, 0)
-    page.wait_for_timeout(800)  # colours change slowly when a button is left
+    page.evaluate(SETTLED)
     page.evaluate(axe)
     found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
     bad = [violation for violation in found if violation["impact"] in ("serious", "critical")]

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import io
 import time
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import gradio as gr
 import httpx
+from gradio_client import Client
 from PIL import Image
 from tiny import picture
 
@@ -79,8 +84,19 @@ def raw(demo: gr.Blocks, target: str) -> tuple[int, bytes]:
     return reply.status, reply.read()
 
 
+def client_of(address: str, downloads: str | Path | bool = False) -> Client:
+    """Gradio's client of a page; it waits for as long as a busy machine needs."""
+    return Client(address, verbose=False, download_files=downloads, httpx_kwargs={"timeout": None})
+
+
+def waited(asked: Coroutine, seconds: float = 120) -> Any:
+    """What a coroutine gives, in a thread of its own: a browser may use the event loop of this one."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, asyncio.wait_for(asked, seconds)).result()
+
+
 def wait_for(true) -> bool:
-    end = time.monotonic() + 60
+    end = time.monotonic() + 300  # a busy machine
     while not true() and time.monotonic() < end:
         time.sleep(0.02)
     return bool(true())

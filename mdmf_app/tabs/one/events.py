@@ -82,7 +82,6 @@ def wire_picture(
     redraw: dict[str, Any],
 ) -> None:
     """What happens when a picture comes, or another model is chosen for it."""
-
     (coming, verdict), parts = told, panels.parts
 
     def pick(event: gr.SelectData) -> tuple[str, dict]:

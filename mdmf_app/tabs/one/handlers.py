@@ -6,6 +6,8 @@ the session keeps for an hour: `Result`, the region's `View`, and the changes th
 
 from __future__ import annotations
 
+import json
+import secrets
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,8 +22,10 @@ from mdmf_app.tabs.one.kept import GONE, Held, Turn, held_at, is_gone
 from mdmf_app.tabs.one.layout import INSPECT
 from mdmf_app.views import Refined, Result, View
 from mdmf_core.errors import CheckpointError, ImageError, WriteError
+from mdmf_core.files import write_whole
 from mdmf_core.images.isolated import origin_of, read_provenance
-from mdmf_core.show.report import Findings
+from mdmf_core.show.page import html_report
+from mdmf_core.show.report import Findings, json_report
 from mdmf_core.texts import plain
 
 WAITING = "Drop a picture, paste one with Ctrl+V, or click an example. The result appears here."
@@ -269,7 +273,7 @@ def make_report(
         detector.reference.facts,
     )
     try:
-        page, data = panels.write_report(folder, findings)
+        page, data = write_report(folder, findings)
     except WriteError as error:
         return *(gr.skip(),) * 3, style.error_card(str(error)), gr.skip(), gr.skip()
     return (
@@ -278,3 +282,20 @@ def make_report(
         gr.update(value=page, visible=True),
         gr.update(value=data, visible=True),
     )
+
+
+def write_report(folder: Path, findings: Findings) -> tuple[str, str]:
+    """Write the report; paths of the HTML and the JSON file.
+
+    Args:
+        folder: Gradio's cache, whose files are deleted after an hour.
+        findings: about the whole picture.
+    """
+    place = folder / secrets.token_hex(16)
+    stem = f"mdmf-report-{findings.picture.sha256[:12]}"
+    texts = {"html": html_report(findings), "json": json.dumps(json_report(findings), indent=1)}
+    page, data = (
+        write_whole(place / f"{stem}.{ending}", lambda path, text=text: path.write_text(text, encoding="utf-8"))
+        for ending, text in texts.items()
+    )
+    return str(page), str(data)
