@@ -50,8 +50,8 @@ LIMITATIONS = (
     "A high score is a reason to look further: unusual cameras, filters, scans and screenshots can cause it too.",
     "An outline means that a place is unlike patches of real pictures; it does not prove that it was altered.",
     "The p-value holds for real pictures like those of the calibration; for other kinds of picture it is a guide. "
-    "With the bundled detector, photographs of sources that it had not seen had p <= 0.05 two to three times as often "
-    "as that, and genuine art and renders six to seven times (model card).",
+    "With the bundled detector, photographs of sources that it had not seen had p <= 0.05 nearly twice as often as "
+    "that, most of them of a few cameras, and genuine art and renders five to six times (model card).",
 )
 CITATION = (
     "Micro-Defects Expose Macro-Fakes: Detecting AI-Generated Images via Local Distributional Shifts. arXiv:2605.09296."
