@@ -26,6 +26,7 @@ from mdmf_core.detector import Detector
 HELPERS = str(Path(__file__).parent / "helpers")  # worker processes of Ray import the test modules, too
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (HELPERS, os.environ.get("PYTHONPATH"))))
 torch.set_num_threads(1)  # small tensors; two threads only wait for each other
+os.environ["OMP_NUM_THREADS"] = "1"  # of the programs that tests start: other tests and a browser use the other cores
 LONGEST = (  # files by the time that they take, for `pytest_collection_modifyitems`
     "test_engine.py",
     "test_tabs_in_browser.py",

@@ -38,7 +38,7 @@ def test_uploads_have_limits(web, monkeypatch):
     assert web.post("/gradio_api/upload", headers=kind, content=iter([request.read()])).status_code == 413
     field = web.post("/gradio_api/upload", files={"field": (None, bytes(2**20))})
     assert field.status_code == 400 and "Too many fields" in field.text
-    assert unfinished() <= before, "what is refused leaves nothing"
+    assert wait_for(lambda: unfinished() <= before), "what is refused leaves nothing"
     monkeypatch.setattr(middleware, "ROOM", 2**60)
     assert upload(web, b"x").text == middleware.FULL
 
