@@ -80,6 +80,46 @@ def test_each_trusted_picture_is_scored_as_one_that_comes_new(detector):
         assert len(member[1]) == 60 and member[1] == pytest.approx(fresh[1], abs=1e-9)
 
 
+def test_how_scores_spread_by_size_is_read_off_the_general_null():
+    rng, power = np.random.default_rng(5), 0.17
+    nulls = {k: -0.4 + rng.normal(0, 0.3, 4000) * (k * k) ** -power for k in (2, 4, 7, 12, 20, 36)}
+    found = company.sizes(nulls)
+    assert found.centre == pytest.approx(-0.4, abs=0.01) and found.power == pytest.approx(power, abs=0.01)
+    assert company.sizes({k: null * k for k, null in nulls.items()}).power == 0, "larger pictures spread no less"
+    assert company.sizes({4: nulls[4]}) == company.sizes({2: np.zeros(3), 3: np.zeros(3)}) == (0, 0)
+
+
+def test_a_score_keeps_its_rarity_at_another_size():
+    sizes = company.Sizes(-0.4, 0.2)
+    scores, patches = np.array([0.1, -0.9, -0.4]), np.array([100, 25, 7])
+    found = company.evened(scores, patches, 400, sizes)
+    for value, score, n in zip(found, scores, patches, strict=True):
+        assert (value + 0.4) / 400**-0.2 == pytest.approx((score + 0.4) / float(n) ** -0.2)
+    assert company.evened(scores, np.full(3, 9), 9, sizes).tolist() == scores.tolist()
+
+
+def test_small_trusted_pictures_are_compared_at_the_size_of_the_picture_in_question(detector):
+    """Uniform p-values for sizes that differ, and none of what is rare for a large picture is lost among small ones."""
+    rng, sizes, n = np.random.default_rng(6), company.Sizes(-0.4, 0.2), 30
+
+    def one(index: int, patches: int, z: float) -> trusted.Kept:
+        return replace(drawn(rng, index), n_patches=patches, score=-0.4 + 0.6 * z * patches**-0.2)
+
+    p_values, rare, plain = [], [], []
+    for _ in range(40):
+        kept = [one(index, int(rng.choice([64, 100, 900])), rng.normal()) for index in range(n + 8)]
+        reference = replace(made(kept[:n], detector), sizes=sizes)
+        for picture in kept[n:]:
+            score, null = reference.among(picture)
+            p_values.append((1 + (null >= score).sum() - rng.uniform()) / (n + 1))
+        large = one(n + 8, 1600, 3.5)
+        for found, of in ((rare, sizes), (plain, company.Sizes(0.0, 0.0))):
+            score, null = replace(reference, sizes=of).among(large)
+            found.append((null >= score).mean())
+    assert kstest(p_values, "uniform").pvalue > 0.01
+    assert np.mean(rare) < 0.01 < np.mean(plain)
+
+
 def test_without_leaving_out_itself_a_trusted_picture_would_look_better_than_a_new_one(detector):
     rng = np.random.default_rng(2)
     z = made([drawn(rng, index) for index in range(60)], detector).signatures.double()

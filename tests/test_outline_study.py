@@ -54,6 +54,9 @@ def test_chosen_pictures_are_linked_under_their_source(tmp_path, capsys, monkeyp
     found = [(kind, source, path.name) for kind, source, path in outlines.pictures(tmp_path / "out")]
     assert found == [("shallow", "a", "shallow.png"), ("shallow", "b", "shallow.png")]
     assert capsys.readouterr().out.startswith("2 pictures")
+    (tmp_path / "list.csv").write_text("kind,source,picture\nmacro,a,sharp.png\nmacro,b,sharp.png\n")
+    assert outlines.choose(tmp_path / "given", tmp_path / "listed", tmp_path / "list.csv") == 1
+    assert [path.parts[-3:] for *_, path in outlines.pictures(tmp_path / "listed")] == [("macro", "a", "sharp.png")]
     outlines.sheets(tmp_path / "out", tmp_path / "sheets")
     assert Image.open(tmp_path / "sheets" / "shallow_0000.jpg").size == (1280, 1280)
 

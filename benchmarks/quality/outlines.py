@@ -2,13 +2,15 @@
 
     python benchmarks/quality/outlines.py bundled shallow --sheets sheets   # FOLDER/KIND/SOURCE/PICTURE
     python benchmarks/quality/outlines.py --choose whole/real shallow       # makes such a folder
+    python benchmarks/quality/outlines.py --choose whole/real shallow --listed benchmarks/configs/shallow.csv
 
 A sharp subject before a blurred background is where a map of what does not match the rest is most likely to accuse a
 photograph. `--choose` takes FOLDER/SOURCE/PICTURE and links those into KIND "shallow" of the second folder whose
 sharpness says so. On a grid of 16 x 16 cells of the picture at 1,024 pixels, at least `SHARP` of the cells are about as
 sharp as the sharpest, at least `BLURRED` have little fine detail and yet medium detail, as blur leaves it and sky or
 paper don't, and sharp cells lie together. People then sort the folder into kinds, by the contact sheets: portrait,
-flower, macro and so on. Only pictures of sources that no training saw belong there, each as it was published.
+flower, macro and so on. Only pictures of sources that no training saw belong there, each as it was published. With
+`--listed` those of a list are linked under their kinds: kind, source, picture.
 
 Printed, with 95% bootstrap intervals over sources and pictures: shares with any outline, by kind and map, and how much
 of a picture is outlined then. Pictures that can't be judged count; their hatched patches have no outline. They are
@@ -18,6 +20,7 @@ looked at in an order drawn by lot, so a run that is ended early has looked at s
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import sys
 from collections.abc import Iterator
@@ -46,7 +49,7 @@ TOGETHER = 0.5  # mean share of sharp cells among the neighbours of one
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".heic", ".avif")
 SHEET, THUMBNAIL = 8, 160  # pictures a row and their size
 DRAWS = 1000
-OFTEN = 20  # pictures after which the rows are kept
+OFTEN = 5  # pictures after which the rows are kept
 
 
 def details(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -84,18 +87,27 @@ def grey_of(path: Path) -> np.ndarray | None:
     return np.asarray(grey, np.float32)
 
 
-def choose(given: Path, out: Path) -> int:
-    """Link pictures with a shallow depth of field into out/shallow/SOURCE; how many."""
-    count = 0
+def choose(given: Path, out: Path, listed: Path | None = None) -> int:
+    """Link pictures with a shallow depth of field into out/shallow/SOURCE, or those of a list under kinds; how many."""
+    count, kinds = 0, None
+    if listed is not None:
+        with open(listed, encoding="utf-8", newline="") as file:
+            kinds = {(row["source"], row["picture"]): row["kind"] for row in csv.DictReader(file)}
     for path in tqdm(sorted(path for path in given.glob("*/*") if path.suffix.lower() in ENDINGS)):
-        grey = grey_of(path)
-        if grey is not None and min(grey.shape) >= 2 * CELLS and is_shallow(*details(grey)):
-            link = out / "shallow" / path.parent.name / path.name
+        kind = kind_of(path) if kinds is None else kinds.get(path.parts[-2:])
+        if kind:
+            link = out / kind / path.parent.name / path.name
             link.parent.mkdir(parents=True, exist_ok=True)
             link.unlink(missing_ok=True)
             link.symlink_to(path.resolve())
             count += 1
     return count
+
+
+def kind_of(path: Path) -> str:
+    """`shallow` where a file's depth of field is, or nothing."""
+    grey = grey_of(path)
+    return "shallow" if grey is not None and min(grey.shape) >= 2 * CELLS and is_shallow(*details(grey)) else ""
 
 
 def pictures(folder: Path) -> Iterator[tuple[str, str, Path]]:
@@ -183,6 +195,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("model", nargs="?", default="bundled")
     parser.add_argument("folder", type=Path, help="KIND/SOURCE/PICTURE; with --choose, the folder to make")
     parser.add_argument("--choose", type=Path, help="folder SOURCE/PICTURE to choose from by sharpness, and no more")
+    parser.add_argument("--listed", type=Path, help="CSV of what `--choose` takes instead, with its kinds")
     parser.add_argument("--sheets", type=Path, help="folder for contact sheets, and no more")
     parser.add_argument("--out", type=Path, help="JSON file for figures and rows; goes on with its rows")
     return parser.parse_args()
@@ -191,7 +204,7 @@ def parsed() -> argparse.Namespace:
 def main() -> None:
     given = parsed()
     if given.choose:
-        print(f"{choose(given.choose, given.folder)} pictures with a shallow depth of field in {given.folder}.")
+        print(f"{choose(given.choose, given.folder, given.listed)} pictures are linked in {given.folder}.")
         return
     if given.sheets:
         sheets(given.folder, given.sheets)

@@ -12,19 +12,49 @@ made alike, and p = (1 + #{i <= n: s'_i >= s'}) / (n + 1) is exact where the pic
 prediction, Vovk et al., 2005). The bank's own term is left out: it is nearly the same for all. Which trusted pictures
 stand out is told by the modified z-score of Iglewicz & Hoaglin (1993), which a minority of them can't spoil.
 
+The score of few patches varies more than that of many. So trusted scores are read at the number of patches n of the
+picture in question: c + (s'_i - c) (n_i / n)^g, where the general null's spread falls as n^-g around its centre c.
+
 Pure functions.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from mdmf_core.method import mmd
+from mdmf_core.method.calibration import Null
 
 OUTLIER = 3.5  # modified z-score, as its authors recommend
 TO_DEVIATION = 0.6745  # median absolute deviation of a normal distribution, in standard deviations
+
+
+class Sizes(NamedTuple):
+    """How scores of real pictures spread by their number of patches: as n ** -`power` around `centre`."""
+
+    centre: float
+    power: float
+
+
+def sizes(nulls: Mapping[int, Null]) -> Sizes:
+    """`Sizes` of the general null, k -> scores of k x k patches: median of medians, slope of log deviations (>= 0)."""
+    spreads = {k: float(np.std(null.scores)) for k, null in nulls.items()}
+    known = [k for k, spread in spreads.items() if spread > 0]
+    if len(known) < 2:
+        return Sizes(0.0, 0.0)
+    slope = np.polyfit(np.log(np.square(known, dtype=float)), np.log([spreads[k] for k in known]), 1)[0]
+    return Sizes(float(np.median([np.median(null.scores) for null in nulls.values()])), max(0.0, -float(slope)))
+
+
+def evened(scores: np.ndarray, n_patches: np.ndarray, to: float, sizes: Sizes) -> np.ndarray:
+    """Scores (n,) of pictures of `n_patches` (n,) patches, as rare as they are, at `to` patches."""
+    factor = (n_patches / to) ** sizes.power
+    return scores * factor + sizes.centre * (1 - factor)
 
 
 def spread(count: int, most: int) -> np.ndarray:

@@ -21,6 +21,7 @@ from torch import Tensor
 from mdmf_core.detector import Detector
 from mdmf_core.errors import TrustedError
 from mdmf_core.files import reason, write_whole
+from mdmf_core.method import company
 from mdmf_core.method.state import KINDS
 from mdmf_core.texts import plain
 from mdmf_core.trusted.pictures import COLUMNS, OTHER_MODEL, PATCHES, Trusted, check_count
@@ -88,6 +89,7 @@ def load(path: str | Path, detector: Detector) -> Trusted:
         fingerprint=told.fingerprint,
         bank=detector.reference.real,
         kernel=detector.model.kernel,
+        sizes=company.sizes(detector.reference.nulls[detector.model.statistic]),
     )
 
 

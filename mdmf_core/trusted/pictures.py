@@ -88,6 +88,7 @@ class Trusted:
     fingerprint: str
     bank: mmd.Bank = field(repr=False)
     kernel: mmd.Kernel = field(repr=False)
+    sizes: company.Sizes
 
     @property
     def n(self) -> int:
@@ -105,8 +106,9 @@ class Trusted:
 
     @cached_property
     def own_scores(self) -> np.ndarray:
-        """What each trusted picture scores among the others, (n,)."""
-        return company.mixed(self.scores, self.likeness, self.real, self.share, self.n - 1)
+        """What each trusted picture scores among the others, (n,), at their median number of patches."""
+        scores = company.mixed(self.scores, self.likeness, self.real, self.share, self.n - 1)
+        return company.evened(scores, self.n_patches, float(np.median(self.n_patches)), self.sizes)
 
     def outliers(self) -> list[int]:
         """Indices of the pictures that stand out among the others."""
@@ -159,10 +161,13 @@ class Trusted:
         return np.array([sha256 != picture.sha256 for sha256 in self.hashes])
 
     def among(self, picture: Kept) -> tuple[float, np.ndarray]:
-        """A picture's score, and the sorted scores of the others, each of which has it among its own others."""
+        """A picture's score, and the sorted scores that the others, each with it among its own, have at its size."""
         others = self.others(picture)
-        if not self.share:
-            return picture.score, np.sort(self.scores[others])
+        score, null = self._mixed(picture, others) if self.share else (picture.score, self.scores[others])
+        return score, np.sort(company.evened(null, self.n_patches[others], picture.n_patches, self.sizes))
+
+    def _mixed(self, picture: Kept, others: np.ndarray) -> tuple[float, np.ndarray]:
+        """The same, unsorted and each at its own number of patches, with all of them mixed into the bank."""
         own = torch.from_numpy(picture.signatures[company.spread(PATCHES, self.signatures.shape[1])]).double()
         near = company.between(own, self.signatures.double(), self.kernel).numpy()
         real = company.to_bank(own[None], self.bank, self.kernel).numpy()
@@ -170,7 +175,7 @@ class Trusted:
         sums = self.likeness + near if n == self.n else self.likeness  # which counts it where it is one of them
         null = company.mixed(self.scores, sums, self.real, self.share, n)[others]
         mine = company.mixed(np.array([picture.score]), near[others].sum(keepdims=True), real, self.share, n)
-        return float(mine[0]), np.sort(null)
+        return float(mine[0]), null
 
     def _notes(self, picture: Kept) -> tuple[str, ...]:
         """What makes a comparison of this picture doubtful."""
@@ -223,6 +228,7 @@ def collect(pictures: Sequence[Kept], detector: Detector, name: str) -> Trusted:
         fingerprint=detector.fingerprint,
         bank=bank,
         kernel=kernel,
+        sizes=company.sizes(detector.reference.nulls[detector.model.statistic]),
     )
 
 
