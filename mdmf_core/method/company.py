@@ -28,7 +28,6 @@ import torch
 from torch import Tensor
 
 from mdmf_core.method import mmd
-from mdmf_core.method.calibration import Null
 
 OUTLIER = 3.5  # modified z-score, as its authors recommend
 TO_DEVIATION = 0.6745  # median absolute deviation of a normal distribution, in standard deviations
@@ -41,14 +40,14 @@ class Sizes(NamedTuple):
     power: float
 
 
-def sizes(nulls: Mapping[int, Null]) -> Sizes:
+def sizes(nulls: Mapping[int, np.ndarray]) -> Sizes:
     """`Sizes` of the general null, k -> scores of k x k patches: median of medians, slope of log deviations (>= 0)."""
-    spreads = {k: float(np.std(null.scores)) for k, null in nulls.items()}
+    spreads = {k: float(np.std(null)) for k, null in nulls.items()}
     known = [k for k, spread in spreads.items() if spread > 0]
     if len(known) < 2:
         return Sizes(0.0, 0.0)
     slope = np.polyfit(np.log(np.square(known, dtype=float)), np.log([spreads[k] for k in known]), 1)[0]
-    return Sizes(float(np.median([np.median(null.scores) for null in nulls.values()])), max(0.0, -float(slope)))
+    return Sizes(float(np.median([np.median(null) for null in nulls.values()])), max(0.0, -float(slope)))
 
 
 def evened(scores: np.ndarray, n_patches: np.ndarray, to: float, sizes: Sizes) -> np.ndarray:

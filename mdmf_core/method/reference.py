@@ -70,6 +70,10 @@ class Reference:
         """Calibration scores to compare a picture of `n_patches` patches with."""
         return fitting(self.calibration(detail).nulls[statistic], n_patches)
 
+    def scores_by_size(self, statistic: str) -> dict[int, np.ndarray]:
+        """k -> sorted scores of k x k blocks of usual calibration images."""
+        return {k: null.scores for k, null in self.nulls[statistic].items()}
+
     def table(self, n_patches: int, detail: str = USUAL) -> Table | None:
         """Likelihood ratios for scores of pictures of `n_patches` patches with this detail, where there are any."""
         tables = self.strength.get(self.nearest(detail))

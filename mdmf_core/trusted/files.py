@@ -89,7 +89,7 @@ def load(path: str | Path, detector: Detector) -> Trusted:
         fingerprint=told.fingerprint,
         bank=detector.reference.real,
         kernel=detector.model.kernel,
-        sizes=company.sizes(detector.reference.nulls[detector.model.statistic]),
+        sizes=company.sizes(detector.reference.scores_by_size(detector.model.statistic)),
     )
 
 

@@ -228,7 +228,7 @@ def collect(pictures: Sequence[Kept], detector: Detector, name: str) -> Trusted:
         fingerprint=detector.fingerprint,
         bank=bank,
         kernel=kernel,
-        sizes=company.sizes(detector.reference.nulls[detector.model.statistic]),
+        sizes=company.sizes(detector.reference.scores_by_size(detector.model.statistic)),
     )
 
 
