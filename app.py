@@ -30,7 +30,7 @@ from mdmf_app.tabs import compare, many, mine, model, one  # noqa: E402
 from mdmf_core.detector import Detector  # noqa: E402
 from mdmf_core.errors import CheckpointError  # noqa: E402
 
-TABS = {"tab.compare": compare, "tab.model": model}
+TABS = {say("tab.compare"): compare, say("tab.model"): model}
 
 
 def build(detector: Detector, warning: str = "", mcp: bool = False) -> gr.Blocks:
@@ -47,7 +47,7 @@ def build(detector: Detector, warning: str = "", mcp: bool = False) -> gr.Blocks
             with gr.Tab(label(say("tab.many"))):
                 many.tab(context, chosen, shown)
             for name, module in TABS.items():
-                with gr.Tab(label(say(name))):
+                with gr.Tab(label(name)):
                     module.tab(context, chosen)
             with gr.Tab(label(say("tab.mine"))):
                 mine.tab(context, chosen, shown)

@@ -15,7 +15,7 @@ import gradio as gr
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from mdmf_app.language import WORDS, current, is_foreign, say, told
+from mdmf_app.language import ENGLISH, WORDS, current, is_foreign, say, told
 from mdmf_core.show import html
 from mdmf_core.show.html import Inline, environment
 
@@ -34,7 +34,7 @@ def _beside(name: str) -> str:
 
 
 _SPOKEN = {
-    language: {key: text for key, text in words.items() if key.startswith("script.")}
+    language: {key: words.get(key, text) for key, text in WORDS[ENGLISH].items() if key.startswith("script.")}
     for language, words in WORDS.items()
 }
 _WORDS = f"const WORDS = {json.dumps(_SPOKEN, ensure_ascii=False)};"

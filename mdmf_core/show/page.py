@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from mdmf_core import sentence
 from mdmf_core.evidence import Evidence
-from mdmf_core.sentence import said
 from mdmf_core.show import charts, maps
 from mdmf_core.show import words as wording
 from mdmf_core.show.html import Inline, day, drawing, environment, picture, policy
@@ -28,13 +28,13 @@ COPY_SIDE = 900
 BAR_STEPS = 512
 MIDDLE_GREY = 158
 STATISTICS = {
-    "mmd": said("statistic.mmd", "MMD to real patches"),
-    "relative": said("statistic.relative", "relative MMD, real against generated patches"),
+    "mmd": sentence.said("statistic.mmd", "MMD to real patches"),
+    "relative": sentence.said("statistic.relative", "relative MMD, real against generated patches"),
 }
 FACTS = {
-    "real": said("fact.real", "Real pictures in the reference"),
-    "generated": said("fact.generated", "Generated pictures in the reference"),
-    "calibration": said("fact.calibration", "Real pictures of the calibration"),
+    "real": sentence.said("fact.real", "Real pictures in the reference"),
+    "generated": sentence.said("fact.generated", "Generated pictures in the reference"),
+    "calibration": sentence.said("fact.calibration", "Real pictures of the calibration"),
     "calibration_lives": "Their files",
     "points": "Reference points kept, real and generated",
     "points_uncompressed": "Patches they stand for",

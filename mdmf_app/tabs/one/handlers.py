@@ -15,7 +15,7 @@ from PIL import Image
 
 from mdmf_app import panels, session, style, views
 from mdmf_app.context import EXAMPLES, Choice, Context, detect
-from mdmf_app.language import say
+from mdmf_app.language import ENGLISH, current, say
 from mdmf_app.language import told as in_its_language
 from mdmf_app.tabs.one.holding import hold, told
 from mdmf_app.tabs.one.kept import GONE, Held, Turn, held_at, is_gone
@@ -157,7 +157,8 @@ def pair_of(
 def show_table(result: Result | None, region: View | None) -> Any:
     if result is None:
         return gr.skip()
-    return {"headers": panels.headers(), "data": panels.top_rows(result.view(region).evidence)}
+    rows = panels.top_rows(result.view(region).evidence)
+    return rows if current() == ENGLISH else {"headers": panels.headers(), "data": rows}
 
 
 def show_null(result: Result | None, alpha: float) -> Any:
