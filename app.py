@@ -53,6 +53,7 @@ def build(detector: Detector, warning: str = "", mcp: bool = False) -> gr.Blocks
                 mine.tab(context, chosen, shown)
         gr.HTML(still(lambda: footer(detector)), padding=False)
         api.add(context, mcp)
+    demo.i18n_instance = spoken_by()
     demo.queue(max_size=most.waiting, default_concurrency_limit=1, api_open=False)
     return demo
 
