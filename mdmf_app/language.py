@@ -153,6 +153,12 @@ def _in(language: str, text: Any) -> Any:
     return _Numbers(words["language.thousands"], words["language.decimal"]).vformat(template, (), values)
 
 
+def signs(figures: str) -> str:
+    """Figures that were written in English, with the signs of the language."""
+    words = WORDS[current()]
+    return figures.translate(str.maketrans({",": words["language.thousands"], ".": words["language.decimal"]}))
+
+
 class _Numbers(Formatter):
     """Fills a template; numbers get the signs of a language."""
 

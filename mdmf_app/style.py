@@ -15,7 +15,7 @@ import gradio as gr
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from mdmf_app.language import ENGLISH, WORDS, current, is_foreign, say, told
+from mdmf_app.language import ENGLISH, WORDS, current, is_foreign, say, signs, told
 from mdmf_core.show import html
 from mdmf_core.show.html import Inline, environment
 
@@ -24,6 +24,7 @@ _shown = _TEMPLATES.finalize
 _TEMPLATES.finalize = lambda value: _shown(told(value))
 _TEMPLATES.globals["say"] = say
 _TEMPLATES.tests["foreign"] = is_foreign
+_TEMPLATES.filters["signs"] = signs
 
 ICONS = {"generated": "▲", "inconclusive": "◆", "no_evidence": "○", "not_judged": "–"}
 

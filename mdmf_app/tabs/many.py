@@ -25,7 +25,7 @@ from gradio.processing_utils import save_bytes_to_cache
 from mdmf_app import style
 from mdmf_app.context import MODEL_QUEUE, ONE_HOUR, PRIVATE, QUICK, Choice, Context, rate_slider, sentence
 from mdmf_app.labels import label, still
-from mdmf_app.language import say, told
+from mdmf_app.language import number, say, told
 from mdmf_app.tabs.one.layout import Shown
 from mdmf_core.errors import CheckpointError, ImageError
 from mdmf_core.images import archive, isolated
@@ -34,6 +34,7 @@ from mdmf_core.run import batch, frames, listing
 from mdmf_core.run.batch import Row
 from mdmf_core.sentence import Sentence
 from mdmf_core.show import strip
+from mdmf_core.show.words import two_digits
 
 WAITING = say("many.waiting", n=archive.MOST)
 GONE = say("many.gone")
@@ -233,8 +234,13 @@ def shown(
 def table_of(rows: Sequence[Row]) -> str:
     """The list, the strongest evidence first; each line knows its place among those that were given."""
     given = {id(row): place for place, row in enumerate(rows)}
-    lines = [{**listing.line(row), "given": given[id(row)]} for row in batch.by_strength(rows)]
+    lines = [{**listing.line(row), "ratio": ratio_of(row), "given": given[id(row)]} for row in batch.by_strength(rows)]
     return style.render("many.html", lines=lines, counted=listing.counted(rows), icons=ICONS)
+
+
+def ratio_of(row: Row) -> str:
+    """The likelihood ratio to two digits; nothing where there is none."""
+    return "" if row.likelihood_ratio is None else number(two_digits(row.likelihood_ratio), ",.6g")
 
 
 def opens(row: Row) -> bool:
