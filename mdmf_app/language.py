@@ -172,5 +172,4 @@ class _Numbers(Formatter):
 
 def number(value: float, spec: str) -> str:
     """A number alone, with the signs of the language."""
-    words = WORDS[current()]
-    return _Numbers(words["language.thousands"], words["language.decimal"]).format_field(value, spec)
+    return signs(format(value, spec))
