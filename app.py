@@ -23,41 +23,37 @@ import gradio as gr  # noqa: E402
 
 from mdmf_app import api, style  # noqa: E402
 from mdmf_app.context import ONE_HOUR, Context, first_detector  # noqa: E402
+from mdmf_app.labels import label, spoken_by, still  # noqa: E402
+from mdmf_app.language import say  # noqa: E402
 from mdmf_app.server import limits  # noqa: E402
 from mdmf_app.tabs import compare, many, mine, model, one  # noqa: E402
 from mdmf_core.detector import Detector  # noqa: E402
 from mdmf_core.errors import CheckpointError  # noqa: E402
 
-TITLE = "Is this picture generated, and where?"
-INTRO = (
-    "Drop a picture. Its small patches are compared with patches of real photographs: you see how unusual it is, "
-    "and which parts make it so. Pictures stay on the machine that runs this page."
-)
-TABS = {"Two pictures": compare, "Model": model}
+TABS = {say("tab.compare"): compare, say("tab.model"): model}
 
 
 def build(detector: Detector, warning: str = "", mcp: bool = False) -> gr.Blocks:
     """The whole page around a loaded detector; with `mcp` its endpoints are described as tools, too."""
     context, most = Context(detector, warning), limits.limits()
-    with gr.Blocks(
-        title="MDMF: is this picture generated?", analytics_enabled=False, delete_cache=most.delete_cache
-    ) as demo:
-        gr.Markdown(f"# {TITLE}\n{INTRO}", elem_id="intro")
+    with gr.Blocks(title=say("page.name"), analytics_enabled=False, delete_cache=most.delete_cache) as demo:
+        gr.Markdown(still(lambda: style.render("intro.md")), elem_id="intro")
         if warning:
-            gr.HTML(style.error_card(warning, title=""), padding=False)
+            gr.HTML(still(lambda: style.error_card(warning, title="")), padding=False)
         chosen = gr.State(time_to_live=ONE_HOUR)
         with gr.Tabs():
-            with gr.Tab("One picture"):
+            with gr.Tab(label(say("tab.one"))):
                 shown = one.tab(context, chosen)
-            with gr.Tab("Many pictures"):
+            with gr.Tab(label(say("tab.many"))):
                 many.tab(context, chosen, shown)
             for name, module in TABS.items():
-                with gr.Tab(name):
+                with gr.Tab(label(name)):
                     module.tab(context, chosen)
-            with gr.Tab(mine.NAME):
+            with gr.Tab(label(say("tab.mine"))):
                 mine.tab(context, chosen, shown)
-        gr.HTML(footer(detector), padding=False)
+        gr.HTML(still(lambda: footer(detector)), padding=False)
         api.add(context, mcp)
+    demo.i18n_instance = spoken_by()
     demo.queue(max_size=most.waiting, default_concurrency_limit=1, api_open=False)
     return demo
 
@@ -73,6 +69,7 @@ def launch(demo: gr.Blocks, **options: Any) -> tuple[Any, str, str]:
         css=style.CSS,
         js=style.SCRIPT,
         footer_links=["api", "settings"],
+        i18n=spoken_by(),
         **start.options(demo, limits.limits()),
         **options,
     )

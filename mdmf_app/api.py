@@ -238,7 +238,7 @@ def in_words(evidence: Evidence, origin: Origin) -> str:
         f"{words.headline(evidence)}: {Path(picture.name).name}",
         words.explain(evidence),
         f"Score {words.score_line(evidence)}; p-value {verdict.p_value:.3g} from "
-        f"{words.compared_with(verdict)}; false-alarm rate {verdict.alpha:g}.",
+        f"{words.real_pictures(verdict)}; false-alarm rate {verdict.alpha:g}.",
         "Patches with the most evidence (x, y, width, height; p-value among patches of real pictures):",
     ]
     lines += [

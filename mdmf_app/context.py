@@ -17,6 +17,8 @@ from weakref import WeakKeyDictionary
 
 import gradio as gr
 
+from mdmf_app.labels import label
+from mdmf_app.language import say
 from mdmf_app.server import limits, space
 from mdmf_core.checkpoint import hub
 from mdmf_core.detector import Detector
@@ -29,11 +31,6 @@ _PACKAGE = Path(__file__).resolve().parent
 _INSTALLED = _PACKAGE / "_examples"  # where `pip install` puts what lies at the top of a checkout
 EXAMPLES = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent / "examples"
 ALPHA = 0.05
-RATE = (
-    "The share of real pictures like those of the calibration that may get so low a p-value; among others it can be "
-    "larger. It changes the threshold and the decision for programs, never the headline of a model with likelihood "
-    "ratios."
-)
 ONE_HOUR = limits.ONE_HOUR
 MOST_MODELS = 3
 LONGEST_WAIT = 60.0  # seconds that work of the background waits for those who are first
@@ -150,13 +147,13 @@ def first_detector() -> tuple[Detector, str]:
             raise
         shown = Path(wanted).name if Path(wanted).expanduser().is_absolute() else wanted
         reason = str(error).replace(wanted, shown)
-        warning = f"The model {shown} can't be used. {reason} The bundled detector is used instead."
+        warning = say("model.warning", name=shown, reason=reason)
         return space.load_own(hub.BUNDLED), warning
 
 
 def rate_slider(elem_id: str) -> gr.Slider:
     """The false-alarm rate that a person accepts, under "Advanced": no headline depends on it."""
-    with gr.Accordion("Advanced", open=False, elem_id=f"{elem_id}-advanced"):
+    with gr.Accordion(label(say("advanced")), open=False, elem_id=f"{elem_id}-advanced"):
         return rate_field(elem_id)
 
 
@@ -167,8 +164,8 @@ def rate_field(elem_id: str) -> gr.Slider:
         INCONCLUSIVE,
         ALPHA,
         step=0.01,
-        label="False alarms you accept",
-        info=RATE,
+        label=label(say("rate.label")),
+        info=label(say("rate.info")),
         elem_id=elem_id,
         min_width=260,
     )
@@ -182,7 +179,7 @@ def rate(alpha: float | None) -> float:
     """
     alpha = ALPHA if alpha is None else alpha
     if not 0 < alpha <= INCONCLUSIVE:
-        raise sentence(f"The false-alarm rate must be above 0 and at most {INCONCLUSIVE}, not {alpha}.")
+        raise sentence(say("rate.error", most=INCONCLUSIVE, rate=alpha))
     return alpha
 
 
@@ -193,7 +190,7 @@ def detect(detector: Detector, path: str | None, alpha: float | None) -> tuple[P
         gr.Error: the picture or the rate can't be used; one sentence.
     """
     if not path:
-        raise sentence("There is no picture yet; choose one first.")
+        raise sentence(say("error.no_picture"))
     alpha = rate(alpha)
     kept = _of_examples.setdefault(detector, {}) if Path(path).parent == EXAMPLES else {}
     try:
@@ -203,7 +200,7 @@ def detect(detector: Detector, path: str | None, alpha: float | None) -> tuple[P
                 kept[path] = picture, detector.detect(picture, alpha)
         return kept[path]
     except ImageError as error:
-        raise sentence(str(error)) from error
+        raise sentence(error.args[0]) from error
 
 
 def sentence(text: str) -> gr.Error:

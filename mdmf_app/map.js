@@ -47,6 +47,7 @@ const zoom = (factor, x, y) => {
 };
 document.addEventListener("load", ({target}) => {
   if (!target.matches?.("#map img")) return;
+  target.alt = say("map");
   frame().style.setProperty("--ratio", target.naturalWidth / target.naturalHeight);
   const key = `${cells()?.key ?? target.naturalWidth / target.naturalHeight}`;
   if (key !== shown) { shown = key; current = null; fit(); } else apply();
@@ -61,7 +62,7 @@ const shareOf = (event) => {
 };
 const tell = (index) => {
   const cell = cells()?.cells[index], output = find("#reading output");
-  if (cell && output) output.textContent = `Patch ${index + 1}: ${cell[4]}${cell[5] ? ", stands out" : ""}`;
+  if (cell && output) output.textContent = say(cell[5] ? "patch_outlined" : "patch", {n: index + 1, value: cell[4]});
 };
 const under = ([across, down]) => cells()?.cells.findIndex(
   ([left, top, right, bottom]) => left <= across && across < right && top <= down && down < bottom) ?? -1;
@@ -218,6 +219,6 @@ const copy = async (button) => {
     document.execCommand("copy");
     area.remove();
   }
-  button.textContent = "Copied";
+  button.textContent = say("copied");
   setTimeout(() => { button.textContent = told; }, 1500);
 };

@@ -27,7 +27,7 @@ const announce = (name, source) => {
   image.hidden = true;
   image.src = source;
   find("#coming strong").textContent = name;
-  find("#coming [role=status]").textContent = "Sending the picture ...";
+  find("#coming [role=status]").textContent = say("sending");
   one().classList.add("arriving");
   patience = Date.now() + 5000;
   find("#address p").textContent = "";
@@ -45,7 +45,7 @@ const settle = () => {
   if (step) {
     const told = find("#coming [role=status]");
     const place = find("#coming [data-testid=status-tracker]")?.textContent.match(/\d+\/\d+/)?.[0];
-    const says = place ? `Waiting for a free place, queue: ${place}` : step.textContent;
+    const says = place ? say("waiting", {place}) : step.textContent;
     if (told.textContent !== says) told.textContent = says;
     patience = Infinity;
   } else if (patience === Infinity) one().classList.remove("arriving");

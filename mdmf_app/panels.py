@@ -15,43 +15,40 @@ from PIL import Image
 
 from mdmf_app import style
 from mdmf_app.context import EXAMPLES
+from mdmf_app.language import number, say, told
 from mdmf_app.views import Result, View, extent, frame, is_known
 from mdmf_core.evidence import Evidence, decide, outcome
 from mdmf_core.images.origin import Origin, opening
 from mdmf_core.images.origin.said import C2PA, Provenance
 from mdmf_core.method.calibration import FALSE_DISCOVERIES
-from mdmf_core.show import charts, html, maps, stability, truth
+from mdmf_core.sentence import Sentence, joined
+from mdmf_core.show import charts, html, maps, reliability, stability, truth
 from mdmf_core.show import words as wording
 from mdmf_core.show.report import LIMITATIONS
 
-TABLE = ("Rank", "Patch", "Evidence", "Share of score (%)", "p-value", "Outlined", "Left", "Top")
+TABLE = ("rank", "patch", "evidence", "share", "p_value", "outlined", "left", "top")
 TOP, STRONGEST = 20, 6
-NOT_COMPARED = (
-    "This map is not there: it needs a whole picture of at least 3 x 3 patches, and a model that was trained for it. "
-    "Choose the other one above the map."
-)
-
-LIKE_OURS = ", if it is like those of the calibration"
 
 
 def card(evidence: Evidence, origin: Origin, example: dict | None, warnings: Sequence[str] = ()) -> str:
     """What the file declares, then the verdict in words, its figures and its limits."""
     picture, verdict = evidence.picture, evidence.verdict
     one_in = round(1 / verdict.alpha)
+    named = {"name": picture.name, "width": picture.width, "height": picture.height}
     figures = [
         *strength_figures(evidence),
-        ("p-value", f"{verdict.p_value:.3g}, from {wording.compared_with(verdict)}"),
-        ("Picture", f"{picture.name}, {picture.width:,} x {picture.height:,} pixels"),
+        (say("figure.p_value"), say("figure.p_value_from", p=verdict.p_value, **wording.compared_with(verdict))),
+        (say("figure.picture"), say("figure.named", **named)),
     ]
     advanced = [
-        ("Score", wording.score_line(evidence)),
-        ("False alarms", f"p up to {verdict.alpha:.2g}: about 1 real picture in {one_in} would get there{LIKE_OURS}"),
-        ("Decision at this rate", verdict.decision.replace("_", " ")),
+        (say("figure.score"), wording.score_line(evidence)),
+        (say("figure.false_alarms"), say("figure.one_in", alpha=verdict.alpha, n=one_in)),
+        (say("figure.decision"), say(f"figure.{verdict.decision}")),
     ]
     return style.render(
         "card.html",
         **answer(evidence),
-        facts=f"{picture.name}, {picture.width:,} x {picture.height:,} pixels; p-value {verdict.p_value:.3g}",
+        facts=say("card.facts", **named, p=verdict.p_value),
         summary=summary(evidence, origin),
         of=name_of(evidence),
         origin=opening(origin, verdict.outcome),
@@ -87,29 +84,31 @@ def strength_figures(evidence: Evidence) -> list[tuple[str, str]]:
     if not verdict.judged or verdict.strength is None:
         return []
     found = verdict.strength
-    low, high = map(wording.rounded, found.bounds)
-    ratio = f"{wording.rounded(found.ratio)}, on a scale from {low} to {high} that the tests can carry"
-    return [("Support", found.support.capitalize()), ("Likelihood ratio", ratio)]
+    ratio, low, high = map(wording.two_digits, (found.ratio, *found.bounds))
+    support = told(found.support)
+    return [
+        (say("figure.support"), support[:1].upper() + support[1:]),
+        (say("figure.ratio"), say("figure.ratio_of", ratio=ratio, low=low, high=high)),
+    ]
 
 
 def summary(evidence: Evidence, origin: Origin) -> str:
     """One paragraph to quote: result, figures, limits, and what identifies file and model."""
     picture, verdict, model = evidence.picture, evidence.verdict, evidence.model
     best = maps.top_patches(evidence, 1)[0]
+    named = {"name": picture.name, "width": picture.width, "height": picture.height}
     sentences = [
-        f"{picture.name} ({picture.width} x {picture.height} pixels): {answer(evidence)['words']}.",
+        say("summary.answer", **named, answer=wording.headline(evidence)),
         wording.explain(evidence),
-        f"Score {wording.score_line(evidence)}; p-value {verdict.p_value:.3g}, from "
-        f"{wording.compared_with(verdict)} of the calibration.",
-        f"Strongest of {evidence.n_patches:,} patches: number {best['index'] + 1} at x {best['x']}, y {best['y']}, "
-        f"{best['w']} x {best['h']} pixels, p-value {best['p_value']:.2g}.",
+        say("summary.score", score=wording.score_line(evidence), p=verdict.p_value, **wording.compared_with(verdict)),
+        say("summary.strongest", **{**best, "index": best["index"] + 1, "all": evidence.n_patches}),
         *picture.notes,
         opening(origin, verdict.outcome),
         LIMITATIONS[0],
-        f"SHA-256 of the file: {picture.sha256}.",
-        f"Model {model.name}, revision {model.revision}, fingerprint {model.fingerprint}.",
+        say("summary.file", hash=picture.sha256),
+        say("summary.model", name=model.name, revision=model.revision, fingerprint=model.fingerprint),
     ]
-    return " ".join(sentences)
+    return joined(sentences)
 
 
 def answer(evidence: Evidence) -> dict[str, str]:
@@ -121,12 +120,12 @@ def answer(evidence: Evidence) -> dict[str, str]:
 def null_plot(evidence: Evidence) -> str:
     """The score among the scores of real pictures."""
     sentences = (
-        f"{wording.rarity(evidence)}.",
-        "Each bar counts real pictures that were in neither training nor reference, cut to about as many patches as "
-        "this one has. The further to the right a score lies, the less the picture looks like them.",
+        say("stop", text=wording.rarity(evidence)),
+        say("null.about"),
     )
-    chart, told = html.drawing(charts.null_plot(evidence)), charts.describe_null(evidence)
-    return style.render("null.html", chart=chart, told=told, sentences=sentences)
+    described = charts.describe_null(evidence)
+    chart = style.drawing(lambda: charts.null_plot(evidence, told))
+    return style.render("null.html", chart=chart, told=described, sentences=sentences)
 
 
 def legend(
@@ -142,12 +141,12 @@ def legend(
     `finer` says that overlapping patches are drawn.
     """
     if not is_known(evidence, colour):
-        return style.notice(NOT_COMPARED)
+        return style.notice(say("map.missing"))
     layer = maps.layer(evidence, colour)
     return style.render(
         "legend.html",
         layer=layer,
-        meaning=maps.SHOWN[colour].meaning,
+        meaning=joined([maps.SHOWN[colour].meaning, say("map.scale"), say("map.dotted") if contours else ""]),
         gradient=maps.gradient(layer.scale, opacity),
         sampled=coverage(evidence),
         contours=contours,
@@ -173,14 +172,14 @@ def cells(result: Result, view: View, colour: str) -> str:
     p_values = view.evidence.maps.get(colour, view.evidence.maps["evidence"]).p_values
     corners = (view.evidence.grid.cells - np.array([place.x, place.y, 0, 0])) / np.array([place.w, place.h] * 2)
     corners[:, 2:] += corners[:, :2]
-    told = [
-        [*corner, f"{value:.3g}, p-value {p:.2g}", bool(outlined)]
+    read_out = [
+        [*corner, told(say("map.cell", value=float(value), p=float(p))), bool(outlined)]
         for corner, value, p, outlined in zip(
             corners.round(4).tolist(), layer.values, p_values, layer.outlined, strict=True
         )
     ]
     key = [view.evidence.picture.sha256[:16], place.x, place.y, place.w, place.h]
-    return json.dumps({"key": key, "columns": view.evidence.grid.cols, "cells": told})
+    return json.dumps({"key": key, "columns": view.evidence.grid.cols, "cells": read_out})
 
 
 def coverage(evidence: Evidence) -> str:
@@ -189,10 +188,7 @@ def coverage(evidence: Evidence) -> str:
     seen, stood_for = (int((boxes[:, 2] * boxes[:, 3]).sum()) for boxes in (grid.boxes, grid.cells))
     if seen >= stood_for:
         return ""
-    return (
-        f"The picture is large: each cell is judged by one patch in its middle, {seen / stood_for:.0%} of the picture "
-        "in all. Look closer at a region to see more of it."
-    )
+    return say("map.sampled", share=seen / stood_for)
 
 
 def doubts(view: View) -> str:
@@ -210,7 +206,7 @@ def top_rows(evidence: Evidence) -> list[list[object]]:
             float(f"{row['evidence_times_n']:.3g}"),
             None if row["share_of_score"] is None else round(100 * row["share_of_score"], 1),
             float(f"{row['p_value']:.3g}"),
-            "yes" if row["flagged"] else "no",
+            told(yes_or_no(row["flagged"])),
             row["x"],
             row["y"],
         ]
@@ -218,8 +214,17 @@ def top_rows(evidence: Evidence) -> list[list[object]]:
     ]
 
 
-def share(value: float | None) -> str:
-    return "none, as the score is not above 0" if value is None else f"{value:.1%}"
+def headers() -> list[str]:
+    """The names of the columns of `TABLE`."""
+    return [told(say(f"table.{name}")) for name in TABLE]
+
+
+def yes_or_no(value: bool) -> Sentence:
+    return say("yes" if value else "no")
+
+
+def share(value: float | None) -> Sentence:
+    return say("patch.no_share") if value is None else say("patch.share_of", share=value)
 
 
 def patch_panel(result: Result, region: View | None, patch: int | None) -> str:
@@ -239,7 +244,7 @@ def patch_panel(result: Result, region: View | None, patch: int | None) -> str:
         figures=patch_figures(view, patch),
         crop=html.picture(maps.patch_crop(pixels, box)),
         residual=html.picture(maps.residual_crop(pixels, box)),
-        chart=html.drawing(charts.patch_null_plot(evidence, patch)),
+        chart=style.drawing(lambda: charts.patch_null_plot(evidence, patch, told)),
         told=charts.describe_patch(evidence, patch),
         neighbours=[neighbour(pixels, evidence, other) for other in maps.nearest(evidence, patch)],
     )
@@ -251,22 +256,23 @@ def patch_figures(view: View, patch: int) -> list[tuple[str, str]]:
     known = next(row for row in maps.top_patches(evidence, evidence.n_patches) if row["index"] == patch)
     x, y, w, h = evidence.grid.boxes[patch].tolist()
     p = known["p_value"]
-    outlined = "yes" if known["flagged"] else "no"
+    outlined = yes_or_no(known["flagged"])
     figures = [
-        ("Where", f"x {x:,}, y {y:,}, {w} x {h} pixels"),
-        ("Evidence", f"{known['evidence_times_n']:.3g}, on the scale of the map"),
-        ("Share of the score", share(known["share_of_score"])),
-        ("Witness value", f"{evidence.maps['witness'].values[patch]:.3g}"),
-        ("p-value", f"{p:.2g}: about 1 in {max(1, round(1 / p)):,} patches of real pictures reaches this"),
-        ("Rank", f"{known['rank']:,} of {evidence.n_patches:,}"),
-        ("Outlined", f"{outlined} (false discovery rate {FALSE_DISCOVERIES:.0%})"),
+        (say("patch.where"), say("region.box", x=x, y=y, w=w, h=h)),
+        (say("table.evidence"), say("patch.on_scale", value=known["evidence_times_n"])),
+        (say("patch.share"), share(known["share_of_score"])),
+        (maps.SHOWN["witness"].label, number(float(evidence.maps["witness"].values[patch]), ".3g")),
+        (say("figure.p_value"), say("patch.one_in", p=p, n=max(1, round(1 / p)))),
+        (say("table.rank"), say("patch.rank", rank=known["rank"], n=evidence.n_patches)),
+        (say("table.outlined"), say("patch.outlined", answer=outlined, rate=FALSE_DISCOVERIES)),
     ]
     if "locator" in evidence.maps:
         found = evidence.maps["locator"]
-        value, p, stands = found.values[patch], found.p_values[patch], "" if found.outlined[patch] else "not "
-        figures.append(("Unlike the rest", f"{value:.3g}, p-value {p:.2g}; {stands}outlined on that map"))
-    if view.reliability.reasons[patch]:
-        figures.append(("Hatched", f"{view.reliability.reasons[patch]}; too little detail to judge"))
+        values = {"value": float(found.values[patch]), "p": float(found.p_values[patch])}
+        kind = "outlined" if found.outlined[patch] else "not_outlined"
+        figures.append((say("patch.unlike"), say(f"patch.unlike_{kind}", **values)))
+    if why := view.reliability.reasons[patch]:
+        figures.append((say("patch.hatched"), say("patch.too_little", reason=reliability.why(why))))
     return figures
 
 
@@ -275,7 +281,7 @@ def neighbour(pixels: np.ndarray, evidence: Evidence, patch: int) -> dict[str, A
     return {
         "number": patch + 1,
         "crop": html.picture(maps.patch_crop(pixels, evidence.grid.boxes[patch].tolist())),
-        "p_value": f"{evidence.maps['evidence'].p_values[patch]:.2g}",
+        "p_value": number(float(evidence.maps["evidence"].p_values[patch]), ".2g"),
     }
 
 
@@ -284,11 +290,11 @@ def region_card(view: View, alpha: float) -> str:
     evidence = view.evidence.at(alpha)
     x, y, w, h = extent(evidence)
     figures = [
-        ("Region", f"x {x:,}, y {y:,}, {w:,} x {h:,} pixels"),
-        ("Patches", f"{evidence.n_patches:,}"),
+        (say("region.name"), say("region.box", x=x, y=y, w=w, h=h)),
+        (say("region.patches"), number(evidence.n_patches, ",")),
         *strength_figures(evidence),
-        ("p-value", f"{evidence.verdict.p_value:.3g}. {wording.rarity(evidence)}."),
-        ("Score", wording.score_line(evidence)),
+        (say("figure.p_value"), say("region.p_value", p=evidence.verdict.p_value, rarity=wording.rarity(evidence))),
+        (say("figure.score"), wording.score_line(evidence)),
     ]
     return style.render("region.html", **answer(evidence), figures=figures, notes=view.reliability.warnings)
 
@@ -300,8 +306,8 @@ def stability_panel(variants: Sequence[stability.Variant], alpha: float) -> str:
         if v.error
         else (
             v.name,
-            f"{v.score:.3g}",
-            f"{v.p_value:.2g}",
+            number(v.score, ".3g"),
+            number(v.p_value, ".2g"),
             wording.VERDICTS[outcome(decide(v.p_value, alpha), v.ratio, v.judged)],
         )
         for v in variants
@@ -309,16 +315,16 @@ def stability_panel(variants: Sequence[stability.Variant], alpha: float) -> str:
     return style.render(
         "stability.html",
         sentence=stability.sentence(variants),
-        chart=html.drawing(charts.stability_plot(variants, alpha)),
+        chart=style.drawing(lambda: charts.stability_plot(variants, alpha, told)),
         told=charts.describe_stability(variants),
-        headers=("Change", "Score", "p-value", "Answer"),
+        headers=[say(f"holds.head_{name}") for name in ("change", "score", "p_value", "answer")],
         rows=rows,
     )
 
 
 def origin_panel(found: Provenance) -> str:
     """What the file says about itself, as text; none of it enters the score."""
-    made = [*found.camera.items(), *([("Software", found.software)] if found.software else [])]
+    made = [*found.camera.items(), *([(say("origin.software"), found.software)] if found.software else [])]
     return style.render("origin.html", found=found, made=made, credentials=credentials(found.c2pa))
 
 
@@ -327,11 +333,11 @@ def credentials(c2pa: C2PA | None) -> list[tuple[str, str]]:
     if c2pa is None:
         return []
     return [
-        ("State", c2pa.state.replace("_", " ")),
-        ("Names as signer", c2pa.signer or "nobody"),
-        ("Signed", c2pa.when or "at an unknown time"),
-        ("Declares generative AI", "yes" if c2pa.claims_ai else "no"),
-        ("Declared source", ", ".join(c2pa.source_types) or "none"),
-        ("Steps", "; ".join(c2pa.actions) or "none"),
-        ("Written by", c2pa.program or "an unknown program"),
+        (say("origin.state"), say(f"origin.state_{c2pa.state}")),
+        (say("origin.signer"), c2pa.signer or say("origin.nobody")),
+        (say("origin.signed"), c2pa.when or say("origin.no_time")),
+        (say("origin.claims_ai"), yes_or_no(c2pa.claims_ai)),
+        (say("origin.source"), ", ".join(c2pa.source_types) or say("none")),
+        (say("origin.steps"), "; ".join(c2pa.actions) or say("none")),
+        (say("origin.program"), c2pa.program or say("origin.no_program")),
     ]

@@ -5,14 +5,26 @@ All HTML stands in `templates/`, where everything that comes from a file or a us
 
 from __future__ import annotations
 
+import json
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from matplotlib import rc_context
+from matplotlib.figure import Figure
 
-from mdmf_core.show.html import environment
+from mdmf_app.language import ENGLISH, WORDS, current, is_foreign, say, signs, told
+from mdmf_core.show import html
+from mdmf_core.show.html import Inline, environment
 
 _TEMPLATES = environment(Path(__file__).with_name("templates"))
+_shown = _TEMPLATES.finalize
+_TEMPLATES.finalize = lambda value: _shown(told(value))
+_TEMPLATES.globals["say"] = say
+_TEMPLATES.tests["foreign"] = is_foreign
+_TEMPLATES.filters["signs"] = signs
 
 ICONS = {"generated": "▲", "inconclusive": "◆", "no_evidence": "○", "not_judged": "–"}
 
@@ -22,8 +34,13 @@ def _beside(name: str) -> str:
     return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
-_SCRIPTS = (_beside(f"{name}.js") for name in ("page", "map", "lens"))
-SCRIPT = "\n".join(("() => {", *_SCRIPTS, f"({_beside('tabs.js')})();", "}"))
+_SPOKEN = {
+    language: {key: words.get(key, text) for key, text in WORDS[ENGLISH].items() if key.startswith("script.")}
+    for language, words in WORDS.items()
+}
+_WORDS = f"const WORDS = {json.dumps(_SPOKEN, ensure_ascii=False)};"
+_SCRIPTS = (_beside(f"{name}.js") for name in ("words", "page", "map", "lens"))
+SCRIPT = "\n".join(("() => {", _WORDS, *_SCRIPTS, f"({_beside('tabs.js')})();", "}"))
 MORE_EXAMPLES = '() => { document.querySelector("#one").classList.toggle("all-examples"); }'
 SELECT_BY_INDEX = """
 element.addEventListener("click", (event) => {
@@ -36,10 +53,11 @@ element.addEventListener("ask", (event) => trigger("select", {index: event.detai
 """
 NAME_PAIR = """
 () => document.querySelectorAll("#pair img").forEach((image, second) => {
-    image.alt = second ? "The same picture under the map of its evidence." : "The picture as it is.";
+    image.alt = window.mdmfSay(second ? "pair_map" : "pair_plain");
 })
 """
 
+NO_RESULT = say("error.no_result")
 GO_TO_ONE = "() => document.querySelector('[role=tab]').click()"
 CSS = _beside("page.css") + _beside("tabs.css")
 
@@ -61,12 +79,19 @@ def render(template: str, /, **values: Any) -> str:
     return _TEMPLATES.get_template(template).render(**values)
 
 
+def drawing(make: Callable[[], Figure]) -> Inline:
+    """A plot; what the letters of matplotlib's font can't write, the browser writes with its own."""
+    with rc_context({"svg.fonttype": WORDS[current()]["language.svg_letters"]}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        return html.drawing(make())
+
+
 def notice(text: str) -> str:
     """What to do next, where a result will be."""
     return render("notice.html", text=text)
 
 
-def error_card(sentence: str, title: str = "No result") -> str:
+def error_card(sentence: str, title: str = NO_RESULT) -> str:
     """One sentence in place of a result."""
     return render("error.html", sentence=sentence, title=title)
 

@@ -19,7 +19,7 @@
       return typeof first === "string" ? first.localeCompare(second, undefined, {numeric: true}) : first - second;
     });
     if (sorted.some((row, place) => row !== rows[place])) body.append(...sorted);
-    form.querySelector("output").value = `${rows.filter((row) => !row.hidden).length} of ${rows.length} shown`;
+    form.querySelector("output").value = say("shown", {n: rows.filter((row) => !row.hidden).length, all: rows.length});
   };
   for (const kind of ["input", "change"]) {
     document.addEventListener(kind, ({target}) => { if (target.closest?.(".filters")) arrange(target.form); });
@@ -39,7 +39,7 @@
     stage.style.setProperty("--blend", blend.value / 100);
     stage.style.setProperty("--gain", gain.value);
     stage.classList.toggle("differing", gain.value > 0);
-    form.querySelector("output").value = gain.value > 0 ? `${gain.value} times as bright` : "off";
+    form.querySelector("output").value = gain.value > 0 ? say("brighter", {n: gain.value}) : say("off");
     for (const name of ["first", "second"]) {
       const image = stage.querySelector(`.${name}`), map = view.querySelector(`#compare-${name}-map img`);
       image.dataset.plain ??= image.src;

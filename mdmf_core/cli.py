@@ -236,7 +236,7 @@ def _sentence(name: str, evidence: Any) -> str:
     told = verdict.reason or (f"{found.support} (likelihood ratio {found.ratio:.3g})" if found else words.NO_RATIO)
     return (
         f"{name}: {words.headline(evidence).lower()}; {told.rstrip('.')}; score {verdict.score:.4f}, "
-        f"p {verdict.p_value:.4f} ({words.compared_with(verdict)}, alpha {verdict.alpha:g}), "
+        f"p {verdict.p_value:.4f} ({words.real_pictures(verdict)}, alpha {verdict.alpha:g}), "
         f"{evidence.n_outlined} of {evidence.n_patches} patches flagged"
     )
 

@@ -100,8 +100,19 @@ TAB = [
         "",
         'import gradio as gr\n\n\ndef tab(context, chosen):\n    gr.Markdown("About this page", elem_id="about")\n',
     ),
-    Text("app.py", ' "Model": model}', ' "About": about,'),
+    Text("app.py", ' say("tab.model"): model}', ' "About": about,'),
     Text("app.py", "compare, many, mine, model", "about, "),
+]
+LANGUAGE = [
+    Text(
+        "mdmf_app/words/hu.json",
+        "",
+        """{
+ "language": {"one": "1", "thousands": " ", "decimal": ",", "gap": " ", "list": ", ", "svg_letters": "path"},
+ "tab": {"one": "Egy kép"}
+}
+""",
+    ),
 ]
 ADDED = {
     "a backbone": BACKBONE,
@@ -110,6 +121,7 @@ ADDED = {
     "a degradation": DEGRADATION,
     "an endpoint": ENDPOINT,
     "a tab": TAB,
+    "a language": LANGUAGE,
 }
 USES_THEM = """
 import sys
@@ -117,7 +129,7 @@ import sys
 import numpy as np
 
 import app
-from mdmf_app import views
+from mdmf_app import language, views
 from mdmf_core.checkpoint import config, store
 from mdmf_core.detector import Detector
 from mdmf_core.images import degrade
@@ -147,6 +159,8 @@ assert "It has a comment." in read_provenance(b"A comment", read(pixels, 32)).no
 page = app.build(detector)
 assert "how_likely" in {function.api_name for function in page.fns.values()}
 parts = {getattr(part, "elem_id", None): part for part in page.blocks.values()}
+with language.spoken(language.choose("hu-HU")):
+    assert [language.told(language.say(key)) for key in ("tab.one", "tab.many")] == ["Egy kép", "Many pictures"]
 assert "about" in parts and ("Size", "size") in views.offered(True, detector.model.statistic)
 """
 

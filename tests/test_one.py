@@ -75,7 +75,7 @@ def test_the_card_says_what_was_found_and_escapes_names(context, detector, tmp_p
     result, card, panels, mask = handlers.analyse(context, str(path), 0.05, None, None)
     evidence = detector.detect(path)
     assert wording.VERDICTS[evidence.verdict.outcome] in card and f"{evidence.verdict.p_value:.3g}" in card
-    assert "1 real picture in 20" in card and "What this can't tell" in card
+    assert "1 real picture in 20" in card and "What this can&#39;t tell" in card
     assert "<img" not in card and "&lt;img" in card
     assert panels["visible"] and not mask["visible"] and result.whole.evidence.picture.sha256 == evidence.picture.sha256
 

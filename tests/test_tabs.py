@@ -19,6 +19,7 @@ from packed import pack
 from tiny import HOSTILE, make_checkpoint, several
 
 from mdmf_app.context import PLACES, Choice
+from mdmf_app.labels import english
 from mdmf_app.tabs import compare, many, model
 from mdmf_app.tabs.one.layout import Shown
 from mdmf_core.images import archive
@@ -96,7 +97,7 @@ def test_a_batch_gives_table_maps_and_files(work, detector, files):
 def test_the_q_value_is_explained_beside_the_table(context):
     with gr.Blocks() as demo:
         many.layout()
-    shown = [block.value or "" for block in demo.blocks.values() if isinstance(block, gr.HTML)]
+    shown = [english(block.value) for block in demo.blocks.values() if isinstance(block, gr.HTML)]
     assert any(batch.ABOUT_Q in text for text in shown)
 
 

@@ -24,6 +24,7 @@ from mdmf_app.server.housekeeping import few_heaps, keep_house
 from mdmf_app.server.middleware import Guard
 from mdmf_app.server.patched.inside_gradio import patch_gradio
 from mdmf_app.server.place import PREFIX, STALE
+from mdmf_app.server.spoken import Spoken
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -66,7 +67,7 @@ def options(demo: gr.Blocks, limits: Limits) -> dict[str, Any]:
     public = {fn.api_name for fn in demo.fns.values() if fn.api_visibility == "public"}
     return {
         "app_kwargs": {
-            "middleware": [Middleware(Guard, public=public, limits=limits)],
+            "middleware": [Middleware(Guard, public=public, limits=limits), Middleware(Spoken)],
             "lifespan": partial(keep_house, demo, limits.delete_cache[1]),
         },
         "max_file_size": limits.upload,

@@ -15,15 +15,18 @@ from PIL import Image
 
 from mdmf_app import panels, style, views
 from mdmf_app.context import MODEL_QUEUE, Choice, Context, detect, rate_slider
+from mdmf_app.labels import label, still
+from mdmf_app.language import say
 from mdmf_core.detector import Detector
 from mdmf_core.errors import CheckpointError
 from mdmf_core.evidence import Evidence
 from mdmf_core.images import isolated, origin
 from mdmf_core.images.origin.said import Provenance
+from mdmf_core.sentence import Sentence, joined
 from mdmf_core.show import html, maps, pair, report
 
-WAITING = "Choose two pictures: an original and a copy of it, or two that are said to come from one camera."
-MISSING = "Choose this picture; its result appears here."
+WAITING = say("compare.waiting")
+MISSING = say("compare.missing")
 LONGEST, QUALITY = 1200, 90  # pixels of a picture on the stage, and its JPEG
 MOST = 2400  # pixels of a side that are compared
 MUCH = 8  # grey levels from which a difference is counted
@@ -43,15 +46,14 @@ def tab(context: Context, chosen: gr.State) -> None:
     """Components and events of the tab."""
     with gr.Row(elem_id="compare-files"):
         files = [
-            gr.File(label=f"The {name} picture", height=110, min_width=280, elem_id=f"compare-{name}")
+            gr.File(label=label(say(f"compare.file.{name}")), height=110, min_width=280, elem_id=f"compare-{name}")
             for name in ("first", "second")
         ]
-    together = gr.HTML(style.notice(WAITING), elem_id="compare-together", padding=False)
+    together = gr.HTML(still(lambda: style.notice(WAITING)), elem_id="compare-together", padding=False)
     stage = gr.HTML(elem_id="compare-stage", padding=False)
     legend = gr.HTML(elem_id="compare-legend", padding=False)
     with gr.Row():
-        cards = [gr.HTML(style.notice(MISSING), elem_id=f"compare-{name}-card", padding=False, min_width=280)
-                 for name in ("first", "second")]  # fmt: skip
+        cards = [card_field(name) for name in ("first", "second")]
     alpha = rate_slider("compare-alpha")
     call = {
         "fn": partial(compare, context),
@@ -67,6 +69,12 @@ def tab(context: Context, chosen: gr.State) -> None:
     alpha.change(**call, trigger_mode="always_last")
 
 
+def card_field(name: str) -> gr.HTML:
+    """Where the card of a picture will be."""
+    begins = still(lambda: style.notice(MISSING))
+    return gr.HTML(begins, elem_id=f"compare-{name}-card", padding=False, min_width=280)
+
+
 def compare(
     context: Context, first: str | None, second: str | None, alpha: float, choice: Choice | None
 ) -> tuple[Any, ...]:
@@ -74,7 +82,7 @@ def compare(
     try:
         detector = context.detector(choice)
     except CheckpointError as error:
-        return style.error_card(str(error)), "", "", "", ""
+        return style.error_card(error.args[0]), "", "", "", ""
     (one, card), (two, other_card) = (half(detector, path, alpha) for path in (first, second))
     known = [found for found in (one, two) if found is not None]
     legend = panels.legend(known[0].evidence, "evidence") if known else ""
@@ -101,8 +109,8 @@ def together(one: Half | None, two: Half | None, both: bool) -> str:
     if one and two:
         declared = (origin.summary(half.provenance) for half in (one, two))
         sentences = report.compare(one.evidence, two.evidence)["sentence"], origin.together(*declared)
-        return style.render("status.html", summary=" ".join(sentences), cancelled="")
-    return style.error_card("One of the two pictures can't be used.") if both else style.notice(WAITING)
+        return style.render("together.html", sentences=sentences)
+    return style.error_card(say("compare.one_bad")) if both else style.notice(WAITING)
 
 
 def stage(one: Half | None, two: Half | None) -> str:
@@ -156,17 +164,15 @@ def _around(one: tuple[float, ...], two: tuple[float, ...]) -> tuple[float, ...]
     return left, top, right - left, bottom - top
 
 
-def placed(place: pair.Placement, gaps: np.ndarray) -> str:
+def placed(place: pair.Placement, gaps: np.ndarray) -> Sentence:
     """Where the second picture lies, and how much the two differ there."""
     if not place.alike:
-        return "The two don't show the same, so the second is laid over the first as it fits."
-    scale = "pixel on pixel" if place.scale == 1 else f"{place.scale:.3g} times as large"
-    where = "corner on corner" if place.x == place.y == 0 else f"at x {place.x:.0f}, y {place.y:.0f} of the first"
-    differ = "Nowhere do they differ." if not gaps.any() else (
-        f"They differ by {gaps.mean():.1f} of 255 grey levels on average, and by more than {MUCH} at "
-        f"{(gaps > MUCH).mean():.0%} of the pixels that both show."
-    )  # fmt: skip
-    return f"The second lies on the first {scale}, {where}. {differ}"
+        return say("compare.unlike")
+    scale = say("compare.same_scale") if place.scale == 1 else say("compare.scaled", scale=float(place.scale))
+    where = say("compare.at", x=float(place.x), y=float(place.y)) if place.x or place.y else say("compare.corner")
+    much = {"mean": float(gaps.mean()), "much": MUCH, "share": float((gaps > MUCH).mean())}
+    differ = say("compare.differ", **much) if gaps.any() else say("compare.same")
+    return joined([say("compare.placed", scale=scale, where=where), differ])
 
 
 def _layer(image: Image.Image, box: tuple[float, ...], frame: tuple[float, ...], exact: bool = False) -> dict[str, Any]:

@@ -24,21 +24,25 @@ from gradio.processing_utils import save_bytes_to_cache
 
 from mdmf_app import style
 from mdmf_app.context import MODEL_QUEUE, ONE_HOUR, PRIVATE, QUICK, Choice, Context, rate_slider, sentence
+from mdmf_app.labels import label, still
+from mdmf_app.language import number, say, told
 from mdmf_app.tabs.one.layout import Shown
 from mdmf_core.errors import CheckpointError, ImageError
 from mdmf_core.images import archive, isolated
 from mdmf_core.images.archive import Item
 from mdmf_core.run import batch, frames, listing
 from mdmf_core.run.batch import Row
+from mdmf_core.sentence import Sentence
 from mdmf_core.show import strip
+from mdmf_core.show.words import two_digits
 
-WAITING = f"Choose up to {archive.MOST} pictures, or a ZIP of them, and press Analyse."
-GONE = "This picture is not here any more, for its hour is over; give it again."
+WAITING = say("many.waiting", n=archive.MOST)
+GONE = say("many.gone")
 ICONS = {**style.ICONS, listing.BAD: "✕"}
 OPENING = {**PRIVATE, "show_progress": "hidden"}  # in the queue, for outside it Gradio tells nobody of a state's change
 EVERY = 0.4  # seconds between two reports of progress
 LONGEST = 600  # seconds that a batch may keep the model from others
-LATE = f"Not analysed: a batch ends after {LONGEST // 60} minutes; give this file in another one."
+LATE = say("many.late", n=LONGEST // 60)
 
 
 @dataclass(frozen=True)
@@ -89,28 +93,28 @@ def layout() -> Layout:
     with gr.Row():
         with gr.Column(scale=1, min_width=300):
             files = gr.File(
-                label=f"Pictures, videos or a ZIP, up to {archive.MOST}",
+                label=label(say("many.files", n=archive.MOST)),
                 file_count="multiple",
                 height=190,
                 elem_id="many-files",
             )
             alpha = rate_slider("many-alpha")
             with gr.Row():
-                begin = gr.Button("Analyse", variant="primary", elem_id="many-begin", min_width=120)
-                cancel = gr.Button("Cancel", interactive=False, elem_id="many-cancel", min_width=120)
+                begin = gr.Button(label(say("many.begin")), variant="primary", elem_id="many-begin", min_width=120)
+                cancel = gr.Button(label(say("many.cancel")), interactive=False, elem_id="many-cancel", min_width=120)
         with gr.Column(scale=2, min_width=300):
-            status = gr.HTML(style.notice(WAITING), elem_id="many-status", padding=False)
-            gr.HTML(style.paragraph(batch.ABOUT_Q, kind="small"), padding=False)
+            status = gr.HTML(still(lambda: style.notice(WAITING)), elem_id="many-status", padding=False)
+            gr.HTML(still(lambda: style.paragraph(batch.ABOUT_Q, kind="small")), padding=False)
             with gr.Row():
-                page_file = download("Report (HTML)", "many-html")
-                table_file, data_file = download("Table (CSV)", "many-csv"), download("Figures (JSON)", "many-json")
+                page_file = download("many.html", "many-html")
+                table_file, data_file = download("many.csv", "many-csv"), download("many.json", "many-json")
     table = gr.HTML(elem_id="many-table", padding=False, visible=False)
     row = gr.Number(precision=0, visible="hidden", elem_id="many-open")
     return Layout(files, alpha, begin, cancel, status, page_file, table_file, data_file, table, row)
 
 
-def download(label: str, elem_id: str) -> gr.DownloadButton:
-    return gr.DownloadButton(label, visible=False, elem_id=elem_id, min_width=120)
+def download(key: str, elem_id: str) -> gr.DownloadButton:
+    return gr.DownloadButton(label(say(key)), visible=False, elem_id=elem_id, min_width=120)
 
 
 def ready() -> tuple[threading.Event, Any, Any, str]:
@@ -120,14 +124,14 @@ def ready() -> tuple[threading.Event, Any, Any, str]:
 
 def rest() -> tuple[Any, Any]:
     """After the work: the buttons."""
-    return gr.update(interactive=True), gr.update(value="Cancel", interactive=False)
+    return gr.update(interactive=True), gr.update(value=told(say("many.cancel")), interactive=False)
 
 
 def halt(stop: threading.Event | None) -> Any:
     """Ask the work to stop after the picture that it is at."""
     if stop is not None:
         stop.set()
-    return gr.update(value="Stopping ...", interactive=False)
+    return gr.update(value=told(say("many.stopping")), interactive=False)
 
 
 def work(
@@ -143,7 +147,7 @@ def work(
     `cache` is Gradio's folder, which it serves and empties after an hour.
     """
     if not paths:
-        yield style.error_card("There are no pictures yet; choose some first."), *hidden()
+        yield style.error_card(say("error.no_pictures")), *hidden()
         return
     yield progress(0, 0, 0), *hidden()
     stop = stop or threading.Event()
@@ -163,7 +167,7 @@ def work(
                     told = time.monotonic()
                     yield progress(len(rows), len(items), told - begun), *unchanged()
         except (CheckpointError, ValueError) as error:
-            yield style.error_card(str(error)), *hidden()
+            yield style.error_card(error.args[0]), *hidden()
             return
     rows = batch.adjust(rows)
     results = shown(rows, items, batch.facts(detector, alpha), cache) if rows else hidden()
@@ -188,24 +192,29 @@ def unchanged() -> tuple[Any, ...]:
 
 def progress(done: int, total: int, seconds: float) -> str:
     """A bar with what is left in words; without a total the model may still be busy for somebody else."""
-    words = f"{done} of {total} done" if total else "Waiting for the model ..."
-    if 0 < done < total:
-        words += f", about {remaining(seconds / done * (total - done))} left"
+    words = done_of(done, total, seconds) if total else say("many.model_busy")
     return style.progress("many-words", words, str(done) if total else "", total)
 
 
-def remaining(seconds: float) -> str:
+def done_of(done: int, total: int, seconds: float) -> Sentence:
+    """How many of all are done, and how long the others will take."""
+    if not 0 < done < total:
+        return say("many.done", n=done, all=total)
+    return say("many.done_left", n=done, all=total, left=remaining(seconds / done * (total - done)))
+
+
+def remaining(seconds: float) -> Sentence:
     """A duration for people."""
     if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{round(seconds / 60)} min"
+        return say("many.seconds", n=max(1, round(seconds)))
+    return say("many.minutes", n=round(seconds / 60))
 
 
 def status_of(rows: Sequence[Row], total: int, alpha: float) -> str:
     """The batch in words; says so where it was cancelled."""
     if not rows:
-        return style.render("status.html", summary="", cancelled="before it began.")
-    cancelled = f"after {len(rows)} of {total}; what was done is below." if len(rows) < total else ""
+        return style.render("status.html", summary="", cancelled=say("many.before"))
+    cancelled = say("many.after", n=len(rows), all=total) if len(rows) < total else ""
     return style.render("status.html", summary=batch.summary(rows, alpha), cancelled=cancelled)
 
 
@@ -225,8 +234,13 @@ def shown(
 def table_of(rows: Sequence[Row]) -> str:
     """The list, the strongest evidence first; each line knows its place among those that were given."""
     given = {id(row): place for place, row in enumerate(rows)}
-    lines = [{**listing.line(row), "given": given[id(row)]} for row in batch.by_strength(rows)]
+    lines = [{**listing.line(row), "ratio": ratio_of(row), "given": given[id(row)]} for row in batch.by_strength(rows)]
     return style.render("many.html", lines=lines, counted=listing.counted(rows), icons=ICONS)
+
+
+def ratio_of(row: Row) -> str:
+    """The likelihood ratio to two digits; nothing where there is none."""
+    return "" if row.likelihood_ratio is None else number(two_digits(row.likelihood_ratio), ",.6g")
 
 
 def opens(row: Row) -> bool:
@@ -252,7 +266,7 @@ def open_row(cache: str, kept: list[Source | None] | None, place: float | None) 
     """
     found = kept[int(place)] if kept and place is not None and 0 <= place < len(kept) else None
     if found is None or not Path(found.path).exists():
-        raise sentence(GONE)
+        raise sentence(told(GONE))
     if found.member is None:
         return found.path, secrets.token_hex(8)
     folder = Path(cache) / secrets.token_hex(16)
@@ -260,4 +274,4 @@ def open_row(cache: str, kept: list[Source | None] | None, place: float | None) 
     try:
         return str(archive.unpack_again((Path(found.path), found.member), folder)), secrets.token_hex(8)
     except ImageError as error:
-        raise sentence(str(error)) from error
+        raise sentence(told(error.args[0])) from error

@@ -20,7 +20,9 @@ from gradio.processing_utils import save_bytes_to_cache
 
 from mdmf_app import style
 from mdmf_app.context import MODEL_QUEUE, ONE_HOUR, PRIVATE, QUICK, Choice, Context
-from mdmf_app.tabs.many import EVERY, LONGEST, halt, ready, remaining, rest
+from mdmf_app.labels import label, still
+from mdmf_app.language import say
+from mdmf_app.tabs.many import EVERY, LONGEST, done_of, halt, ready, rest
 from mdmf_app.tabs.one.layout import Shown
 from mdmf_app.views import Result
 from mdmf_core import trusted
@@ -30,16 +32,10 @@ from mdmf_core.images import archive, isolated
 from mdmf_core.images.archive import Item
 from mdmf_core.trusted import FEWEST, MOST, Kept, Trusted
 
-NAME = "My reference"
-INTRO = (
-    f"Pictures that you trust, {FEWEST} to {MOST:,} of one camera that were published in one way, become a reference "
-    "of your own: a picture is then compared with them, too, and false alarms hold for that camera. They stay on the "
-    "machine that runs this page, and no other visitor can reach the reference. It is deleted within an hour after "
-    "this browser tab is closed. The saved file holds figures, no pictures."
-)
-WAITING = "Choose pictures or a ZIP of them and press Make, or open a saved reference."
-LATE = f"This took longer than {LONGEST // 60} minutes; use fewer pictures, or the command line."
-NONE = "There is no reference now."
+INTRO = say("mine.intro", fewest=FEWEST, most=MOST)
+WAITING = say("mine.waiting")
+LATE = say("mine.late", n=LONGEST // 60)
+NONE = say("mine.none")
 MOST_TOLD = 10  # files that can't be used, told one by one
 
 
@@ -81,22 +77,22 @@ def tab(context: Context, chosen: gr.State, shown: Shown) -> None:
 
 def layout() -> Layout:
     """What is given left, what came of it right."""
-    gr.HTML(style.paragraph(INTRO), padding=False)
+    gr.HTML(still(lambda: style.paragraph(INTRO)), padding=False)
     with gr.Row():
         with gr.Column(scale=1, min_width=300):
-            label = f"Pictures that you trust, or a ZIP of them, {FEWEST} to {MOST:,}"
-            files = gr.File(label=label, file_count="multiple", height=190, elem_id="mine-files")
+            name = label(say("mine.files", fewest=FEWEST, most=MOST))
+            files = gr.File(label=name, file_count="multiple", height=190, elem_id="mine-files")
             with gr.Row():
-                begin = gr.Button("Make", variant="primary", elem_id="mine-begin", min_width=120)
-                cancel = gr.Button("Cancel", interactive=False, elem_id="mine-cancel", min_width=120)
-            saved = gr.File(label="Or a saved reference", height=120, elem_id="mine-saved")
+                begin = gr.Button(label(say("mine.begin")), variant="primary", elem_id="mine-begin", min_width=120)
+                cancel = gr.Button(label(say("many.cancel")), interactive=False, elem_id="mine-cancel", min_width=120)
+            saved = gr.File(label=label(say("mine.saved")), height=120, elem_id="mine-saved")
         with gr.Column(scale=2, min_width=300):
-            use = gr.Checkbox(True, label="Compare pictures with my reference", elem_id="mine-use")
-            status = gr.HTML(style.notice(WAITING), elem_id="mine-status", padding=False)
+            use = gr.Checkbox(True, label=label(say("mine.use")), elem_id="mine-use")
+            status = gr.HTML(still(lambda: style.notice(WAITING)), elem_id="mine-status", padding=False)
             with gr.Row():
-                save = gr.DownloadButton("Save my reference", visible=False, elem_id="mine-save", min_width=160)
-                drop = gr.Button("Leave out those that stand out", visible=False, elem_id="mine-drop", min_width=160)
-                forget = gr.Button("Forget my reference", visible=False, elem_id="mine-forget", min_width=160)
+                save = gr.DownloadButton(label(say("mine.save")), visible=False, elem_id="mine-save", min_width=160)
+                drop = gr.Button(label(say("mine.drop")), visible=False, elem_id="mine-drop", min_width=160)
+                forget = gr.Button(label(say("mine.forget")), visible=False, elem_id="mine-forget", min_width=160)
     return Layout(files, saved, begin, cancel, use, status, save, drop, forget)
 
 
@@ -117,7 +113,7 @@ def work(
     `cache` is Gradio's folder, which it serves and empties after an hour.
     """
     if not paths:
-        yield style.error_card("There are no pictures yet; choose some first."), *unchanged()
+        yield style.error_card(say("error.no_pictures")), *unchanged()
         return
     stop = stop or threading.Event()
     kept: list[Kept] = []
@@ -130,11 +126,11 @@ def work(
             for status in look_at(detector, items, stop, kept, unusable):
                 yield status, *unchanged()
             if stop.is_set():
-                yield style.notice("Cancelled; no reference was made."), *unchanged()
+                yield style.notice(say("mine.cancelled")), *unchanged()
                 return
             made = trusted.collect(kept, detector, "my pictures")
         except (CheckpointError, TrustedError) as error:
-            yield failed([str(error), *told_unusable(unusable)]), *unchanged()
+            yield failed([error.args[0], *told_unusable(unusable)]), *unchanged()
             return
     yield shown(made, unusable, cache)
 
@@ -170,8 +166,7 @@ def look_at(
 
 def progress(done: int, total: int, seconds: float) -> str:
     """A bar with what is left in words."""
-    left = f", about {remaining(seconds / done * (total - done))} left" if done < total else ""
-    return style.progress("mine-words", f"{done} of {total} done{left}", str(done), total)
+    return style.progress("mine-words", done_of(done, total, seconds), str(done), total)
 
 
 def open_saved(context: Context, cache: str, path: str | None, choice: Choice | None) -> tuple[Any, ...]:
@@ -181,7 +176,7 @@ def open_saved(context: Context, cache: str, path: str | None, choice: Choice | 
     try:
         return shown(trusted.load(path, context.detector(choice)), [], cache)
     except (CheckpointError, TrustedError) as error:
-        return failed([str(error)]), *unchanged()
+        return failed([error.args[0]]), *unchanged()
 
 
 def leave_out(cache: str, mine: Trusted | None) -> tuple[Any, ...]:
@@ -191,7 +186,7 @@ def leave_out(cache: str, mine: Trusted | None) -> tuple[Any, ...]:
     try:
         return shown(mine.without(mine.outliers()), [], cache)
     except TrustedError as error:
-        return failed([str(error)]), *unchanged()
+        return failed([error.args[0]]), *unchanged()
 
 
 def shown(made: Trusted, unusable: Sequence[str], cache: str) -> tuple[Any, ...]:
@@ -200,7 +195,7 @@ def shown(made: Trusted, unusable: Sequence[str], cache: str) -> tuple[Any, ...]
         content = trusted.save(made, Path(folder) / "file").read_bytes()
     file = save_bytes_to_cache(content, "my-reference.safetensors", cache)
     lines = [
-        f"{made.n:,} pictures are your reference; p can't be below {made.smallest_p:.2g}.",
+        say("mine.made", n=made.n, least=made.smallest_p),
         *trusted.told(made),
         *told_unusable(unusable),
     ]
@@ -210,7 +205,7 @@ def shown(made: Trusted, unusable: Sequence[str], cache: str) -> tuple[Any, ...]
 
 def told_unusable(sentences: Sequence[str]) -> list[str]:
     more = len(sentences) - MOST_TOLD
-    return [*sentences[:MOST_TOLD], *([f"{more:,} more can't be used."] if more > 0 else [])]
+    return [*sentences[:MOST_TOLD], *([say("mine.more", n=more)] if more > 0 else [])]
 
 
 def card(lines: Sequence[str]) -> str:
@@ -228,4 +223,4 @@ def beside(mine: Trusted | None, use: bool, result: Result | None, alpha: float)
     try:
         return card([mine.judge(result.whole.evidence.at(alpha)).sentence])
     except TrustedError as error:
-        return failed([str(error)])
+        return failed([error.args[0]])

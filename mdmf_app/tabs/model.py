@@ -23,10 +23,13 @@ from markdown_it.token import Token
 
 from mdmf_app import style
 from mdmf_app.context import LOADING_QUEUE, PRIVATE, Choice, Context
+from mdmf_app.labels import label, still
+from mdmf_app.language import say
 from mdmf_core.checkpoint.client import progress_to
 from mdmf_core.checkpoint.hub import CARD
 from mdmf_core.detector import Detector
 from mdmf_core.errors import CheckpointError
+from mdmf_core.sentence import joined
 from mdmf_core.show.page import FACTS, STATISTICS, fact
 from mdmf_core.texts import printable
 
@@ -35,14 +38,11 @@ MOST_BYTES = 8 * 10**9
 EVERY = 0.5  # seconds between two reports of progress
 QUIET = 3  # seconds without news from the Hub that are told
 ELSEWHERE = {"target": "_blank", "rel": "noopener noreferrer nofollow"}  # how links of a card open
-NO_CARD = "This model has no card."
-INTRO = (
-    "The model decides what a score means: its reference pictures, its scale and its false alarms. A model that you "
-    "load here is used in this browser tab only, in all parts of the page."
-)
-DEVICES = {"cpu": "the processor (CPU)", "cuda": "the graphics card (CUDA)"}
+NO_CARD = say("model.no_card")
+INTRO = say("model.intro")
+DEVICES = {"cpu": say("model.cpu"), "cuda": say("model.cuda")}
 LOCAL = ("127.0.0.1", "localhost", "::1")
-ONLY_HUB = "Only models on the Hub can be loaded here; give a repository as owner/name."
+ONLY_HUB = say("model.only_hub")
 
 
 def tab(context: Context, chosen: gr.State) -> None:
@@ -50,16 +50,16 @@ def tab(context: Context, chosen: gr.State) -> None:
     first = context.default
     with gr.Row():
         with gr.Column(scale=3, min_width=300):
-            about = gr.HTML(about_model(first), elem_id="model-about", padding=False)
+            about = gr.HTML(still(lambda: about_model(first)), elem_id="model-about", padding=False)
         with gr.Column(scale=2, min_width=300):
-            status = gr.HTML(style.notice("The page's own model is in use."), elem_id="model-status", padding=False)
-            gr.HTML(style.paragraph(INTRO), padding=False)
+            status = gr.HTML(still(lambda: style.notice(say("model.own"))), elem_id="model-status", padding=False)
+            gr.HTML(still(lambda: style.paragraph(INTRO)), padding=False)
             wanted, revision = asked_for(local_allowed())
             with gr.Row():
-                load_it = gr.Button("Load", variant="primary", elem_id="model-load", min_width=120)
-                reset = gr.Button("Back to the page's own model", elem_id="model-reset", min_width=220)
-    with gr.Accordion("Model card", open=True):
-        card = gr.HTML(card_of(first), elem_id="model-card", padding=False)
+                load_it = gr.Button(label(say("model.load")), variant="primary", elem_id="model-load", min_width=120)
+                reset = gr.Button(label(say("model.back")), elem_id="model-reset", min_width=220)
+    with gr.Accordion(label(say("model.card")), open=True):
+        card = gr.HTML(still(lambda: card_of(first)), elem_id="model-card", padding=False)
     outputs = [chosen, status, about, card]
     load = {
         "fn": partial(change, context),
@@ -77,16 +77,16 @@ def asked_for(local: bool) -> tuple[gr.Textbox, gr.Textbox]:
     """The fields for a model and its revision; where `local`, a folder may be named, too."""
     with gr.Row():
         wanted = gr.Textbox(
-            label="Hub repository or folder" if local else "Hub repository",
-            placeholder="owner/name" + (" or /path/to/checkpoint" if local else ""),
+            label=label(say("model.wanted_local" if local else "model.wanted")),
+            placeholder=label(say("model.hint_local")) if local else "owner/name",
             max_lines=1,
             max_length=500,
             elem_id="model-wanted",
             min_width=260,
         )
         revision = gr.Textbox(
-            label="Revision (optional)",
-            placeholder="branch, tag or commit",
+            label=label(say("model.revision_wanted")),
+            placeholder=label(say("model.revision_hint")),
             max_lines=1,
             max_length=200,
             elem_id="model-revision",
@@ -108,11 +108,11 @@ def check_name(wanted: str) -> str:
     """
     wanted = wanted.strip()
     if not wanted:
-        raise CheckpointError("Give a repository as owner/name.")
+        raise CheckpointError(say("model.give"))
     try:
         there = Path(wanted).expanduser().exists()
     except (OSError, RuntimeError, ValueError) as error:  # a name too long, or the home of nobody
-        raise CheckpointError("There can't be a folder or a repository of this name.") from error
+        raise CheckpointError(say("model.no_name")) from error
     if not local_allowed() and (there or wanted.count("/") != 1 or not is_repo(wanted)):
         raise CheckpointError(ONLY_HUB)
     return wanted
@@ -126,7 +126,7 @@ def check_revision(revision: str) -> str | None:
     """
     revision = revision.strip()
     if ".." in revision or not re.fullmatch(r"\w[\w.+/-]{0,199}|", revision, re.ASCII):
-        raise CheckpointError("There can't be a revision of this name; give a branch, a tag or a commit.")
+        raise CheckpointError(say("model.no_revision"))
     return revision or None
 
 
@@ -142,7 +142,7 @@ def is_repo(wanted: str) -> bool:
 def change(context: Context, wanted: str, revision: str, choice: Choice | None) -> Iterator[tuple[Any, str, Any, Any]]:
     """Load a model for this session and tell how far it is; on failure one sentence, and the current model stays."""
     kept = gr.skip(), gr.skip()
-    yield gr.skip(), bar("Looking for the model ..."), *kept
+    yield gr.skip(), bar(say("model.looking")), *kept
     try:
         wanted, revision = check_name(wanted), check_revision(revision)
         download = Download()
@@ -153,9 +153,9 @@ def change(context: Context, wanted: str, revision: str, choice: Choice | None) 
         choice = task.result()
         detector = context.detector(choice)
     except CheckpointError as error:
-        yield choice, failed(str(error)), *kept
+        yield choice, failed(error.args[0]), *kept
         return
-    words = f"{detector.located.model} is in use in this browser tab."
+    words = say("model.in_use", name=detector.located.model)
     yield choice, style.notice(words), about_model(detector), card_of(detector)
 
 
@@ -176,15 +176,16 @@ class Download:
 
     def _tell(self, _: str, arrived: int, wanted: int) -> None:
         if wanted > MOST_BYTES:
-            raise CheckpointError(f"The model is larger than {MOST_BYTES // 10**9} GB, the most that is loaded here.")
+            raise CheckpointError(say("model.large", n=MOST_BYTES // 10**9))
         self._arrived, self._wanted, self._news = arrived, wanted, monotonic()
 
     def bar(self) -> str:
         arrived, wanted, quiet = self._arrived, self._wanted, int(monotonic() - self._news)
-        waiting = f"; no news from the Hub for {quiet} s" if quiet >= QUIET else ""
-        if arrived < wanted:
-            return bar(f"Downloading: {arrived / 1e6:.1f} of {wanted / 1e6:.1f} MB{waiting}", arrived / wanted)
-        return bar("Loading the model ...")
+        if arrived >= wanted:
+            return bar(say("model.loading"))
+        key, sizes = "model.quiet" if quiet >= QUIET else "model.downloading", (arrived / 1e6, wanted / 1e6)
+        seconds = {"n": quiet} if quiet >= QUIET else {}
+        return bar(say(key, arrived=sizes[0], wanted=sizes[1], **seconds), arrived / wanted)
 
 
 def bar(words: str, share: float | None = None) -> str:
@@ -193,27 +194,31 @@ def bar(words: str, share: float | None = None) -> str:
 
 
 def failed(sentence: str) -> str:
-    return style.error_card(f"{sentence} The model in use stays.", title="Not loaded")
+    return style.error_card(joined([sentence, say("model.stays")]), title=say("model.not_loaded"))
 
 
 def go_back(context: Context) -> tuple[None, str, str, str]:
     """The page's own model again."""
     own = context.default
-    return None, style.notice("The page's own model is in use."), about_model(own), card_of(own)
+    return None, style.notice(say("model.own")), about_model(own), card_of(own)
 
 
 def about_model(detector: Detector) -> str:
     """What the model is and where it runs."""
     model, geometry = detector.model, detector.model.geometry
-    resized = f", after a resize to {geometry.resize} x {geometry.resize} pixels" if geometry.resize else ""
+    patches = {"side": geometry.patch_size, "most": geometry.max_patches}
+    if geometry.resize:
+        cut = say("model.patches_resized", **patches, resize=geometry.resize)
+    else:
+        cut = say("model.patches_as_is", **patches)
     rows = {
-        "Revision": detector.located.revision,
-        "Fingerprint": detector.fingerprint,
-        "Encoder": model.backbone.name,
-        "Statistic that decides": STATISTICS[model.statistic],
-        "Patches": f"{geometry.patch_size} x {geometry.patch_size} pixels, at most {geometry.max_patches}{resized}",
-        "Smallest picture": f"{geometry.min_side} pixels a side",
-        "Map of patches unlike the rest": "yes" if detector.locator else "no, this model was not trained for it",
+        say("model.revision"): detector.located.revision,
+        say("model.fingerprint"): detector.fingerprint,
+        say("model.encoder"): model.backbone.name,
+        say("model.statistic"): STATISTICS[model.statistic],
+        say("model.patches"): cut,
+        say("model.smallest"): say("model.side", n=geometry.min_side),
+        say("model.locator"): say("yes") if detector.locator else say("model.no_locator"),
     }
     return style.render(
         "model.html",
@@ -234,7 +239,7 @@ def _in_short(value: Any) -> str:
     """The sum of counts; nothing for anything else."""
     if not isinstance(value, dict) or not all(isinstance(count, int) for count in value.values()):
         return ""
-    return f"{sum(value.values()):,} of {len(value):,} {'source' if len(value) == 1 else 'sources'}"
+    return say("model.sources", pictures=sum(value.values()), n=len(value))
 
 
 def card_of(detector: Detector) -> str:

@@ -23,6 +23,7 @@ from scipy.ndimage import uniform_filter
 
 from mdmf_core.method import state
 from mdmf_core.method.state import LUMA
+from mdmf_core.sentence import said
 
 SATURATED_SHARE = 0.5  # of a patch's channel values that are 0 or 255
 DARK_LEVEL = 16.0  # mean luma of a patch, 0..255
@@ -39,12 +40,23 @@ EQUAL_SHARE = 0.75  # of neighbouring pixels; photographs stay below 0.7
 LEAST_MEDIUM_DB = -20.0  # power of medium detail over that of coarse detail, in a picture without fine detail
 NO_MEDIUM_DB = -27.0  # the same in any picture
 
-EMPTY = "{usable} of its {n:,} patches {hold} enough to judge: the others are flat, clipped or dark."
-FEW_COLOURS = "It has {n:,} {colours} only, as palettes and drawings have, and the traces of how it was made are lost."
-EQUAL = (
-    "Most of its neighbouring pixels are exactly equal, as in screenshots and drawings, which the test does not know."
+NONE = "None of its {all:,} patches holds enough to judge: the others are flat, clipped or dark."
+EMPTY = {
+    "one": "{n:,} of its {all:,} patches holds enough to judge: the others are flat, clipped or dark.",
+    "other": "{n:,} of its {all:,} patches hold enough to judge: the others are flat, clipped or dark.",
+}
+FEW_COLOURS = {
+    "one": "It has {n:,} colour only, as palettes and drawings have, and the traces of how it was made are lost.",
+    "other": "It has {n:,} colours only, as palettes and drawings have, and the traces of how it was made are lost.",
+}
+EQUAL = said(
+    "refused.equal",
+    "Most of its neighbouring pixels are exactly equal, as in screenshots and drawings, which the test does not know.",
 )
-ENLARGED = "It has no fine detail, as after strong enlargement or blur, and the traces of how it was made went with it."
+ENLARGED = said(
+    "refused.enlarged",
+    "It has no fine detail, as after strong enlargement or blur, and the traces of how it was made went with it.",
+)
 
 LOW_FREQUENCIES = ((0, 1), (1, 0), (1, 1), (0, 2), (2, 0))
 LARGEST_STEP = 64
@@ -75,13 +87,15 @@ def refusal(pixels: np.ndarray, boxes: np.ndarray, found: Sequence[str]) -> str:
     """
     usable = sum(each in ("", *WHOLE) for each in found)
     if usable < max(FEWEST_PATCHES, LEAST_SHARE * len(boxes)):
-        return EMPTY.format(usable=usable or "None", n=len(boxes), hold="hold" if usable > 1 else "holds")
+        if not usable:
+            return said("refused.none", NONE, all=len(boxes))
+        return said("refused.empty", EMPTY, n=usable, all=len(boxes))
     (left, top), (right, bottom) = boxes[:, :2].min(0), (boxes[:, :2] + boxes[:, 2:]).max(0)
     part = state.middle(pixels[top:bottom, left:right])
     colours = n_colours(part)
     grey = bool((part == part[..., :1]).all())
     if colours <= (MOST_GREYS if grey else MOST_COLOURS):
-        return FEW_COLOURS.format(n=colours, colours="colour" if colours == 1 else "colours")
+        return said("refused.few_colours", FEW_COLOURS, n=colours)
     if equal_share(part) > EQUAL_SHARE:
         return EQUAL
     return ENLARGED if is_enlarged(part) else ""

@@ -14,13 +14,17 @@ import torch
 
 from mdmf_core.method import mmd
 from mdmf_core.method.calibration import p_value
+from mdmf_core.sentence import said
 
 NARROW = 0.35  # bandwidth over the median distance between points of the banks; anything from 0.1 to 0.5 does
 STRANGE = 0.01  # p-value at which a picture can't be judged
 FEWEST = 99  # pictures that make a null, below which no p-value reaches `STRANGE`
 MOST_POINTS = 300  # of the banks, that the median distance is taken of
 
-STRANGER = "Its patches are far from all that this detector knows, from real and from generated pictures alike."
+STRANGER = said(
+    "refused.stranger",
+    "Its patches are far from all that this detector knows, from real and from generated pictures alike.",
+)
 
 
 class Known(NamedTuple):

@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mdmf_core.sentence import Sentence, said
+
 LEAST = 2.0  # below it either way there is no support
 WORDS = (
     (1e6, "extremely strong"),
@@ -22,7 +24,7 @@ WORDS = (
     (10.0, "moderate"),
     (LEAST, "weak"),
 )
-NO_SUPPORT = "no support either way"
+NO_SUPPORT = said("support.none", "no support either way")
 GENERATED, REAL = "generated", "real"
 ROUNDING = 1e-9  # of a logarithm: a ratio of 10 that was stored as 9.999999999 is still 10
 
@@ -60,7 +62,7 @@ class Strength(NamedTuple):
     n_generated: int
 
     @property
-    def support(self) -> str:
+    def support(self) -> Sentence:
         """The verbal scale: "moderate support for generated", or `NO_SUPPORT`."""
         return support(self.ratio)
 
@@ -91,10 +93,11 @@ def equally_rare(score: float, own: np.ndarray, other: np.ndarray) -> float:
     return float(np.interp(rank, np.linspace(0, 1, len(other)), other))
 
 
-def support(ratio: float) -> str:
+def support(ratio: float) -> Sentence:
     """The verbal scale for a likelihood ratio above 0."""
     size = abs(float(np.log10(ratio))) + ROUNDING
     for least, word in WORDS:
         if size >= np.log10(least):
-            return f"{word} support for {GENERATED if ratio > 1 else REAL}"
+            side = GENERATED if ratio > 1 else REAL
+            return said(f"support.{word.replace(' ', '_')}.{side}", f"{word} support for {side}")
     return NO_SUPPORT

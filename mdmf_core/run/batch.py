@@ -26,6 +26,7 @@ from mdmf_core.evidence import Verdict, check_alpha, strength_of
 from mdmf_core.images.archive import Item
 from mdmf_core.images.origin import Origin, as_json, opening, origin_of
 from mdmf_core.images.reader import Picture, read
+from mdmf_core.sentence import Sentence, joined, said
 from mdmf_core.show import maps
 from mdmf_core.show.strip import ABOUT
 from mdmf_core.texts import cell
@@ -36,11 +37,21 @@ COLUMNS = (
     *("likelihood_ratio", "likelihood_ratio_low", "likelihood_ratio_high", "support", "judged", "reason"),
     *("width", "height", "n_bytes", "sha256", "origin", "origin_generated", "hatched_share", "notes", "error"),
 )
-ABOUT_Q = (
+ABOUT_Q = said(
+    "batch.about_q",
     "The p-value is about one picture; among many, some are low by chance. The q-value allows for the number of "
     "pictures (Benjamini-Hochberg): of the pictures with q at most 0.1, about 1 in 10 is expected to be a false alarm, "
-    "or fewer. That holds for real pictures like those of the calibration; of other sources there are more."
+    "or fewer. That holds for real pictures like those of the calibration; of other sources there are more.",
 )
+HAVE = {  # by how many were analysed, one or more, and how many of them
+    "single": "{called:,} of {n:,} picture has p <= {alpha:g}; if all were real, about {chance:.3g} would by chance.",
+    "one": "{called:,} of {n:,} pictures has p <= {alpha:g}; if all were real, about {chance:.3g} would by chance.",
+    "several": "{called:,} of {n:,} pictures have p <= {alpha:g}; if all were real, about {chance:.3g} would by "
+    "chance.",
+}
+DECLARE = {"one": "{n:,} file declares generative AI.", "other": "{n:,} files declare generative AI."}
+BAD = {"one": "{n:,} file could not be analysed.", "other": "{n:,} files could not be analysed."}
+FRAMES = {"one": "{n:,} frame of video analysed.", "other": "{n:,} frames of video analysed."}
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,31 +219,33 @@ def by_strength(rows: Iterable[Row]) -> list[Row]:
     return sorted(rows, key=place)
 
 
-def summary(rows: Sequence[Row], alpha: float) -> str:
+def summary(rows: Sequence[Row], alpha: float) -> Sentence:
     """The batch in a few sentences; of videos only that there is no answer."""
     pictures = [row for row in rows if not row.is_frame]
     frames = sum(row.is_frame and row.error is None for row in rows)
     told = [_of_pictures(pictures, alpha)] if pictures or not frames else []
-    told += [f"{frames:,} {'frame' if frames == 1 else 'frames'} of video analysed. {ABOUT}"] if frames else []
-    return " ".join(told)
+    told += [said("batch.frames", FRAMES, n=frames), ABOUT] if frames else []
+    return joined(told)
 
 
-def _of_pictures(rows: Sequence[Row], alpha: float) -> str:
+def _of_pictures(rows: Sequence[Row], alpha: float) -> Sentence:
     good = [row for row in rows if row.error is None]
     if not good:
-        return "No picture could be analysed."
+        return said("batch.none", "No picture could be analysed.")
     called = sum(row.decision == "generated" for row in good)
-    have = "picture has" if len(good) == 1 else "pictures has" if called == 1 else "pictures have"
-    text = (
-        f"{called:,} of {len(good):,} {have} p <= {alpha:g}; if all were real, about {alpha * len(good):.3g} would by "
-        "chance."
-    )
+    kind = "single" if len(good) == 1 else "one" if called == 1 else "several"
+    values = {"called": called, "n": len(good), "alpha": alpha, "chance": alpha * len(good)}
     refused = sum(row.judged is False for row in good)
-    text += f" {refused:,} can't be judged." if refused else ""
-    said = sum(row.origin_generated == "yes" for row in good)
-    text += f" {said:,} {'file declares' if said == 1 else 'files declare'} generative AI." if said else ""
+    declared = sum(row.origin_generated == "yes" for row in good)
     bad = len(rows) - len(good)
-    return text + (f" {bad:,} {'file' if bad == 1 else 'files'} could not be analysed." if bad else "")
+    return joined(
+        [
+            said(f"batch.have_{kind}", HAVE[kind], **values),
+            said("batch.refused", "{n:,} can't be judged.", n=refused) if refused else "",
+            said("batch.declare", DECLARE, n=declared) if declared else "",
+            said("batch.bad", BAD, n=bad) if bad else "",
+        ]
+    )
 
 
 def facts(detector: Detector, alpha: float) -> dict[str, Any]:

@@ -13,17 +13,18 @@ from typing import Any
 from mdmf_core.evidence import NOT_JUDGED
 from mdmf_core.images.origin import Origin, in_short
 from mdmf_core.run.batch import ABOUT_Q, Row, by_strength, summary
+from mdmf_core.sentence import said
 from mdmf_core.show import html
 from mdmf_core.show.page import STATISTICS
 from mdmf_core.show.report import LIMITATIONS
 from mdmf_core.show.words import VERDICTS, rounded
 
 BAD = "error"
-ANSWERS = {**VERDICTS, BAD: "Not analysed"}  # by `answer_of`, in the order of a filter
+ANSWERS = {**VERDICTS, BAD: said("verdict.bad", "Not analysed")}  # by `answer_of`, in the order of a filter
 ORIGINS = {  # by `origin_group`
-    "generated": "Declares generative AI",
-    "other": "Declares something else",
-    "nothing": "Declares nothing",
+    "generated": said("declares.generated", "Declares generative AI"),
+    "other": said("declares.something", "Declares something else"),
+    "nothing": said("declares.nothing", "Declares nothing"),
 }
 SMALL, QUALITY = 192, 85  # longest side of a thumbnail in the list, in pixels, and of its JPEG
 

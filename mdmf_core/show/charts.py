@@ -6,7 +6,7 @@ They are `matplotlib.figure.Figure`s without pyplot, with their own white backgr
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,16 +15,32 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from mdmf_core.evidence import INCONCLUSIVE, NOT_JUDGED, TRACES, WEAK, Evidence
-from mdmf_core.show.words import VERDICTS, compared_with, rarity, score_line
+from mdmf_core.sentence import COMMA, Sentence, joined, said
+from mdmf_core.show.words import VERDICTS, compared_with, rarity, real_pictures, score_line
 
 if TYPE_CHECKING:
     from mdmf_core.show.stability import Variant
+
+Tell = Callable[[Sentence], str]  # says what is written into a plot, perhaps in another language
 
 _CHART_INK, _CHART_BARS, _CHART_MARK = "#202020", "#9fb6c9", "#6a1f8a"
 _MARKERS = {"generated": "^", "inconclusive": "D", "no_evidence": "o", NOT_JUDGED: "x"}
 _P_PLACES = (1, 0.2, 0.05, 0.01, 0.001, 0.0001)
 _RAREST = 0.001  # the upper end of the scale over time, unless a frame is rarer
 _RATIO_PLACES = (0.01, 0.1, 0.5, 1, 2, 10, 100, 1000, 10000)
+SCORE = said("figure.score", "Score")
+EVIDENCE = said("chart.evidence", "Evidence, times the number of patches")
+RATIO = said("figure.ratio", "Likelihood ratio")
+P_VALUE = said("figure.p_value", "p-value")
+NO_ANSWER = said("pair.not_judged", "can't be judged")
+NULL = "Scores of {n:,} real pictures{of} as a histogram, with this picture's score. {rarity}. Score: {score}."
+PATCH = (
+    "Patch {rank:,} of {n:,} by evidence ({value:.3g} times the number of patches); {share:.1%} of real patches lie at "
+    "least as high."
+)
+TOP_PATCH = (
+    "Patch {rank:,} of {n:,} by evidence ({value:.3g} times the number of patches); no calibration patch lies as high."
+)
 
 
 def _chart(height: float) -> tuple[Figure, Axes]:
@@ -57,102 +73,108 @@ def _legend(figure: Figure) -> None:
     figure.legend(loc="outside upper left", fontsize=10, labelcolor=_CHART_INK, frameon=False, borderaxespad=0.2)
 
 
-def null_plot(evidence: Evidence) -> Figure:
+def null_plot(evidence: Evidence, tell: Tell = str) -> Figure:
     """Histogram of the calibration scores with this picture's score and the threshold."""
     figure, axes = _chart(3.3)
     verdict = evidence.verdict
-    marked, null = f"this picture: {verdict.score:.3g}", verdict.null
-    _histogram(axes, null.scores, verdict.score, compared_with(verdict), marked, "Score", null.weights)
+    null, words = verdict.null, tell(real_pictures(verdict))
+    marked = tell(said("chart.this_picture", "this picture: {score:.3g}", score=verdict.score))
+    _histogram(axes, null.scores, verdict.score, words, marked, tell(SCORE), null.weights)
     if not math.isinf(verdict.threshold):
-        label = f"p at most {verdict.alpha:.2g} above {verdict.threshold:.3g}"
+        values = {"alpha": verdict.alpha, "threshold": verdict.threshold}
+        label = tell(said("chart.threshold", "p at most {alpha:.2g} above {threshold:.3g}", **values))
         axes.axvline(verdict.threshold, color=_CHART_INK, linewidth=1.5, linestyle=(0, (4, 2)), label=label)
     _legend(figure)
     return figure
 
 
-def describe_null(evidence: Evidence) -> str:
+def describe_null(evidence: Evidence) -> Sentence:
     """What `null_plot` shows, in one line."""
-    return (
-        f"Scores of {compared_with(evidence.verdict)} as a histogram, with this picture's score. "
-        f"{rarity(evidence)}. Score: {score_line(evidence)}."
-    )
+    values = {"rarity": rarity(evidence), "score": score_line(evidence), **compared_with(evidence.verdict)}
+    return said("chart.null", NULL, **values)
 
 
-def patch_null_plot(evidence: Evidence, index: int) -> Figure:
+def patch_null_plot(evidence: Evidence, index: int, tell: Tell = str) -> Figure:
     """Where patch `index` lies among patches of real calibration images."""
     figure, axes = _chart(3.1)
     found = evidence.maps["evidence"]
     value = found.values[index]
-    words = f"{len(found.null):,} patches of real pictures"
-    marked = f"this patch: {value:.3g} (p = {found.p_values[index]:.2g})"
-    _histogram(axes, found.null, value, words, marked, "Evidence, times the number of patches")
+    words = tell(said("chart.real_patches", "{n:,} patches of real pictures", n=len(found.null)))
+    values = {"value": float(value), "p": float(found.p_values[index])}
+    marked = tell(said("chart.this_patch", "this patch: {value:.3g} (p = {p:.2g})", **values))
+    _histogram(axes, found.null, value, words, marked, tell(EVIDENCE))
     _legend(figure)
     return figure
 
 
-def describe_patch(evidence: Evidence, index: int) -> str:
+def describe_patch(evidence: Evidence, index: int) -> Sentence:
     """Where patch `index` lies among patches of real pictures and in this picture, in one line."""
     found = evidence.maps["evidence"]
     value = found.values[index]
     rank = 1 + int((evidence.verdict.shares > evidence.verdict.shares[index]).sum())
     share = float(np.mean(found.null >= value))
-    above = f"{share:.1%} of real patches lie at least as high" if share else "no calibration patch lies as high"
-    return f"Patch {rank:,} of {evidence.n_patches:,} by evidence ({value:.3g} times the number of patches); {above}."
+    values = {"rank": rank, "n": evidence.n_patches, "value": float(value)}
+    return said("chart.patch", PATCH, **values, share=share) if share else said("chart.top_patch", TOP_PATCH, **values)
 
 
-def stability_plot(variants: Sequence[Variant], alpha: float) -> Figure:
+def stability_plot(variants: Sequence[Variant], alpha: float, tell: Tell = str) -> Figure:
     """Likelihood ratio or, without, p-value after each change, over bands for the headlines; more evidence is right.
 
     Args:
         variants: in the order to draw, from above.
         alpha: the false-alarm rate that "generated" allows.
+        tell: says what is written.
     """
     figure, axes = _chart(1.5 + 0.33 * len(variants))
     values, edges, places, unit = _stability_scale(variants, alpha)
     bands = zip(("no_evidence", "inconclusive", "generated"), edges, edges[1:], strict=False)
     for (outcome, start, stop), colour in zip(bands, ("#eef1f4", "#fbe9c6", "#f6cfc9"), strict=True):
-        axes.axvspan(start, stop, color=colour, linewidth=0, label=VERDICTS[outcome])
+        axes.axvspan(start, stop, color=colour, linewidth=0, label=tell(VERDICTS[outcome]))
     for row, (variant, value) in enumerate(zip(variants, values, strict=True)):
         if value is not None:
             axes.plot(value, row, _MARKERS[variant.outcome], color=_CHART_MARK, markersize=8)
         else:
             start = edges[0] ** 0.97 * edges[1] ** 0.03
-            axes.text(start, row, "can't be judged", color=_CHART_INK, fontsize=10, va="center")
+            axes.text(start, row, tell(NO_ANSWER), color=_CHART_INK, fontsize=10, va="center")
     axes.set_xscale("log")
     axes.set_xlim(edges[0], edges[-1])
     axes.set_ylim(len(variants) - 0.4, -0.6)
-    axes.set_yticks(range(len(variants)), [variant.name for variant in variants])
+    axes.set_yticks(range(len(variants)), [tell(variant.name) for variant in variants])
     axes.xaxis.set_major_locator(FixedLocator(places))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xticks(places, [f"{p:g}" for p in places])
-    axes.set_xlabel(f"{unit} (further right: more evidence)", color=_CHART_INK, fontsize=11)
+    axes.set_xlabel(
+        tell(said("chart.rising", "{unit} (further right: more evidence)", unit=unit)), color=_CHART_INK, fontsize=11
+    )
     _legend(figure)
     return figure
 
 
 def _stability_scale(
     variants: Sequence[Variant], alpha: float
-) -> tuple[list[float | None], list[float], list[float], str]:
+) -> tuple[list[float | None], list[float], list[float], Sentence]:
     """What is drawn of each variant, the four edges of the bands from the left, the places that are named, the unit."""
     good = [variant for variant in variants if variant.error is None]
     if good and all(variant.ratio is not None for variant in good):
         ratios = [variant.ratio for variant in good if variant.ratio is not None]
         edges = [min(*ratios, 0.5) / 1.5, WEAK, TRACES, max(*ratios, 20) * 1.5]
         places = [ratio for ratio in _RATIO_PLACES if edges[0] <= ratio <= edges[-1]]
-        return [variant.ratio for variant in variants], edges, places, "Likelihood ratio"
+        return [variant.ratio for variant in variants], edges, places, RATIO
     least = min([variant.p_value for variant in good if variant.p_value is not None] + [alpha / 2])
     edges = [1.15, INCONCLUSIVE, alpha, least / 1.5]
-    return [variant.p_value for variant in variants], edges, [p for p in _P_PLACES if edges[-1] <= p], "p-value"
+    return [variant.p_value for variant in variants], edges, [p for p in _P_PLACES if edges[-1] <= p], P_VALUE
 
 
-def describe_stability(variants: Sequence[Variant]) -> str:
+def describe_stability(variants: Sequence[Variant]) -> Sentence:
     """What `stability_plot` shows, in one line."""
     values, _, _, unit = _stability_scale(variants, INCONCLUSIVE)
     found = [
-        f"{v.name} can't be judged" if value is None or v.error is not None else f"{v.name} {value:.2g}"
+        said("chart.copy_failed", "{name} can't be judged", name=v.name)
+        if value is None or v.error is not None
+        else said("chart.copy", "{name} {value:.2g}", name=v.name, value=value)
         for v, value in zip(variants, values, strict=True)
     ]
-    return f"{unit} of each changed copy: {', '.join(found)}."
+    return said("chart.stability", "{unit} of each changed copy: {copies}.", unit=unit, copies=joined(found, COMMA))
 
 
 def time_plot(seconds: Sequence[float], p_values: Sequence[float]) -> Figure:

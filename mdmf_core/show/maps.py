@@ -29,6 +29,7 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import uniform_filter
 
 from mdmf_core.evidence import Evidence
+from mdmf_core.sentence import said
 from mdmf_core.show.finer import Fine
 from mdmf_core.show.ink import INK, PAPER, contour, hatch, outline
 from mdmf_core.show.words import LOCATOR
@@ -48,27 +49,39 @@ class Shown(NamedTuple):
 
 SHOWN = {
     "evidence": Shown(
-        "Evidence of each patch, times the number of patches",
-        "Looks generated",
-        "The values of all patches, divided by their number, add up to the score that decides.",
+        said("map.evidence.title", "Evidence of each patch, times the number of patches"),
+        said("map.evidence.label", "Looks generated"),
+        said(
+            "map.evidence.meaning",
+            "The values of all patches, divided by their number, add up to the score that decides.",
+        ),
     ),
     "witness": Shown(
-        "Witness function at each patch",
-        "Witness value",
-        "How much closer a patch lies to one side of the comparison than to the other.",
+        said("map.witness.title", "Witness function at each patch"),
+        said("map.witness.label", "Witness value"),
+        said("map.witness.meaning", "How much closer a patch lies to one side of the comparison than to the other."),
     ),
     "p_value": Shown(
-        "p-value of each patch",
-        "p-value",
-        "The share of patches of real pictures with at least as much evidence.",
+        said("map.p_value.title", "p-value of each patch"),
+        said("map.p_value.label", "p-value"),
+        said("map.p_value.meaning", "The share of patches of real pictures with at least as much evidence."),
     ),
     "mmd": Shown(
-        "MMD to real pictures: evidence of each patch, times their number",
-        "Distance to real pictures (MMD)",
-        "How unlike real pictures a patch is, whatever else it is like. It stands beside the score that decides.",
+        said("map.mmd.title", "MMD to real pictures: evidence of each patch, times their number"),
+        said("map.mmd.label", "Distance to real pictures (MMD)"),
+        said(
+            "map.mmd.meaning",
+            "How unlike real pictures a patch is, whatever else it is like. It stands beside the score that decides.",
+        ),
     ),
-    "locator": Shown("How unlike the rest of the picture each patch is", "Does not match the rest", LOCATOR),
+    "locator": Shown(
+        said("map.locator.title", "How unlike the rest of the picture each patch is"),
+        said("map.locator.label", "Does not match the rest"),
+        LOCATOR,
+    ),
 }
+LOW_END = said("map.low_end", "4 in 5 real patches lie below")
+HIGH_END = said("map.high_end", "1 in 1,000 real patches lies above")
 LIKE_EVIDENCE = {"relative": "witness", "mmd": "mmd"}  # the map that is drawn as the evidence is, if this decides
 P_ENDS = (0.2, 0.001)  # the p-values at the two ends of every scale
 P_LEVELS = (0.05, 0.01)  # the p-values at the contour lines
@@ -150,7 +163,7 @@ def colours(values: np.ndarray, scale: tuple[float, float]) -> np.ndarray:
 def ticks(scale: tuple[float, float]) -> list[tuple[float, float, str]]:
     """What to write at the colour bar: place on it (0..1), value there, words."""
     low, high = scale
-    return [(0.0, low, "4 in 5 real patches lie below"), (1.0, high, "1 in 1,000 real patches lies above")]
+    return [(0.0, low, LOW_END), (1.0, high, HIGH_END)]
 
 
 def gradient(scale: tuple[float, float], opacity: float = OPACITY, steps: int = 21) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from mdmf_core import sentence
 from mdmf_core.evidence import Evidence
 from mdmf_core.show import charts, maps
 from mdmf_core.show import words as wording
@@ -26,11 +27,14 @@ if TYPE_CHECKING:
 COPY_SIDE = 900
 BAR_STEPS = 512
 MIDDLE_GREY = 158
-STATISTICS = {"mmd": "MMD to real patches", "relative": "relative MMD, real against generated patches"}
+STATISTICS = {
+    "mmd": sentence.said("statistic.mmd", "MMD to real patches"),
+    "relative": sentence.said("statistic.relative", "relative MMD, real against generated patches"),
+}
 FACTS = {
-    "real": "Real pictures in the reference",
-    "generated": "Generated pictures in the reference",
-    "calibration": "Real pictures of the calibration",
+    "real": sentence.said("fact.real", "Real pictures in the reference"),
+    "generated": sentence.said("fact.generated", "Generated pictures in the reference"),
+    "calibration": sentence.said("fact.calibration", "Real pictures of the calibration"),
     "calibration_lives": "Their files",
     "points": "Reference points kept, real and generated",
     "points_uncompressed": "Patches they stand for",

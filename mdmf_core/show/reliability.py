@@ -22,6 +22,7 @@ from mdmf_core.images.reader import Picture
 from mdmf_core.method import doubt, state
 from mdmf_core.method.doubt import HEAVY_STEP, jpeg_step, reason
 from mdmf_core.method.state import LUMA
+from mdmf_core.sentence import COMMA, Sentence, joined, said
 
 __all__ = ["Reliability", "assess", "jpeg_step", "reason"]
 
@@ -29,25 +30,39 @@ CAMERA_PIXELS = 5_000_000  # from which a picture that names its camera counts a
 FEW_PATCHES = 16
 MOSTLY = 0.5  # share of doubtful patches from which the score itself is in doubt
 
-SOFT = (
+SOFT = said(
+    "warning.soft",
     "The finest detail is missing, as after enlarging, blur or strong noise reduction, and traces of how the picture "
-    "was made go with it: use the original size if you can get it."
+    "was made go with it: use the original size if you can get it.",
 )
-HEAVY = (
+HEAVY = said(
+    "warning.heavy",
     "The picture is heavily compressed (about JPEG quality 60 or lower), which hides and imitates traces: use a copy "
-    "of better quality if there is one."
+    "of better quality if there is one.",
 )
-NOISY = "The picture is very noisy, which hides traces of how it was made: use a copy with less noise if there is one."
-ORIGINAL = (
+NOISY = said(
+    "warning.noisy",
+    "The picture is very noisy, which hides traces of how it was made: use a copy with less noise if there is one.",
+)
+ORIGINAL = said(
+    "warning.original",
     "The picture is as large as cameras make them, and its file names one. How often this "
     "detector takes originals of cameras for generated has not been measured (model card): rest no suspicion on the "
-    "score alone."
+    "score alone.",
 )
 FEW = "Only {n} patches fit into it, so the score rests on little: use a larger version if there is one."
-HATCHED = (
+HATCHED = said(
+    "warning.hatched",
     "More than half of its patches are hatched, so the score itself stands on weak ground: use a better exposed or "
-    "less processed copy."
+    "less processed copy.",
 )
+
+NOTE = {
+    "one": "{n:,} of {all:,} patches is hatched ({which}): it holds too little to judge, so rest no conclusion on the "
+    "colour there.",
+    "other": "{n:,} of {all:,} patches are hatched ({which}): they hold too little to judge, so rest no conclusion on "
+    "the colour there.",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,18 +79,24 @@ class Reliability:
     warnings: tuple[str, ...]
 
     @property
-    def patch_note(self) -> str:
+    def patch_note(self) -> Sentence:
         """How many patches are doubtful and why, one sentence; "" where none is."""
         counts = Counter(reason for reason in self.reasons if reason)
         if not counts:
-            return ""
-        which = ", ".join(f"{count:,} {reason}" for reason, count in counts.most_common())
+            return Sentence()
+        which = joined((counted(reason, count) for reason, count in counts.most_common()), COMMA)
         total, n = counts.total(), len(self.reasons)
-        are, they = ("is", "it holds") if total == 1 else ("are", "they hold")
-        return (
-            f"{total:,} of {n:,} patches {are} hatched ({which}): {they} too little to judge, "
-            "so rest no conclusion on the colour there."
-        )
+        return said("hatched.note", NOTE, n=total, all=n, which=which)
+
+
+def why(reason: str) -> Sentence:
+    """A reason why a patch can't be trusted, in words."""
+    return said(f"hatched.{reason.replace(' ', '_')}", reason)
+
+
+def counted(reason: str, count: int) -> Sentence:
+    """How many patches there is a reason to doubt."""
+    return said("hatched.counted", "{n:,} {reason}", n=count, reason=why(reason))
 
 
 def assess(picture: Picture, evidence: Evidence) -> Reliability:
@@ -95,7 +116,7 @@ def assess(picture: Picture, evidence: Evidence) -> Reliability:
         HEAVY: heavy,
         NOISY: state.noise_level(luma) > state.MOST_NOISE,
         ORIGINAL: large,
-        FEW.format(n=evidence.n_patches): evidence.n_patches < FEW_PATCHES,
+        said("warning.few", FEW, n=evidence.n_patches): evidence.n_patches < FEW_PATCHES,
         HATCHED: mostly,
     }
     warnings = tuple(sentence for sentence, true in holds.items() if true)

@@ -18,6 +18,7 @@ from mdmf_core.evidence import NOT_JUDGED, Evidence, ModelFacts, strength_of
 from mdmf_core.images.origin import as_json, summary
 from mdmf_core.images.reader import Picture
 from mdmf_core.method.calibration import FALSE_DISCOVERIES
+from mdmf_core.sentence import Sentence, joined, said
 from mdmf_core.show import maps, stability, words
 
 if TYPE_CHECKING:
@@ -44,23 +45,47 @@ METHOD = (
     "patches of these pictures, at the false discovery rate given below.",
 )
 LIMITATIONS = (
-    "The test can't tell who made a picture, why, or whether what it shows is true.",
-    "A clean result clears nothing: one more compression or a screenshot can hide the traces, on purpose or not; new "
-    "generators and small edits can, too.",
-    "A high score is a reason to look further: unusual cameras, filters, scans and screenshots can cause it too.",
-    "An outline means that a place is unlike patches of real pictures; it does not prove that it was altered.",
-    "The p-value holds for real pictures like those of the calibration; for other kinds of picture it is a guide. "
-    "With the bundled detector, photographs of sources that it had not seen had p <= 0.05 nearly twice as often as "
-    "that, most of them of a few cameras, and genuine art and renders five to six times (model card).",
+    said("limit.who", "The test can't tell who made a picture, why, or whether what it shows is true."),
+    said(
+        "limit.clean",
+        "A clean result clears nothing: one more compression or a screenshot can hide the traces, on purpose or not; "
+        "new generators and small edits can, too.",
+    ),
+    said(
+        "limit.high",
+        "A high score is a reason to look further: unusual cameras, filters, scans and screenshots can cause it too.",
+    ),
+    said(
+        "limit.outline",
+        "An outline means that a place is unlike patches of real pictures; it does not prove that it was altered.",
+    ),
+    said(
+        "limit.p_value",
+        "The p-value holds for real pictures like those of the calibration; for other kinds of picture it is a guide. "
+        "With the bundled detector, photographs of sources that it had not seen had p <= 0.05 nearly twice as often "
+        "as that, most of them of a few cameras, and genuine art and renders five to six times (model card).",
+    ),
 )
 CITATION = (
     "Micro-Defects Expose Macro-Fakes: Detecting AI-Generated Images via Local Distributional Shifts. arXiv:2605.09296."
 )
 SAID_OF = {
-    "generated": ("shows traces of generation", "show traces of generation"),
-    "inconclusive": ("shows weak traces", "show weak traces"),
-    "no_evidence": ("shows no traces", "show no traces"),
-    NOT_JUDGED: ("can't be judged", "can't be judged"),
+    "generated": said("pair.generated", "shows traces of generation"),
+    "inconclusive": said("pair.inconclusive", "shows weak traces"),
+    "no_evidence": said("pair.no_evidence", "shows no traces"),
+    NOT_JUDGED: said("pair.not_judged", "can't be judged"),
+}
+BOTH = {
+    "generated": said("pair.both_generated", "Both show traces of generation."),
+    "inconclusive": said("pair.both_inconclusive", "Both show weak traces."),
+    "no_evidence": said("pair.both_no_evidence", "Both show no traces."),
+    NOT_JUDGED: said("pair.both_not_judged", "Both can't be judged."),
+}
+SAME_FILE = said("pair.same_file", "Both are the same file.")
+EQUALLY_RARE = said("pair.equally_rare", "Their scores are equally rare among real pictures.")
+RARER = {
+    "first": said("pair.first_rarer", "The score of the first is the rarer one among real pictures."),
+    "second": said("pair.second_rarer", "The score of the second is the rarer one among real pictures."),
 }
 
 
@@ -236,18 +261,18 @@ def compare(first: Evidence, second: Evidence) -> dict[str, Any]:
     }
 
 
-def _together(first: Evidence, second: Evidence) -> str:
+def _together(first: Evidence, second: Evidence) -> Sentence:
     """What may be said of two results on one scale."""
     if first.picture.sha256 == second.picture.sha256:
-        return "Both are the same file."
+        return SAME_FILE
     one, other = first.verdict, second.verdict
     if one.outcome == other.outcome:
-        opening = f"Both {SAID_OF[one.outcome][1]}."
+        opening = BOTH[one.outcome]
     else:
-        opening = f"The first {SAID_OF[one.outcome][0]}, the second {SAID_OF[other.outcome][0]}."
+        each = {"first": SAID_OF[one.outcome], "second": SAID_OF[other.outcome]}
+        opening = said("pair.differ", "The first {first}, the second {second}.", **each)
     if not (one.judged and other.judged):
         return opening
     if one.p_value == other.p_value:
-        return f"{opening} Their scores are equally rare among real pictures."
-    rarer = "first" if one.p_value < other.p_value else "second"
-    return f"{opening} The score of the {rarer} is the rarer one among real pictures."
+        return joined([opening, EQUALLY_RARE])
+    return joined([opening, RARER["first" if one.p_value < other.p_value else "second"]])

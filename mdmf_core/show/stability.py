@@ -15,19 +15,32 @@ from mdmf_core.errors import ImageError
 from mdmf_core.evidence import outcome
 from mdmf_core.images import degrade
 from mdmf_core.images.reader import Picture
+from mdmf_core.sentence import COMMA, Sentence, joined, said
 from mdmf_core.show.words import VERDICTS
 
-AS_IT_IS = "as it is"
+AS_IT_IS = said("change.as_it_is", "as it is")
 BLUR_SIGMA = 0.7  # pixels
 CHANGES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     AS_IT_IS: lambda pixels: pixels,
-    "JPEG 90": lambda pixels: degrade.jpeg(pixels, 90),
-    "JPEG 70": lambda pixels: degrade.jpeg(pixels, 70),
-    "JPEG 50": lambda pixels: degrade.jpeg(pixels, 50),
-    "resized to 75%": lambda pixels: degrade.resize(pixels, 0.75),
-    "resized to 50%": lambda pixels: degrade.resize(pixels, 0.5),
-    "slight blur": lambda pixels: degrade.blur(pixels, BLUR_SIGMA),
+    said("change.jpeg", "JPEG {quality}", quality=90): lambda pixels: degrade.jpeg(pixels, 90),
+    said("change.jpeg", "JPEG {quality}", quality=70): lambda pixels: degrade.jpeg(pixels, 70),
+    said("change.jpeg", "JPEG {quality}", quality=50): lambda pixels: degrade.jpeg(pixels, 50),
+    said("change.resized", "resized to {share:.0%}", share=0.75): lambda pixels: degrade.resize(pixels, 0.75),
+    said("change.resized", "resized to {share:.0%}", share=0.5): lambda pixels: degrade.resize(pixels, 0.5),
+    said("change.blur", "slight blur"): lambda pixels: degrade.blur(pixels, BLUR_SIGMA),
 }
+
+UNKNOWN = "No changed copy could be judged, so it can't be said whether the result holds."
+STABLE = {
+    "one": 'Stable: the result stays "{answer}" in the one changed copy.',
+    "other": 'Stable: the result stays "{answer}" in all {n} changed copies.',
+}
+FLIPS = 'Not stable: the result is "{answer}" as it is, but turns into {turns}. Quote it with care.'
+CHANGES_IN = {
+    "one": "Changes in {flipped} of {n} changed copy",
+    "other": "Changes in {flipped} of {n} changed copies",
+}
+HOLDS_IN = {"one": "Holds in {n} of {n} changed copy", "other": "Holds in {n} of {n} changed copies"}
 
 
 @dataclass(frozen=True)
@@ -70,7 +83,7 @@ def variants(detector: Detector, picture: Picture, alpha: float) -> Iterator[Var
             yield Variant(name, verdict.score, verdict.p_value, verdict.decision, None, ratio, verdict.judged)
 
 
-def sentence(tried: Sequence[Variant]) -> str:
+def sentence(tried: Sequence[Variant]) -> Sentence:
     """Whether the headline stays the same, and under which change it flips; plain words.
 
     Args:
@@ -78,31 +91,35 @@ def sentence(tried: Sequence[Variant]) -> str:
     """
     first, changed = tried[0], [variant for variant in tried[1:] if variant.error is None]
     if first.error is not None or not changed:
-        return "No changed copy could be judged, so it can't be said whether the result holds."
+        return said("holds.unknown", UNKNOWN)
     missing = [variant.name for variant in tried if variant.error is not None]
-    untried = f" Too small to be judged: {_listed(missing)}." if missing else ""
+    untried = said("holds.untried", "Too small to be judged: {names}.", names=_listed(missing)) if missing else ""
     flips: dict[str, list[str]] = {}
     for variant in changed:
         if variant.outcome != first.outcome:
             flips.setdefault(variant.outcome, []).append(variant.name)
-    start = f'"{VERDICTS[first.outcome]}"'
+    start = VERDICTS[first.outcome]
     if not flips:
-        copies = "the one changed copy" if len(changed) == 1 else f"all {len(changed)} changed copies"
-        return f"Stable: the result stays {start} in {copies}.{untried}"
-    turns = _listed([f'"{VERDICTS[other]}" ({_listed(names)})' for other, names in flips.items()])
-    return f"Not stable: the result is {start} as it is, but turns into {turns}. Quote it with care.{untried}"
+        return joined([said("holds.stable", STABLE, n=len(changed), answer=start), untried])
+    turns = [
+        said("holds.turn", '"{answer}" ({names})', answer=VERDICTS[to], names=_listed(f)) for to, f in flips.items()
+    ]
+    return joined([said("holds.flips", FLIPS, answer=start, turns=_listed(turns)), untried])
 
 
-def short(tried: Sequence[Variant]) -> str:
+def short(tried: Sequence[Variant]) -> Sentence:
     """The same in a few words, to stand beside the headline."""
     first, changed = tried[0], [variant for variant in tried[1:] if variant.error is None]
     if first.error is not None or not changed:
-        return "Can't be said whether it holds"
+        return said("holds.short_unknown", "Can't be said whether it holds")
     flipped = sum(variant.outcome != first.outcome for variant in changed)
-    copies = f"{len(changed)} changed {'copy' if len(changed) == 1 else 'copies'}"
-    return f"Changes in {flipped} of {copies}" if flipped else f"Holds in {len(changed)} of {copies}"
+    if flipped:
+        return said("holds.short_changes", CHANGES_IN, flipped=flipped, n=len(changed))
+    return said("holds.short_holds", HOLDS_IN, n=len(changed))
 
 
-def _listed(names: list[str]) -> str:
+def _listed(names: list[str]) -> Sentence:
     """ "a", "a and b", "a, b and c"."""
-    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+    if len(names) < 2:
+        return joined(names)
+    return said("holds.listed", "{first} and {last}", first=joined(names[:-1], COMMA), last=names[-1])

@@ -15,13 +15,15 @@ from typing import Any
 from PIL import Image
 
 from mdmf_core.images.clip import clock
+from mdmf_core.sentence import said
 from mdmf_core.show import charts
 from mdmf_core.show.html import drawing, environment, picture
 
-ABOUT = (
+ABOUT = said(
+    "batch.about_video",
     "There is no answer for the video. Its compression removes the traces that this test looks for, and no real videos "
     "have been used for calibration yet: each frame is compared with photographs, so its p-value is not calibrated for "
-    "video and gives no false-alarm rate."
+    "video and gives no false-alarm rate.",
 )
 SMALL, QUALITY = 200, 85  # longest side of a frame in the strip, in pixels, and of its JPEG
 _TEMPLATES = environment()

@@ -12,22 +12,33 @@ from typing import NamedTuple
 import numpy as np
 
 from mdmf_core.evidence import Evidence
+from mdmf_core.sentence import Sentence, said
 from mdmf_core.show.words import headline
 
 RIGHT, WRONG, UNDECIDED = "right", "wrong", "undecided"
 PHOTOGRAPH, GENERATED, EDITED = "photograph", "generated", "edited"
 KNOWN = {
-    PHOTOGRAPH: "this is a photograph",
-    GENERATED: "this picture is generated",
-    EDITED: "part of this picture is generated",
+    PHOTOGRAPH: said("truth.photograph", "this is a photograph"),
+    GENERATED: said("truth.generated", "this picture is generated"),
+    EDITED: said("truth.edited", "part of this picture is generated"),
 }
+STARTS = {
+    "right": said("truth.right", "Right"),
+    "wrong": said("truth.wrong", "Wrong"),
+    "undecided": said("truth.undecided", "Undecided"),
+    "alarm": said("truth.alarm", "Wrong, a false alarm"),
+    "miss": said("truth.miss", "Wrong, a miss"),
+}
+ANSWER = "{start}: {known}. The answer is “{answer}”."
+OF_EDIT = "{start}: {known}. The answer is “{answer}”; {inside:,} of {n:,} patches that stand out lie in that part."
+NONE_IN_EDIT = "{start}: {known}. The answer is “{answer}”; no patch stands out."
 
 
 class Answer(NamedTuple):
     """`RIGHT`, `WRONG` or `UNDECIDED`, and why in one sentence."""
 
     word: str
-    sentence: str
+    sentence: Sentence
 
 
 def against(truth: str, evidence: Evidence, mask: np.ndarray | None = None) -> Answer:
@@ -43,7 +54,7 @@ def against(truth: str, evidence: Evidence, mask: np.ndarray | None = None) -> A
         return _of_edit(outcome, evidence, mask)
     expected, opposite = ("no_evidence", "generated") if truth == PHOTOGRAPH else ("generated", "no_evidence")
     word = {expected: RIGHT, opposite: WRONG}.get(outcome, UNDECIDED)
-    return Answer(word, f"{_start(word, truth)} The answer is “{headline(evidence)}”.")
+    return Answer(word, said("truth.answer", ANSWER, **_start(word, truth), answer=headline(evidence)))
 
 
 def _of_edit(outcome: str, evidence: Evidence, mask: np.ndarray) -> Answer:
@@ -55,8 +66,10 @@ def _of_edit(outcome: str, evidence: Evidence, mask: np.ndarray) -> Answer:
         word = RIGHT
     elif outcome == "no_evidence" and not inside:
         word = WRONG
-    stand = f"{inside:,} of {n:,} patches that stand out lie in that part" if n else "no patch stands out"
-    return Answer(word, f"{_start(word, EDITED)} The answer is “{headline(evidence)}”; {stand}.")
+    told = _start(word, EDITED) | {"answer": headline(evidence)}
+    if not n:
+        return Answer(word, said("truth.none_in_edit", NONE_IN_EDIT, **told))
+    return Answer(word, said("truth.of_edit", OF_EDIT, **told, inside=inside, n=n))
 
 
 def in_part(evidence: Evidence, mask: np.ndarray) -> np.ndarray:
@@ -64,6 +77,7 @@ def in_part(evidence: Evidence, mask: np.ndarray) -> np.ndarray:
     return np.array([(mask[y : y + h, x : x + w] > 127).mean() > 0.5 for x, y, w, h in evidence.grid.boxes.tolist()])
 
 
-def _start(word: str, truth: str) -> str:
-    kind = {(WRONG, PHOTOGRAPH): ", a false alarm", (WRONG, GENERATED): ", a miss", (WRONG, EDITED): ", a miss"}
-    return f"{word.capitalize()}{kind.get((word, truth), '')}: {KNOWN[truth]}."
+def _start(word: str, truth: str) -> dict[str, Sentence]:
+    """Whether it is right, and what is known."""
+    kind = {(WRONG, PHOTOGRAPH): "alarm", (WRONG, GENERATED): "miss", (WRONG, EDITED): "miss"}
+    return {"start": STARTS[kind.get((word, truth), word)], "known": KNOWN[truth]}

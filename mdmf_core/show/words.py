@@ -6,99 +6,152 @@ import math
 
 from mdmf_core.evidence import NOT_JUDGED, Evidence, Verdict
 from mdmf_core.method.calibration import FALSE_DISCOVERIES
-from mdmf_core.method.strength import GENERATED, REAL, Strength
+from mdmf_core.method.strength import GENERATED, Strength
+from mdmf_core.sentence import Sentence, joined, said
 
-LIKE_IT = {"usual": "", "soft": " that have as little fine detail", "noisy": " that have as much noise"}
-VERDICTS = {
-    "generated": "Traces of generation",
-    "inconclusive": "Weak traces",
-    "no_evidence": "No traces found",
-    NOT_JUDGED: "Can't be judged",
+LIKE_IT = {
+    "usual": "",
+    "soft": said("like.soft", " that have as little fine detail"),
+    "noisy": said("like.noisy", " that have as much noise"),
 }
-LOCATOR = (
+VERDICTS = {
+    "generated": said("verdict.generated", "Traces of generation"),
+    "inconclusive": said("verdict.inconclusive", "Weak traces"),
+    "no_evidence": said("verdict.no_evidence", "No traces found"),
+    NOT_JUDGED: said("verdict.not_judged", "Can't be judged"),
+}
+LOCATOR = said(
+    "map.locator.meaning",
     "The picture's patches are compared with each other, in what their making left behind. Parts that come from "
     "another picture stand out, generated or not. This is no part of the score and says nothing about the picture as a "
     "whole: where nothing was put in, a sharp subject before a blurred background or parts of a wholly generated "
-    "picture can stand out, too."
+    "picture can stand out, too.",
 )
-UNKNOWN = "A generator that this tool does not know could look the same."
-NO_RATIO = "This model has no likelihood ratios, so how strong the evidence is can't be said."
+UNKNOWN = said("strength.unknown", "A generator that this tool does not know could look the same.")
+NO_RATIO = said(
+    "strength.no_ratio", "This model has no likelihood ratios, so how strong the evidence is can't be said."
+)
 DECISIONS = {
-    "generated": "In whole or in part, it carries traces like those that generators leave.",
-    "inconclusive": "Its traces are too weak to rest anything on, and too strong to set aside.",
-    "no_evidence": "As a whole it carries no traces that this test knows, which does not prove where it comes from.",
+    "generated": said("decision.generated", "In whole or in part, it carries traces like those that generators leave."),
+    "inconclusive": said(
+        "decision.inconclusive", "Its traces are too weak to rest anything on, and too strong to set aside."
+    ),
+    "no_evidence": said(
+        "decision.no_evidence",
+        "As a whole it carries no traces that this test knows, which does not prove where it comes from.",
+    ),
+}
+AS_COMMON = "A score like this is about as common among real pictures as among generated ones: {support}."
+TIMES = {
+    "generated": "A score like this is {ratio:,.6g} times as common among generated pictures as among real ones: "
+    "{support}.",
+    "generated_least": "A score like this is at least {ratio:,.6g} times as common among generated pictures as among "
+    "real ones: {support}.",
+    "real": "A score like this is {ratio:,.6g} times as common among real pictures as among generated ones: {support}.",
+    "real_least": "A score like this is at least {ratio:,.6g} times as common among real pictures as among generated "
+    "ones: {support}.",
+}
+OF_HUNDRED = (
+    "Of 100 real pictures{like} in our tests {real} an answer as strong as this, of 100 generated ones {generated}."
+)
+COMPARED = {
+    "relative": "Its patches were compared with patches of real and of generated pictures, and its score with those "
+    "of {n:,} other real pictures{of}{like}.",
+    "mmd": "Its patches were compared with patches of real pictures, and its score with those of {n:,} other real "
+    "pictures{of}{like}.",
+}
+STAND = {
+    "one": "{n:,} of its {all:,} patches stands out and is outlined; up to 1 in {chance} such outlines is expected by "
+    "chance.",
+    "other": "{n:,} of its {all:,} patches stand out and are outlined; up to 1 in {chance} such outlines is expected "
+    "by chance.",
+}
+STAND_UNHATCHED = {
+    "one": "Of the {left:,} of its {all:,} patches that are not hatched, {n:,} stands out and is outlined; up to 1 in "
+    "{chance} such outlines is expected by chance.",
+    "other": "Of the {left:,} of its {all:,} patches that are not hatched, {n:,} stand out and are outlined; up to 1 "
+    "in {chance} such outlines is expected by chance.",
+}
+UNLIKE = {
+    "one": "Apart from the score, {n:,} patch is unlike the rest of the picture. A part from another picture would be; "
+    "a sharp subject before a blurred background or parts of a wholly generated picture can be, too.",
+    "other": "Apart from the score, {n:,} patches are unlike the rest of the picture. A part from another picture "
+    "would be; a sharp subject before a blurred background or parts of a wholly generated picture can be, too.",
 }
 
 
-def headline(evidence: Evidence) -> str:
+def headline(evidence: Evidence) -> Sentence:
     """The result in two to four words."""
     return VERDICTS[evidence.verdict.outcome]
 
 
-def rarity(evidence: Evidence) -> str:
+def rarity(evidence: Evidence) -> Sentence:
     """The p-value as a share of real pictures, for people."""
     verdict = evidence.verdict
     odds = 1 / verdict.p_value
     if verdict.score > verdict.null.scores[-1]:
-        return f"None of {compared_with(verdict)} scores this high"
+        return said("rarity.none", "None of {n:,} real pictures{of} scores this high", **compared_with(verdict))
     if odds < 1.5:
-        return "Most real pictures score this high or higher"
-    return f"About 1 in {round(odds):,} real pictures scores this high"
+        return said("rarity.most", "Most real pictures score this high or higher")
+    return said("rarity.about", "About 1 in {n:,} real pictures scores this high", n=round(odds))
 
 
-def compared_with(verdict: Verdict, kind: str = "real") -> str:
-    """The calibration pictures, and how many sources they come from where sources count."""
+def compared_with(verdict: Verdict) -> dict[str, int | str]:
+    """How many calibration pictures there are, and of how many sources where sources count: `n` and `of`."""
     pictures, sources = verdict.n_calibration, verdict.n_sources
-    return f"{pictures:,} {kind} pictures" + (f" of {sources:,} sources" if sources < pictures else "")
+    return {"n": pictures, "of": said("sources.of", " of {n:,} sources", n=sources) if sources < pictures else ""}
 
 
-def weight(found: Strength) -> str:
+def real_pictures(verdict: Verdict) -> Sentence:
+    """`compared_with` as a phrase."""
+    return said("chart.real", "{n:,} real pictures{of}", **compared_with(verdict))
+
+
+def weight(found: Strength) -> Sentence:
     """The likelihood ratio in words; support for a real picture never stands alone."""
-    support = found.support
     if not found.side:
-        return f"A score like this is about as common among real pictures as among generated ones: {support}."
+        return said("strength.neither", AS_COMMON, support=found.support)
     generated = found.side == GENERATED
     ratio, bound = (found.ratio, found.bounds[1]) if generated else (1 / found.ratio, 1 / found.bounds[0])
-    least = "at least " if math.isclose(ratio, bound) else ""
-    often, seldom = (GENERATED, REAL) if generated else (REAL, GENERATED)
-    text = (
-        f"A score like this is {least}{rounded(ratio)} times as common among {often} pictures as among {seldom} ones: "
-        f"{support}."
-    )
-    return text if generated else f"{text} {UNKNOWN}"
+    kind = found.side + ("_least" if math.isclose(ratio, bound) else "")
+    text = said(f"strength.{kind}", TIMES[kind], ratio=two_digits(ratio), support=found.support)
+    return text if generated else joined([text, UNKNOWN])
+
+
+def two_digits(ratio: float) -> float:
+    """A likelihood ratio to two digits."""
+    return float(f"{ratio:.2g}")
 
 
 def rounded(ratio: float) -> str:
     """A likelihood ratio to two digits, without an exponent below a million."""
-    return f"{float(f'{ratio:.2g}'):,.6g}"
+    return f"{two_digits(ratio):,.6g}"
 
 
-def of_hundred(evidence: Evidence) -> str:
+def of_hundred(evidence: Evidence) -> Sentence:
     """How many real and generated pictures of the tests give an answer as strong; "" without likelihood ratios."""
     found = evidence.verdict.strength
     if found is None:
-        return ""
-    like = LIKE_IT[evidence.verdict.detail]
-    return (
-        f"Of 100 real pictures{like} in our tests {_counted(found.real)} an answer as strong as this, of 100 generated "
-        f"ones {_count(found.generated)}."
-    )
+        return Sentence()
+    counts = {"real": _counted(found.real, gives=True), "generated": _counted(found.generated)}
+    return said("hundred.sentence", OF_HUNDRED, like=LIKE_IT[evidence.verdict.detail], **counts)
 
 
-def _count(share: float) -> str:
+def _counted(share: float, gives: bool = False) -> Sentence:
+    """How many of 100; with the verb where it `gives`."""
     hundredth = round(100 * share)
-    return f"{hundredth}" if hundredth else "fewer than 1" if share else "none"
+    if not hundredth:
+        words, kind = ("fewer than 1", "fewer") if share else ("none", "none")
+        return said(f"hundred.{kind}_give", f"{words} gives") if gives else said(f"hundred.{kind}", words)
+    if gives:
+        return said("hundred.give", {"one": "{n} gives", "other": "{n} give"}, n=hundredth)
+    return said("hundred.number", "{n}", n=hundredth)
 
 
-def _counted(share: float) -> str:
-    count = _count(share)
-    return f"{count} {'give' if count.isdigit() and count != '1' else 'gives'}"
-
-
-def strength(evidence: Evidence) -> str:
+def strength(evidence: Evidence) -> Sentence:
     """How strong the evidence is, in sentences."""
     found = evidence.verdict.strength
-    return NO_RATIO if found is None else f"{weight(found)} {of_hundred(evidence)}"
+    return NO_RATIO if found is None else joined([weight(found), of_hundred(evidence)])
 
 
 def explain(evidence: Evidence) -> str:
@@ -106,48 +159,43 @@ def explain(evidence: Evidence) -> str:
     verdict = evidence.verdict
     if not verdict.judged:
         return verdict.reason
-    banks = "real and of generated pictures" if verdict.statistic == "relative" else "real pictures"
-    compared = (
-        f"Its patches were compared with patches of {banks}, and its score with those of "
-        f"{compared_with(verdict, 'other real')}{LIKE_IT[verdict.detail]}."
-    )
-    how = f"{rarity(evidence)}. {NO_RATIO}" if verdict.strength is None else strength(evidence)
-    return " ".join([DECISIONS[verdict.outcome], how, _patches(evidence), compared, *explain_locator(evidence)])
+    like = LIKE_IT[verdict.detail]
+    kind = verdict.statistic if verdict.statistic == "relative" else "mmd"
+    compared = said(f"compared.{kind}", COMPARED[kind], **compared_with(verdict), like=like)
+    rare = joined([said("rarity.stop", "{rarity}.", rarity=rarity(evidence)), NO_RATIO])
+    how = rare if verdict.strength is None else strength(evidence)
+    return joined([DECISIONS[verdict.outcome], how, _patches(evidence), compared, *explain_locator(evidence)])
 
 
-def _patches(evidence: Evidence) -> str:
+def _patches(evidence: Evidence) -> Sentence:
     """How many patches stand out, of those that hold enough to judge."""
     n, outlined, hatched = evidence.n_patches, evidence.n_outlined, evidence.n_hatched
     if hatched == n:
-        return f"All of its {n:,} patches are hatched, for they hold too little to judge; none of them counts."
-    stand = "stands out and is outlined" if outlined == 1 else "stand out and are outlined"
-    chance = f"up to 1 in {round(1 / FALSE_DISCOVERIES)} such outlines is expected by chance"
+        template = "All of its {all:,} patches are hatched, for they hold too little to judge; none of them counts."
+        return said("patches.all_hatched", template, all=n)
+    chance, left = round(1 / FALSE_DISCOVERIES), n - hatched
+    if hatched and outlined:
+        return said("patches.stand_unhatched", STAND_UNHATCHED, n=outlined, all=n, left=left, chance=chance)
     if hatched:
-        which = f"{outlined:,} {stand}; {chance}" if outlined else "none stands out alone"
-        return f"Of the {n - hatched:,} of its {n:,} patches that are not hatched, {which}."
-    return (
-        f"{outlined:,} of its {n:,} patches {stand}; {chance}."
-        if outlined
-        else f"None of its {n:,} patches stands out alone."
-    )
+        template = "Of the {left:,} of its {all:,} patches that are not hatched, none stands out alone."
+        return said("patches.none_unhatched", template, all=n, left=left)
+    if outlined:
+        return said("patches.stand", STAND, n=outlined, all=n, chance=chance)
+    return said("patches.none", "None of its {all:,} patches stands out alone.", all=n)
 
 
-def explain_locator(evidence: Evidence) -> list[str]:
+def explain_locator(evidence: Evidence) -> list[Sentence]:
     """What stands out from the rest of the picture, one sentence; nothing where no patch does."""
     found = evidence.maps.get("locator")
     outlined = 0 if found is None else int(found.outlined.sum())
-    if not outlined:
-        return []
-    are = "patch is unlike" if outlined == 1 else "patches are unlike"
-    return [
-        f"Apart from the score, {outlined:,} {are} the rest of the picture. A part from another picture would be; a "
-        "sharp subject before a blurred background or parts of a wholly generated picture can be, too."
-    ]
+    return [said("patches.unlike", UNLIKE, n=outlined)] if outlined else []
 
 
-def score_line(evidence: Evidence) -> str:
+def score_line(evidence: Evidence) -> Sentence:
     """The score beside the score that decides."""
     score, threshold = evidence.verdict.score, evidence.verdict.threshold
     if math.isinf(threshold):
-        return f"{score:.4g} (too few sources of calibration pictures for this false-alarm rate)"
-    return f"{score:.4g} (p is at most {evidence.verdict.alpha:.2g} above {threshold:.4g})"
+        template = "{score:.4g} (too few sources of calibration pictures for this false-alarm rate)"
+        return said("score.too_few", template, score=score)
+    template = "{score:.4g} (p is at most {alpha:.2g} above {threshold:.4g})"
+    return said("score.line", template, score=score, alpha=evidence.verdict.alpha, threshold=threshold)

@@ -11,6 +11,8 @@ import gradio as gr
 
 from mdmf_app import style
 from mdmf_app.context import BACKGROUND, EXAMPLES, MODEL_QUEUE, ONE_HOUR, PRIVATE, QUICK, Context
+from mdmf_app.labels import still
+from mdmf_app.language import ENGLISH, current
 from mdmf_app.tabs.one.background import hold_by_itself, refine, show_finer
 from mdmf_app.tabs.one.handlers import (
     WAITING,
@@ -38,7 +40,7 @@ from mdmf_app.tabs.one.handlers import (
 from mdmf_app.tabs.one.history import bring_back, keep_test, remember
 from mdmf_app.tabs.one.holding import show_stability
 from mdmf_app.tabs.one.kept import Turn
-from mdmf_app.tabs.one.layout import CORNERS, PATCH, Kept, Panels, Shown, Sources, panels_below, sources
+from mdmf_app.tabs.one.layout import CORNERS, PATCH, Kept, Panels, Shown, Sources, gallery_items, panels_below, sources
 from mdmf_app.views import Refined, Result
 
 LAST = {"trigger_mode": "always_last"}  # what comes meanwhile is done afterwards; else it would be passed over
@@ -51,10 +53,11 @@ def tab(context: Context, chosen: gr.State) -> Shown:
     with gr.Column(elem_id="one"):
         given = sources()
         coming = gr.HTML(style.render("coming.html"), elem_id="coming", padding=False)
-        gr.HTML(style.render("address.html"), elem_id="address", padding=False)
-        verdict = gr.HTML(style.notice(WAITING), elem_id="verdict", padding=False)
+        gr.HTML(still(lambda: style.render("address.html")), elem_id="address", padding=False)
+        verdict = gr.HTML(still(lambda: style.notice(WAITING)), elem_id="verdict", padding=False)
         beside = gr.HTML(elem_id="beside")
         panels = panels_below(context.default.model.statistic, gr.HTML(elem_id="held", padding=False))
+    gr.on(None, partial(titles, given.examples), None, given.gallery, **QUICK)
     given.more.click(None, js=style.MORE_EXAMPLES, **QUICK)
     drawn, redraw = wire_map(context, state, panels)
     wire_picture(context, state, given, (coming, verdict), panels, chosen, opened, drawn, redraw)
@@ -68,6 +71,11 @@ def tab(context: Context, chosen: gr.State) -> Shown:
         **QUICK,
     )
     return Shown(state.result, opened, panels.parts.alpha, verdict, beside)
+
+
+def titles(examples: list[dict]) -> Any:
+    """The examples once the page is open: Gradio's `I18n` does not reach into a gallery."""
+    return gr.skip() if current() == ENGLISH else gr.update(value=gallery_items(examples))
 
 
 def wire_picture(

@@ -17,6 +17,8 @@ from PIL import Image
 
 from mdmf_app import panels, session, style, views
 from mdmf_app.context import EXAMPLES, Choice, Context, detect
+from mdmf_app.language import ENGLISH, current, say
+from mdmf_app.language import told as in_its_language
 from mdmf_app.tabs.one.holding import hold, told
 from mdmf_app.tabs.one.kept import GONE, Held, Turn, held_at, is_gone
 from mdmf_app.tabs.one.layout import INSPECT
@@ -28,9 +30,9 @@ from mdmf_core.show.page import html_report
 from mdmf_core.show.report import Findings, json_report
 from mdmf_core.texts import plain
 
-WAITING = "Drop a picture, paste one with Ctrl+V, or click an example. The result appears here."
-FIRST_CORNER = "First corner set. Click the opposite corner."
-REGION_SET = "Region set. Analyse it with the button below."
+WAITING = say("one.waiting")
+FIRST_CORNER = say("region.first_corner")
+REGION_SET = say("region.set")
 
 
 def take(path: str | None) -> tuple[str | None, None, None, Any]:
@@ -79,7 +81,7 @@ def analyse_now(
     try:
         picture, found = detect(context.detector(chosen), path, alpha)
     except (gr.Error, CheckpointError) as error:
-        return None, style.error_card(getattr(error, "message", str(error))), hidden, hidden
+        return None, style.error_card(getattr(error, "message", error.args[0])), hidden, hidden
     session.of_sessions.keep(path, picture)
     result = Result(path, views.judge(picture, found), chosen, example, origin_of(path, picture))
     return result, show_card(result, alpha), gr.update(visible=True), mask_of(example)
@@ -139,7 +141,7 @@ def offer_maps(statistic: str, all_maps: bool, colour: str) -> Any:
     """The maps to choose from; one that is no longer offered gives way to the first."""
     offered = views.offered(all_maps, statistic)
     kept = colour if colour in (name for _, name in offered) else views.IN_VIEW[0]
-    return gr.update(choices=offered, value=kept)
+    return gr.update(choices=[(in_its_language(words), name) for words, name in offered], value=kept)
 
 
 def pair_of(
@@ -157,7 +159,10 @@ def pair_of(
 
 
 def show_table(result: Result | None, region: View | None) -> Any:
-    return gr.skip() if result is None else panels.top_rows(result.view(region).evidence)
+    if result is None:
+        return gr.skip()
+    rows = panels.top_rows(result.view(region).evidence)
+    return rows if current() == ENGLISH else {"headers": panels.headers(), "data": rows}
 
 
 def show_null(result: Result | None, alpha: float) -> Any:
@@ -212,7 +217,7 @@ def magnify(result: Result | None, region: View | None, event: gr.SelectData) ->
 
 def row_click(event: gr.SelectData) -> int:
     """The patch of the table's row, wherever sorting put it."""
-    return int(event.row_value[panels.TABLE.index("Patch")])
+    return int(event.row_value[panels.TABLE.index("patch")])
 
 
 def analyse_region(
@@ -223,12 +228,11 @@ def analyse_region(
     if is_gone(result):
         return kept[0], style.error_card(GONE), *kept[1:]
     if whole_box(box) is None:
-        sentence = "Give all four numbers, or click two corners on the map, as chosen under “Advanced”."
-        return kept[0], style.error_card(sentence), *kept[1:]
+        return kept[0], style.error_card(say("region.incomplete")), *kept[1:]
     try:
         found = context.detector(result.choice).detect(result.picture, alpha, region=whole_box(box))
     except (ImageError, ValueError, CheckpointError) as error:
-        return kept[0], style.error_card(str(error)), *kept[1:]
+        return kept[0], style.error_card(error.args[0]), *kept[1:]
     view = views.judge(result.picture, found)
     return view, panels.region_card(view, alpha), gr.update(visible=True), None
 
@@ -263,7 +267,7 @@ def make_report(
         variants = held_at(held, result, alpha) or hold(context, result, alpha, progress)
         detector = context.detector(result.choice)
     except CheckpointError as error:
-        return *(gr.skip(),) * 3, style.error_card(str(error)), gr.skip(), gr.skip()
+        return *(gr.skip(),) * 3, style.error_card(error.args[0]), gr.skip(), gr.skip()
     findings = Findings(
         result.picture,
         result.whole.evidence.at(alpha),
@@ -275,10 +279,10 @@ def make_report(
     try:
         page, data = write_report(folder, findings)
     except WriteError as error:
-        return *(gr.skip(),) * 3, style.error_card(str(error)), gr.skip(), gr.skip()
+        return *(gr.skip(),) * 3, style.error_card(error.args[0]), gr.skip(), gr.skip()
     return (
         *told(result, variants, alpha),
-        style.paragraph("The report is ready.", role="status"),
+        style.paragraph(say("report.ready"), role="status"),
         gr.update(value=page, visible=True),
         gr.update(value=data, visible=True),
     )

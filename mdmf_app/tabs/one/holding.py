@@ -8,6 +8,8 @@ import gradio as gr
 
 from mdmf_app import panels, style
 from mdmf_app.context import Context
+from mdmf_app.language import say
+from mdmf_app.language import told as in_its_language
 from mdmf_app.tabs.one.kept import GONE, is_gone
 from mdmf_app.views import Result, View
 from mdmf_core.errors import CheckpointError
@@ -28,7 +30,9 @@ def hold(
     for variant in stability.variants(context.detector(result.choice), result.picture, alpha):
         variants.append(variant)
         if progress is not None:
-            progress((len(variants), len(stability.CHANGES)), desc=f"Tried: {variant.name}")
+            progress(
+                (len(variants), len(stability.CHANGES)), desc=in_its_language(say("holds.tried", name=variant.name))
+            )
     return variants
 
 
@@ -55,11 +59,11 @@ def told(result: Result, variants: list[stability.Variant], alpha: float) -> Sho
 
 def trying(done: int, most: int) -> str:
     """How far the stability test is, in place of its panel."""
-    return style.progress("hold-words", f"{done} of {most} changed copies done", str(done), most)
+    return style.progress("hold-words", say("holds.done", n=done, all=most), str(done), most)
 
 
 def held_line(view: View, variants: list[stability.Variant], done: int = 0, most: int = 0) -> str:
     """The answer of the stability test for the verdict's line, or how far it is: `done` of `most` copies."""
-    short = f"Does it hold? {done} of {most} copies tried" if most else stability.short(variants)
+    short = say("holds.trying", n=done, all=most) if most else stability.short(variants)
     sentence = "" if most else stability.sentence(variants)
     return style.render("held.html", of=panels.name_of(view.evidence), short=short, sentence=sentence)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from mdmf_app.language import say
 from mdmf_app.views import Result
 from mdmf_core.evidence import decide
 from mdmf_core.show.stability import Variant
 
-GONE = "The picture is not here any more: its hour is over, or others needed the room. Drop it again."
+GONE = say("one.gone")
 
 Held = tuple[Result, list[Variant]]
 

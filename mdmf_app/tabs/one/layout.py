@@ -4,50 +4,45 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cache
 
 import gradio as gr
 from PIL import Image
 
 from mdmf_app import panels, style, views
 from mdmf_app.context import EXAMPLES, rate_field
+from mdmf_app.labels import label, still
+from mdmf_app.language import say, told
+from mdmf_core.sentence import Sentence
 from mdmf_core.show import maps as heatmaps
 
 THUMBNAIL = 260
 PATCH = "patch"
 INSPECT, CORNERS = "Shows a patch", "Sets two corners of a region"
-KNOWN = "Outline the part that is known to be generated"
-REGION_INTRO = (
-    "That region alone is analysed, with overlapping patches: for large pictures and small objects. Give it in pixels, "
-    "or choose “Sets two corners of a region” under “Advanced” and click two corners on the map."
-)
-HELD_INTRO = (
-    "Saves, shrinks and blurs copies of the picture and analyses each: an answer that flips is worth little. This runs "
-    "by itself after the verdict, and its answer stands beside that."
-)
-MORE_MAPS = "Witness value, p-value of each patch, and distance to real pictures alone."
 ENGINES = (
     ("Google Lens", "https://lens.google.com/"),
     ("TinEye", "https://tineye.com/"),
     ("Bing Visual Search", "https://www.bing.com/visualsearch"),
     ("Yandex Images", "https://yandex.com/images/"),
 )
-CONTOURS = "Lines beside the colour, for pictures that are yellow, orange or dark themselves."
-REPORT_INTRO = (
-    "One file about the whole picture to hand on: verdict, figures, map, top patches, the stability test, what the "
-    "file says of itself, method, limits, and what identifies picture and model. It opens without a network and prints "
-    "to a clean PDF. The JSON file holds the same figures."
-)
+
+
+def titled(example: dict) -> Sentence:
+    """The kind of an example and its title."""
+    return say("example.titled", kind=say(f"example.{example['kind']}"), title=say(f"example.title.{example['file']}"))
 
 
 def gallery_items(examples: list[dict]) -> list[tuple[Image.Image, str]]:
     """Small copies to click, each with what it is."""
-    items = []
-    for example in examples:
-        with Image.open(EXAMPLES / example["file"]) as image:
-            small = image.convert("RGB")
-        small.thumbnail((THUMBNAIL, THUMBNAIL))
-        items.append((small, f"{example['kind'].capitalize()}: {example['title']}"))
-    return items
+    return [(small_copy(example["file"]), told(titled(example))) for example in examples]
+
+
+@cache
+def small_copy(file: str) -> Image.Image:
+    with Image.open(EXAMPLES / file) as image:
+        small = image.convert("RGB")
+    small.thumbnail((THUMBNAIL, THUMBNAIL))
+    return small
 
 
 @dataclass(frozen=True)
@@ -155,19 +150,19 @@ def sources() -> Sources:
     """Where a picture comes from: large while there is none, a strip above the result afterwards."""
     examples = one_of_each_first(json.loads((EXAMPLES / "examples.json").read_text(encoding="utf-8")))
     with gr.Row(elem_id="sources"):
-        drop = gr.File(label="Picture: drop, paste or choose", elem_id="picture", height=170)
+        drop = gr.File(label=label(say("one.drop")), elem_id="picture", height=170)
         camera = camera_field()
         gallery = examples_gallery(examples)
         past = gr.HTML(elem_id="past", js_on_load=style.SELECT_BY_INDEX, padding=False)
-        more = gr.Button(f"All {len(examples)} examples", size="sm", elem_id="more-examples")
+        more = gr.Button(label(say("one.more_examples", n=len(examples))), size="sm", elem_id="more-examples")
     return Sources(drop, camera, gallery, more, past, examples)
 
 
 def camera_field() -> gr.Image:
     """The camera, closed until it is asked for."""
-    with gr.Accordion("Take a picture with the camera", open=False, elem_id="camera-box"):
+    with gr.Accordion(label(say("one.camera_box")), open=False, elem_id="camera-box"):
         camera = gr.Image(
-            label="Camera",
+            label=label(say("one.camera")),
             sources=["webcam"],
             type="filepath",
             format="png",
@@ -182,7 +177,7 @@ def camera_field() -> gr.Image:
 def examples_gallery(examples: list[dict]) -> gr.Gallery:
     return gr.Gallery(
         gallery_items(examples),
-        label="Examples: click one",
+        label=label(say("one.examples")),
         columns=3,
         height="auto",
         allow_preview=False,
@@ -197,29 +192,37 @@ def map_panel(statistic: str) -> MapPanel:
     """The map under its two rows of buttons, then what it means, then what is seldom needed."""
     with gr.Column(elem_id="stage"):
         with gr.Row(elem_id="map-bar"):
-            colour = gr.Radio(views.offered(False, statistic), value="evidence", label="Map", elem_id="colour")
-            gr.HTML(style.render("tools.html"), elem_id="tools", padding=False)
+            colour = gr.Radio(maps_offered(statistic), value="evidence", label=label(say("map.name")), elem_id="colour")
+            gr.HTML(still(lambda: style.render("tools.html")), elem_id="tools", padding=False)
         image = map_image()
-        gr.HTML(style.render("reading.html"), elem_id="reading", padding=False)
+        gr.HTML(still(lambda: style.render("reading.html")), elem_id="reading", padding=False)
         lens = gr.HTML(panels.lens(), elem_id="lens", js_on_load=style.SELECT_BY_PLACE, padding=False)
         hint, legend, doubts = (gr.HTML(elem_id=name) for name in ("hint", "legend", "doubts"))
-    known = gr.Checkbox(label=KNOWN, value=False, visible=False, elem_id="known")
+    known = gr.Checkbox(label=label(say("map.known")), value=False, visible=False, elem_id="known")
     mask = mask_image()
-    with gr.Accordion("Advanced", open=False, elem_id="alpha-advanced"):
-        every = gr.Checkbox(label="Offer the other maps, too", info=MORE_MAPS, elem_id="all-maps")
-        opacity = gr.Slider(0, 1, heatmaps.OPACITY, step=0.05, label="Opacity", elem_id="opacity")
-        contours = gr.Checkbox(True, label="Contour lines", info=CONTOURS, elem_id="contours")
-        mode = gr.Radio([INSPECT, CORNERS], value=INSPECT, label="A click on the map", elem_id="mode")
+    with gr.Accordion(label(say("advanced")), open=False, elem_id="alpha-advanced"):
+        every = gr.Checkbox(label=label(say("map.more")), info=label(say("map.more_info")), elem_id="all-maps")
+        opacity = gr.Slider(0, 1, heatmaps.OPACITY, step=0.05, label=label(say("map.opacity")), elem_id="opacity")
+        contours = gr.Checkbox(
+            True, label=label(say("map.contours")), info=label(say("map.contours_info")), elem_id="contours"
+        )
+        clicks = [(label(say("map.inspect")), INSPECT), (label(say("map.corners")), CORNERS)]
+        mode = gr.Radio(clicks, value=INSPECT, label=label(say("map.click")), elem_id="mode")
         alpha = rate_field("alpha")
     told = image, lens, hint, legend, doubts
     return MapPanel(colour, *told, known, mask, every, opacity, contours, mode, alpha, *region_fields())
 
 
+def maps_offered(statistic: str) -> list[tuple[str, str]]:
+    """The maps to choose from at first, for a component."""
+    return [(label(words), name) for words, name in views.offered(False, statistic)]
+
+
 def patch_panel() -> tuple[gr.Number, gr.HTML]:
     """The chosen patch."""
     number = gr.Number(
-        label="Patch number",
-        info="Counted row by row from the top left.",
+        label=label(say("patch.number")),
+        info=label(say("patch.number_info")),
         precision=0,
         minimum=1,
         elem_id="number",
@@ -229,10 +232,10 @@ def patch_panel() -> tuple[gr.Number, gr.HTML]:
 
 def patch_table() -> gr.Dataframe:
     return gr.Dataframe(
-        headers=list(panels.TABLE),
+        headers=panels.headers(),
         datatype=["number", "number", "number", "number", "number", "str", "number", "number"],
         type="array",
-        label=f"The {panels.TOP} patches with the most evidence: choose a row; a heading's menu sorts",
+        label=label(say("table.label", n=panels.TOP)),
         interactive=False,
         max_height=320,
         buttons=[],
@@ -242,41 +245,42 @@ def patch_table() -> gr.Dataframe:
 
 def map_image() -> gr.Image:
     return gr.Image(
-        label="Where: colour marks unusual patches",
+        label=label(say("map.where")),
         format="png",
         interactive=False,
         buttons=[],
-        alt_text="The picture under its map: colour and dotted lines where it is unusual, solid outlines where patches "
-        "stand out. The scale is below.",
+        alt_text=say("script.map"),
         elem_id="map",
     )
 
 
 def mask_image() -> gr.Image:
     return gr.Image(
-        label="The part that is generated in this example, in white",
+        label=label(say("map.mask")),
         format="png",
         interactive=False,
         visible=False,
         height=240,
         buttons=[],
-        alt_text="Mask of the example: white is generated, black is the photograph.",
+        alt_text=say("map.mask_alt"),
         elem_id="mask",
     )
 
 
 def region_fields() -> tuple[gr.Accordion, list[gr.Number], gr.Button, gr.Button, gr.HTML]:
     """The region's four numbers, its buttons and what was found in it."""
-    with gr.Accordion("Look closer at one region", open=False, elem_id="closer") as closer:
-        gr.HTML(style.paragraph(REGION_INTRO))
+    with gr.Accordion(label(say("region.closer")), open=False, elem_id="closer") as closer:
+        gr.HTML(still(lambda: style.paragraph(say("region.intro"))))
         with gr.Row():
             box = [
-                gr.Number(label=label, precision=0, minimum=0, min_width=90, elem_id=f"region-{name}")
-                for label, name in (("Left", "x"), ("Top", "y"), ("Width", "w"), ("Height", "h"))
+                gr.Number(
+                    label=label(say(f"region.{name}")), precision=0, minimum=0, min_width=90, elem_id=f"region-{name}"
+                )
+                for name in "xywh"
             ]
         with gr.Row():
-            look = gr.Button("Analyse this region", variant="primary", min_width=160, elem_id="look")
-            back = gr.Button("Back to the whole picture", visible=False, min_width=160, elem_id="back")
+            look = gr.Button(label(say("region.look")), variant="primary", min_width=160, elem_id="look")
+            back = gr.Button(label(say("region.back")), visible=False, min_width=160, elem_id="back")
         found = gr.HTML(elem_id="region")
     return closer, box, look, back, found
 
@@ -291,15 +295,15 @@ def panels_below(statistic: str, line: gr.HTML) -> Panels:
             with gr.Column(scale=5, min_width=320, elem_id="left"):
                 parts = map_panel(statistic)
             with gr.Column(scale=3, min_width=320, elem_id="right"), gr.Tabs() as tabs:
-                with gr.Tab("Patch", id=PATCH):
+                with gr.Tab(label(say("tab.patch")), id=PATCH):
                     number, patch = patch_panel()
-                with gr.Tab("How unusual"):
+                with gr.Tab(label(say("tab.null"))):
                     null = gr.HTML(elem_id="null")
                 test, steady = stability_tab()
-                with gr.Tab("Origin"):
+                with gr.Tab(label(say("tab.origin"))):
                     origin = gr.HTML(elem_id="origin")
-                    gr.HTML(style.render("elsewhere.html", engines=ENGINES))
-                with gr.Tab("Before / after") as before_after:
+                    gr.HTML(still(lambda: style.render("elsewhere.html", engines=ENGINES)))
+                with gr.Tab(label(say("tab.before_after"))) as before_after:
                     pair = pair_slider()
                 report = report_tab()
         one = PatchPanel(number, patch, patch_table())
@@ -308,7 +312,7 @@ def panels_below(statistic: str, line: gr.HTML) -> Panels:
 
 def pair_slider() -> gr.ImageSlider:
     return gr.ImageSlider(
-        label="Drag the line: the picture left, its map right",
+        label=label(say("map.drag")),
         format="png",
         interactive=False,
         buttons=["fullscreen"],
@@ -318,17 +322,17 @@ def pair_slider() -> gr.ImageSlider:
 
 
 def stability_tab() -> tuple[gr.Button, gr.HTML]:
-    with gr.Tab("Does it hold?"):
-        gr.HTML(style.paragraph(HELD_INTRO))
-        return gr.Button("Test again", elem_id="hold", size="sm"), gr.HTML(elem_id="stability")
+    with gr.Tab(label(say("tab.holds"))):
+        gr.HTML(still(lambda: style.paragraph(say("holds.intro"))))
+        return gr.Button(label(say("holds.again")), elem_id="hold", size="sm"), gr.HTML(elem_id="stability")
 
 
 def report_tab() -> tuple[gr.Button, gr.HTML, gr.DownloadButton, gr.DownloadButton]:
-    with gr.Tab("Report"):
-        gr.HTML(style.paragraph(REPORT_INTRO))
-        make = gr.Button("Make the report", variant="primary", elem_id="make")
+    with gr.Tab(label(say("tab.report"))):
+        gr.HTML(still(lambda: style.paragraph(say("report.intro"))))
+        make = gr.Button(label(say("report.make")), variant="primary", elem_id="make")
         ready = gr.HTML(elem_id="ready")
         with gr.Row():
-            page = gr.DownloadButton("Download report (HTML)", visible=False, elem_id="report-html")
-            data = gr.DownloadButton("Download figures (JSON)", visible=False, elem_id="report-json")
+            page = gr.DownloadButton(label(say("report.html")), visible=False, elem_id="report-html")
+            data = gr.DownloadButton(label(say("report.json")), visible=False, elem_id="report-json")
     return make, ready, page, data

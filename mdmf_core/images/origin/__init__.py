@@ -24,6 +24,7 @@ from mdmf_core.images.origin.records import records_of
 from mdmf_core.images.origin.said import Origin, Provenance
 from mdmf_core.images.origin.xmp import Xmp, source_code, source_words
 from mdmf_core.images.reader import Picture
+from mdmf_core.sentence import said
 from mdmf_core.texts import plain
 
 __all__ = [
@@ -37,6 +38,12 @@ __all__ = [
     "summary",
     "together",
 ]
+
+SAYS_NOTHING = said(
+    "declared.says_nothing",
+    "The file says nothing about its origin; most sites remove such records, so this means nothing.",
+)
+CAMERA_UNSIGNED = said("declared.camera_unsigned", "Camera fields are not signed: any program can write them.")
 
 
 def origin_of(source: Picture | str | Path | bytes, picture: Picture | None = None) -> Origin:
@@ -73,9 +80,9 @@ def read_provenance(source: str | Path | bytes, picture: Picture, trust: str | P
     marks = find_marks(picture.pixels)
     manifest = read_manifest(data, picture.format, trust or os.environ.get("MDMF_C2PA_TRUST"), xmp, notes)
     if not (camera or software or generator or code or manifest):
-        notes.append("The file says nothing about its origin; most sites remove such records, so this means nothing.")
+        notes.append(SAYS_NOTHING)
     elif camera and not manifest:
-        notes.append("Camera fields are not signed: any program can write them.")
+        notes.append(CAMERA_UNSIGNED)
     return Provenance(
         camera=camera,
         software=plain(software) or None if software else None,

@@ -12,22 +12,36 @@ from typing import Any
 from mdmf_core.images.origin.generators import AIGC, is_edit, label_of
 from mdmf_core.images.origin.said import C2PA, Mark, Origin, Provenance
 from mdmf_core.images.origin.xmp import AI_SOURCE_TYPES, CAPTURES, source_words
+from mdmf_core.sentence import joined, said
 from mdmf_core.texts import plain
 
 MADE, MAYBE = "made by generative AI", "possibly made by generative AI"
 EDITED = source_words("compositeWithTrainedAlgorithmicMedia")
-NOTHING = "The file declares nothing about its origin, as most files on the web."
+NOTHING = said("declared.nothing", "The file declares nothing about its origin, as most files on the web.")
 PARTS = "put together with parts made by generative AI"
 _CLEAN, _TRUST = "the score finds nothing unusual", "trust the file's statement."
-CLEAN = f"The file says that it was generated; {_CLEAN}: {_TRUST}"
-CLEAN_IN_PART = f"The file says that generative AI made a part of it; {_CLEAN}: {_TRUST}"
-CLEAN_BUT_MARKED = f"A mark in the pixels says that a generator made or edited the picture; {_CLEAN}: trust the mark."
-CLEAN_UNPROVEN = (
-    f"The file says that generative AI was used; {_CLEAN}: which of them is right can't be told from the file."
+CLEAN = said("declared.clean", f"The file says that it was generated; {_CLEAN}: {_TRUST}")
+CLEAN_IN_PART = said(
+    "declared.clean_in_part", f"The file says that generative AI made a part of it; {_CLEAN}: {_TRUST}"
+)
+CLEAN_BUT_MARKED = said(
+    "declared.clean_but_marked",
+    f"A mark in the pixels says that a generator made or edited the picture; {_CLEAN}: trust the mark.",
+)
+CLEAN_UNPROVEN = said(
+    "declared.clean_unproven",
+    f"The file says that generative AI was used; {_CLEAN}: which of them is right can't be told from the file.",
 )
 _UNUSUAL = "the score finds it unusual: trust the signature where its signer is known to you."
-UNUSUAL = f"The file's signature says that a camera took this picture; {_UNUSUAL}"
-UNUSUAL_OTHERWISE = f"The file's signature says that this picture was made without generative AI; {_UNUSUAL}"
+UNUSUAL = said("declared.unusual", f"The file's signature says that a camera took this picture; {_UNUSUAL}")
+UNUSUAL_OTHERWISE = said(
+    "declared.unusual_otherwise",
+    f"The file's signature says that this picture was made without generative AI; {_UNUSUAL}",
+)
+SIGNED_ONLY = said("declared.signed_only", "signed, no source declared")
+NONE_DECLARED = said("declared.none", "nothing declared")
+NEITHER = said("declared.neither", "Neither file declares its origin.")
+THE_SAME = said("declared.the_same", "Both files declare the same of their origin.")
 _CAMERAS = frozenset(source_words(code) for code in ("digitalCapture", "computationalCapture", "compositeCapture"))
 _IN_PIXELS, _UNPROVEN = "The pixels carry ", "so it proves nothing."
 _UNCHANGED = {
@@ -70,7 +84,7 @@ def contradiction(origin: Origin, outcome: str) -> str:
 
 def opening(origin: Origin, outcome: str) -> str:
     """What stands above the verdict: the statement, and where the score disagrees."""
-    return f"{origin.sentence} {contradiction(origin, outcome)}".strip()
+    return joined([origin.sentence, contradiction(origin, outcome)])
 
 
 def as_json(origin: Origin, outcome: str) -> dict[str, Any]:
@@ -82,7 +96,7 @@ def together(first: Origin, second: Origin) -> str:
     """What two files declare, and what differs between them, in one sentence."""
     if first == second:
         nothing = not (first.declared or first.by)
-        return "Neither file declares its origin." if nothing else "Both files declare the same of their origin."
+        return NEITHER if nothing else THE_SAME
     return (
         f"The files differ in what they declare of their origin: the first {_told(first)}, the second {_told(second)}."
     )
@@ -101,7 +115,7 @@ def _told(origin: Origin) -> str:
 def in_short(origin: Origin | None) -> str:
     """A few words for a table, which sort generated pictures together."""
     if origin is None or not origin.declared:
-        return "signed, no source declared" if origin is not None and origin.signed else "nothing declared"
+        return SIGNED_ONLY if origin is not None and origin.signed else NONE_DECLARED
     signed = ", signed" if origin.signed else ""
     return f"{'generated' if origin.generated == 'yes' else 'declared'}: {origin.declared}{signed}"
 
