@@ -22,7 +22,7 @@ def _beside(name: str) -> str:
     return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
-_SCRIPTS = (_beside(f"{name}.js") for name in ("page", "map", "lens"))
+_SCRIPTS = (_beside(f"{name}.js") for name in ("page", "map", "lens", "region", "sheet"))
 SCRIPT = "\n".join(("() => {", *_SCRIPTS, f"({_beside('tabs.js')})();", "}"))
 MORE_EXAMPLES = '() => { document.querySelector("#one").classList.toggle("all-examples"); }'
 SELECT_BY_INDEX = """

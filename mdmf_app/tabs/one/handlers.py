@@ -211,6 +211,13 @@ def row_click(event: gr.SelectData) -> int:
     return int(event.row_value[panels.TABLE.index("Patch")])
 
 
+def drawn_box(event: gr.SelectData) -> tuple[int | None, ...]:
+    """The region's four numbers, as drawn into the map; none for what is no region."""
+    box = event.index
+    fits = isinstance(box, list) and [type(each) for each in box] == [int] * 4
+    return tuple(box) if fits else (None,) * 4
+
+
 def analyse_region(
     context: Context, result: Result | None, alpha: float, *box: float | None
 ) -> tuple[Any, str, Any, Any]:
@@ -219,7 +226,7 @@ def analyse_region(
     if is_gone(result):
         return kept[0], style.error_card(GONE), *kept[1:]
     if whole_box(box) is None:
-        sentence = "Give all four numbers, or click two corners on the map, as chosen under “Advanced”."
+        sentence = "Give all four numbers, or press “Region” and drag over a part of the map."
         return kept[0], style.error_card(sentence), *kept[1:]
     try:
         found = context.detector(result.choice).detect(result.picture, alpha, region=whole_box(box))

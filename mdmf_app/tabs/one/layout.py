@@ -14,11 +14,13 @@ from mdmf_core.show import maps as heatmaps
 
 THUMBNAIL = 260
 PATCH = "patch"
+BEFORE_AFTER = "Before / after"
 INSPECT, CORNERS = "Shows a patch", "Sets two corners of a region"
 KNOWN = "Outline the part that is known to be generated"
 REGION_INTRO = (
-    "That region alone is analysed, with overlapping patches: for large pictures and small objects. Give it in pixels, "
-    "or choose “Sets two corners of a region” under “Advanced” and click two corners on the map."
+    "That region alone is analysed, with overlapping patches: for large pictures and small objects. Press “Region” "
+    "above the map and drag over it, or give it in pixels here, or choose “Sets two corners of a region” under "
+    "“Advanced” and click two corners on the map."
 )
 HELD_INTRO = (
     "Saves, shrinks and blurs copies of the picture and analyses each: an answer that flips is worth little. This runs "
@@ -69,6 +71,7 @@ class MapPanel:
     colour: gr.Radio
     image: gr.Image
     lens: gr.HTML
+    drawn: gr.HTML
     hint: gr.HTML
     legend: gr.HTML
     doubts: gr.HTML
@@ -79,11 +82,11 @@ class MapPanel:
     contours: gr.Checkbox
     mode: gr.Radio
     alpha: gr.Slider
+    found: gr.HTML
+    back: gr.Button
     closer: gr.Accordion
     box: list[gr.Number]
     look: gr.Button
-    back: gr.Button
-    found: gr.HTML
 
 
 @dataclass(frozen=True)
@@ -142,6 +145,7 @@ class Kept:
     held: gr.State
     past: gr.State
     fine: gr.State
+    compared: gr.State
     turn: gr.State
 
 
@@ -199,9 +203,13 @@ def map_panel(statistic: str) -> MapPanel:
         with gr.Row(elem_id="map-bar"):
             colour = gr.Radio(views.offered(False, statistic), value="evidence", label="Map", elem_id="colour")
             gr.HTML(style.render("tools.html"), elem_id="tools", padding=False)
+        with gr.Row(elem_id="region-row"):
+            found = gr.HTML(elem_id="region", padding=False)
+            back = gr.Button("Back to the whole picture", visible=False, size="sm", elem_id="back")
         image = map_image()
         gr.HTML(style.render("reading.html"), elem_id="reading", padding=False)
         lens = gr.HTML(panels.lens(), elem_id="lens", js_on_load=style.SELECT_BY_PLACE, padding=False)
+        drawn = gr.HTML(style.render("drawn.html"), elem_id="drawn", js_on_load=style.SELECT_BY_PLACE, padding=False)
         hint, legend, doubts = (gr.HTML(elem_id=name) for name in ("hint", "legend", "doubts"))
     known = gr.Checkbox(label=KNOWN, value=False, visible=False, elem_id="known")
     mask = mask_image()
@@ -211,8 +219,8 @@ def map_panel(statistic: str) -> MapPanel:
         contours = gr.Checkbox(True, label="Contour lines", info=CONTOURS, elem_id="contours")
         mode = gr.Radio([INSPECT, CORNERS], value=INSPECT, label="A click on the map", elem_id="mode")
         alpha = rate_field("alpha")
-    told = image, lens, hint, legend, doubts
-    return MapPanel(colour, *told, known, mask, every, opacity, contours, mode, alpha, *region_fields())
+    told, seldom = (image, lens, drawn, hint, legend, doubts), (every, opacity, contours, mode, alpha)
+    return MapPanel(colour, *told, known, mask, *seldom, found, back, *region_fields())
 
 
 def patch_panel() -> tuple[gr.Number, gr.HTML]:
@@ -265,8 +273,8 @@ def mask_image() -> gr.Image:
     )
 
 
-def region_fields() -> tuple[gr.Accordion, list[gr.Number], gr.Button, gr.Button, gr.HTML]:
-    """The region's four numbers, its buttons and what was found in it."""
+def region_fields() -> tuple[gr.Accordion, list[gr.Number], gr.Button]:
+    """The region's four numbers and its button."""
     with gr.Accordion("Look closer at one region", open=False, elem_id="closer") as closer:
         gr.HTML(style.paragraph(REGION_INTRO))
         with gr.Row():
@@ -274,11 +282,8 @@ def region_fields() -> tuple[gr.Accordion, list[gr.Number], gr.Button, gr.Button
                 gr.Number(label=label, precision=0, minimum=0, min_width=90, elem_id=f"region-{name}")
                 for label, name in (("Left", "x"), ("Top", "y"), ("Width", "w"), ("Height", "h"))
             ]
-        with gr.Row():
-            look = gr.Button("Analyse this region", variant="primary", min_width=160, elem_id="look")
-            back = gr.Button("Back to the whole picture", visible=False, min_width=160, elem_id="back")
-        found = gr.HTML(elem_id="region")
-    return closer, box, look, back, found
+        look = gr.Button("Analyse this region", variant="primary", min_width=160, elem_id="look")
+    return closer, box, look
 
 
 def panels_below(statistic: str, line: gr.HTML) -> Panels:
@@ -290,18 +295,20 @@ def panels_below(statistic: str, line: gr.HTML) -> Panels:
         with gr.Row(elem_id="halves"):
             with gr.Column(scale=5, min_width=320, elem_id="left"):
                 parts = map_panel(statistic)
-            with gr.Column(scale=3, min_width=320, elem_id="right"), gr.Tabs() as tabs:
-                with gr.Tab("Patch", id=PATCH):
-                    number, patch = patch_panel()
-                with gr.Tab("How unusual"):
-                    null = gr.HTML(elem_id="null")
-                test, steady = stability_tab()
-                with gr.Tab("Origin"):
-                    origin = gr.HTML(elem_id="origin")
-                    gr.HTML(style.render("elsewhere.html", engines=ENGINES))
-                with gr.Tab("Before / after") as before_after:
-                    pair = pair_slider()
-                report = report_tab()
+            with gr.Column(scale=3, min_width=320, elem_id="right"):
+                gr.HTML(style.render("grip.html"), elem_id="grip", padding=False)
+                with gr.Tabs() as tabs:
+                    with gr.Tab("Patch", id=PATCH):
+                        number, patch = patch_panel()
+                    with gr.Tab("How unusual"):
+                        null = gr.HTML(elem_id="null")
+                    test, steady = stability_tab()
+                    with gr.Tab("Origin"):
+                        origin = gr.HTML(elem_id="origin")
+                        gr.HTML(style.render("elsewhere.html", engines=ENGINES))
+                    with gr.Tab(BEFORE_AFTER) as before_after:
+                        pair = pair_slider()
+                    report = report_tab()
         one = PatchPanel(number, patch, patch_table())
     return Panels(column, parts, tabs, one, before_after, pair, null, test, steady, line, origin, *report)
 
