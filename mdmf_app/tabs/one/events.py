@@ -141,20 +141,15 @@ def following(
 ) -> Callable[[gr.events.Dependency], None]:
     """Adds what follows once a session has another result: all panels, and what comes by itself."""
     parts, (fill, filled) = panels.parts, filling(state, verdict, panels)
-    detailed = [panels.one.patch, panels.one.table, panels.null]
-
-    def details(result: Result | None, alpha: float) -> tuple[Any, ...]:
-        """What stands beside and below the map, which doesn't wait for it."""
-        return show_patch(result, None, None), show_table(result, None), show_null(result, alpha)
 
     def pair_if(compared: bool, *of: Any) -> Any:
         """The picture beside its map, where that is looked at."""
-        return pair_of(*of) if compared else None
+        return pair_of(*of) if compared else gr.skip()
 
     def follow(event: gr.events.Dependency) -> None:
         shown_by = [state.result, parts.colour, parts.opacity, parts.contours, state.fine, parts.alpha]
         full = event.then(fill, shown_by, filled, **LAST, **QUICK)
-        full.then(details, [state.result, parts.alpha], detailed, **LAST, **QUICK)
+        full.then(show_null, [state.result, parts.alpha], panels.null, **LAST, **QUICK)
         paired = full.then(pair_if, [state.compared, *drawn], panels.pair, **LAST, **QUICK)
         paired.then(None, js=style.NAME_PAIR, **QUICK)
         full.then(remember, [state.past, state.result], [state.past, given.past], **LAST, **QUICK)
@@ -186,15 +181,15 @@ def filling(
 ) -> tuple[Callable[..., dict[gr.blocks.Block, Any]], list[gr.blocks.Block]]:
     """The handler that shows a new result in place of the one before, and the components that it sets."""
     parts, one = panels.parts, panels.one
-    emptied = [state.region, state.corner, one.number, *parts.box]
-    blank = [parts.hint, parts.found, panels.steady, panels.line, panels.ready, one.patch, panels.null]
+    emptied = [state.region, state.corner, one.number, *parts.box, panels.pair]
+    blank = [parts.hint, parts.found, panels.steady, panels.line, panels.ready, panels.null]
     hidden = [parts.back, panels.page, panels.data]
     drawn = [parts.image, parts.legend, parts.doubts]
 
     def fill(
         result: Result | None, colour: str, opacity: float, contours: bool, refined: Refined | None, alpha: float
     ) -> dict[gr.blocks.Block, Any]:
-        """Card and map of a new result, and nothing of the one before."""
+        """Every panel of a new result but the plot, which the map doesn't wait for, and nothing of the one before."""
         if result is None:
             return {parts.hint: ""}
         return {
@@ -204,10 +199,11 @@ def filling(
             **dict(zip(drawn, show_map(result, None, colour, opacity, contours, refined, None, None), strict=True)),
             verdict: show_card(result, alpha),
             parts.known: gr.update(value=False, visible=known_mask(result) is not None),
-            one.table: [],
+            one.patch: show_patch(result, None, None),
+            one.table: show_table(result, None),
         }
 
-    return fill, [*emptied, *blank, *hidden, *drawn, verdict, parts.known, one.table]
+    return fill, [*emptied, *blank, *hidden, *drawn, verdict, parts.known, one.patch, one.table]
 
 
 def wire_on_demand(context: Context, state: Kept, panels: Panels) -> None:
