@@ -35,9 +35,16 @@ SELECT_BY_PLACE = """
 element.addEventListener("ask", (event) => trigger("select", {index: event.detail, value: null}));
 """
 NAME_PAIR = """
-() => document.querySelectorAll("#pair img").forEach((image, second) => {
-    image.alt = second ? "The same picture under the map of its evidence." : "The picture as it is.";
-})
+() => {
+    const name = (tries) => {
+        const images = document.querySelectorAll("#pair img");
+        images.forEach((image, second) => {
+            image.alt = second ? "The same picture under the map of its evidence." : "The picture as it is.";
+        });
+        if (images.length < 2 && tries) setTimeout(name, 50, tries - 1);
+    };
+    name(60);
+}
 """
 
 GO_TO_ONE = "() => document.querySelector('[role=tab]').click()"

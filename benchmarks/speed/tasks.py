@@ -104,10 +104,13 @@ def compare_with_the_original(hand: Hand, folder: Path) -> None:
 def triage_many(hand: Hand, folder: Path) -> None:
     hand.tab("Many pictures")
     hand.give("#many-files", many(folder))
+    hand.page.locator("#many-files .file-preview").wait_for()
     hand.click("#many-begin")
     hand.sees("#many-csv")
     hand.sees("#many-table tbody tr")
+    name = hand.page.locator("#many-table tbody tr[data-open] .name").first.inner_text()
     hand.click("#many-table tbody tr[data-open] button")
+    hand.sees("#verdict .line", name)
     hand.sees("#map img", share=0.9)
 
 
