@@ -74,6 +74,7 @@ const choose = (index) => {
   current = index;
   tell(index);
   magnifyPatch(index);
+  raise(index, false);
   clearTimeout(later);
   later = setTimeout(() => {
     later = null;
@@ -99,14 +100,19 @@ const VIEWS = {
   fit: () => { view = {zoom: 1, x: 0, y: 0}; apply(); },
   full: () => fill(!find("#stage").classList.contains("full")),
   lens: () => useLens(!isMagnified()),
+  mark: () => useMark(!find("#stage.marking")),
 };
-const KEYS = {"+": "closer", "=": "closer", "-": "farther", "0": "fit", f: "full", F: "full", m: "lens", M: "lens"};
+const KEYS = {"+": "closer", "=": "closer", "-": "farther", "0": "fit", f: "full", m: "lens", r: "mark"};
 document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && find("#stage.full")) fill(false);
+  if (event.key === "Escape") {
+    if (find("#stage.full")) fill(false);
+    useMark(false);
+  }
   if (!event.target.closest?.("#map") || event.ctrlKey || event.metaKey || event.altKey) return;
   const walked = event.key.startsWith("Arrow") && walk(event.key);
-  if (KEYS[event.key]) VIEWS[KEYS[event.key]]();
-  if (walked || KEYS[event.key]) event.preventDefault();
+  const viewed = KEYS[event.key.toLowerCase()];
+  if (viewed) VIEWS[viewed]();
+  if (walked || viewed) event.preventDefault();
 });
 const fill = (full) => {
   const stage = find("#stage");
@@ -140,6 +146,7 @@ document.addEventListener("pointerdown", (event) => {
   if (!onMap(event)) return;
   if (!fingers.size) moved = false;
   fingers.set(event.pointerId, event);
+  if (fingers.size === 1) beginBox(event); else leaveBox();
   if (isMagnified()) read(event);
 });
 const read = (event) => {
@@ -163,13 +170,16 @@ document.addEventListener("pointermove", (event) => {
   moved = true;
   const before = fingers.size === 2 ? spread() : 0;
   fingers.set(event.pointerId, event);
+  if (fingers.size === 1 && stretchBox(event)) return;
   if (fingers.size === 1 && isMagnified() && event.pointerType === "touch") { read(event); return; }
   if (fingers.size === 1) { view.x += across; view.y += down; apply(); return; }
   const [first, second] = [...fingers.values()];
   zoom(spread() / before, (first.clientX + second.clientX) / 2, (first.clientY + second.clientY) / 2);
 });
 const lift = (event) => {
-  if (!fingers.delete(event.pointerId) || event.type === "pointercancel" || moved) return;
+  const held = fingers.delete(event.pointerId);
+  endBox(event.type === "pointercancel");
+  if (!held || event.type === "pointercancel" || moved) return;
   const near = Math.hypot(event.clientX - tapped.x, event.clientY - tapped.y) < 25;
   const twice = near && event.timeStamp - tapped.time < 350;
   if (twice) view.zoom > 2.2 ? VIEWS.fit() : zoom(2.5, event.clientX, event.clientY);
@@ -205,8 +215,9 @@ const retell = (event) => {
   });
   click.retold = true;
   current = under([across, down]);
-  if (current < 0) current = null;
+  if (current < 0) current = null; else tell(current);
   img.dispatchEvent(click);
+  if (current !== null && !find("#mode")?.querySelectorAll("input")[1]?.checked) raise(current, true);
 };
 const copy = async (button) => {
   const told = button.dataset.told ??= button.textContent;

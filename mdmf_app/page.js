@@ -31,10 +31,12 @@ const announce = (name, source) => {
   one().classList.add("arriving");
   patience = Date.now() + 5000;
   find("#address p").textContent = "";
+  lower();
+  useMark(false);
 };
 const refuse = (text) => {
-  const told = find("#address p");
-  if (!field() || !told || !/^https?:\/\/\S+$/i.test(text?.trim() ?? "")) return false;
+  const told = find("#address p"), first = text?.split("\n").find((line) => line.trim() && !line.startsWith("#"))?.trim();
+  if (!field() || !told || !/^https?:\/\/\S+$/i.test(first ?? "")) return false;
   told.textContent = told.dataset.says;
   return true;
 };
@@ -64,7 +66,7 @@ const summaryOf = (button) => {
   const told = find("#held [data-of]"), same = told?.dataset.of === button.closest(".card")?.querySelector(".held")?.dataset.of;
   return [button.dataset.copy, same && told.dataset.sentence].filter(Boolean).join(" ");
 };
-new MutationObserver(() => { settle(); tellHeld(); }).observe(body, {childList: true, subtree: true, characterData: true});
+new MutationObserver(() => { settle(); tellHeld(); raiseAwaited(); }).observe(body, {childList: true, subtree: true, characterData: true});
 setInterval(() => { settle(); giveUp(); }, 500);
 document.addEventListener("paste", (event) => {
   give(event, event.clipboardData?.files);
@@ -76,12 +78,19 @@ document.addEventListener("change", ({target}) => {
   if (target.matches("#picture input[type=file]") && target.files.length) announceFile(target.files[0]);
 }, true);
 document.addEventListener("dragover", (event) => {
-  if (field() && event.dataTransfer?.types.some((type) => ["Files", "text/uri-list"].includes(type))) event.preventDefault();
+  if (event.dataTransfer?.types.some((type) => ["Files", "text/uri-list"].includes(type))) event.preventDefault();
 });
 document.addEventListener("drop", (event) => {
-  const files = event.dataTransfer?.files;
-  if (!files?.length && refuse(event.dataTransfer?.getData("text/uri-list"))) event.preventDefault();
-  if (!field() || !files?.length) return;
+  const files = event.dataTransfer?.files, address = event.dataTransfer?.getData("text/uri-list");
+  if (!files?.length) {
+    if (!address || event.target.matches?.("input:not([type=file]), textarea")) return;
+    event.preventDefault();
+    event.stopPropagation();
+    refuse(address);
+    return;
+  }
+  if (!event.target.closest("input, .upload-container, [aria-dropeffect]")) event.preventDefault();
+  if (!field()) return;
   if (event.target.closest("#picture")) announceFile(files[0]);
   else if (!event.target.closest("input, .upload-container, [aria-dropeffect]")) give(event, files);
 }, true);

@@ -39,7 +39,7 @@ _SPOKEN = {
     for language, words in WORDS.items()
 }
 _WORDS = f"const WORDS = {json.dumps(_SPOKEN, ensure_ascii=False)};"
-_SCRIPTS = (_beside(f"{name}.js") for name in ("words", "page", "map", "lens"))
+_SCRIPTS = (_beside(f"{name}.js") for name in ("words", "page", "map", "lens", "region", "sheet"))
 SCRIPT = "\n".join(("() => {", _WORDS, *_SCRIPTS, f"({_beside('tabs.js')})();", "}"))
 MORE_EXAMPLES = '() => { document.querySelector("#one").classList.toggle("all-examples"); }'
 SELECT_BY_INDEX = """
@@ -52,9 +52,16 @@ SELECT_BY_PLACE = """
 element.addEventListener("ask", (event) => trigger("select", {index: event.detail, value: null}));
 """
 NAME_PAIR = """
-() => document.querySelectorAll("#pair img").forEach((image, second) => {
-    image.alt = window.mdmfSay(second ? "pair_map" : "pair_plain");
-})
+() => {
+    const name = (tries) => {
+        const images = document.querySelectorAll("#pair img");
+        images.forEach((image, second) => {
+            image.alt = window.mdmfSay(second ? "pair_map" : "pair_plain");
+        });
+        if (images.length < 2 && tries) setTimeout(name, 50, tries - 1);
+    };
+    name(60);
+}
 """
 
 NO_RESULT = say("error.no_result")

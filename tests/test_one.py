@@ -244,6 +244,15 @@ def test_a_region_that_cannot_be_used_is_a_sentence(context, result, box, words)
     assert "No result" in card and words in card
 
 
+@pytest.mark.parametrize(
+    ("drawn", "box"),
+    [([3, 4, 80, 90], (3, 4, 80, 90))]
+    + [(none, (None,) * 4) for none in (None, 3, "abcd", [1, 2, 3], [1, 2.5, 3, 4], [True, 1, 2, 3], {"x": 1})],
+)
+def test_what_is_drawn_into_the_map_is_a_region_or_nothing(drawn, box):
+    assert handlers.drawn_box(gr.SelectData(None, {"index": drawn, "value": None})) == box
+
+
 def test_a_region_is_judged_at_the_rate_that_is_set(context, result):
     region = handlers.analyse_region(context, result, 0.05, *BOX)[0]
     just_above, just_below = region.evidence.verdict.p_value + 0.001, region.evidence.verdict.p_value - 0.001

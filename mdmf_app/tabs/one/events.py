@@ -21,6 +21,7 @@ from mdmf_app.tabs.one.handlers import (
     change_rate,
     clear,
     click,
+    drawn_box,
     known_mask,
     magnify,
     make_report,
@@ -40,7 +41,18 @@ from mdmf_app.tabs.one.handlers import (
 from mdmf_app.tabs.one.history import bring_back, keep_test, remember
 from mdmf_app.tabs.one.holding import show_stability
 from mdmf_app.tabs.one.kept import Turn
-from mdmf_app.tabs.one.layout import CORNERS, PATCH, Kept, Panels, Shown, Sources, gallery_items, panels_below, sources
+from mdmf_app.tabs.one.layout import (
+    CORNERS,
+    PAIR_TAB,
+    PATCH,
+    Kept,
+    Panels,
+    Shown,
+    Sources,
+    gallery_items,
+    panels_below,
+    sources,
+)
 from mdmf_app.views import Refined, Result
 
 LAST = {"trigger_mode": "always_last"}  # what comes meanwhile is done afterwards; else it would be passed over
@@ -48,7 +60,7 @@ LAST = {"trigger_mode": "always_last"}  # what comes meanwhile is done afterward
 
 def tab(context: Context, chosen: gr.State) -> Shown:
     """Drop, paste, camera, pick or example; card and panels."""
-    kept = (gr.State(value, time_to_live=ONE_HOUR) for value in (*[None] * 8, Turn()))
+    kept = (gr.State(value, time_to_live=ONE_HOUR) for value in (*[None] * 9, Turn()))
     state, opened = Kept(*kept), gr.State(time_to_live=ONE_HOUR)
     with gr.Column(elem_id="one"):
         given = sources()
@@ -62,6 +74,7 @@ def tab(context: Context, chosen: gr.State) -> Shown:
     drawn, redraw = wire_map(context, state, panels)
     wire_picture(context, state, given, (coming, verdict), panels, chosen, opened, drawn, redraw)
     wire_on_demand(context, state, panels)
+    panels.tabs.select(is_pair, None, state.compared, **QUICK)
     panels.before_after.select(pair_of, drawn, panels.pair, **QUICK).then(None, js=style.NAME_PAIR, **QUICK)
     panels.parts.alpha.change(
         change_rate,
@@ -76,6 +89,11 @@ def tab(context: Context, chosen: gr.State) -> Shown:
 def titles(examples: list[dict]) -> Any:
     """The examples once the page is open: Gradio's `I18n` does not reach into a gallery."""
     return gr.skip() if current() == ENGLISH else gr.update(value=gallery_items(examples))
+
+
+def is_pair(event: gr.SelectData) -> bool:
+    """Whether the tab that was chosen compares the picture with its map."""
+    return event.index == PAIR_TAB
 
 
 def wire_picture(
@@ -132,10 +150,16 @@ def following(
     """Adds what follows once a session has another result: all panels, and what comes by itself."""
     parts, (fill, filled) = panels.parts, filling(state, verdict, panels)
 
+    def pair_if(compared: bool, *of: Any) -> Any:
+        """The picture beside its map, where that is looked at."""
+        return pair_of(*of) if compared else gr.skip()
+
     def follow(event: gr.events.Dependency) -> None:
         shown_by = [state.result, parts.colour, parts.opacity, parts.contours, state.fine, parts.alpha]
         full = event.then(fill, shown_by, filled, **LAST, **QUICK)
-        full.then(pair_of, drawn, panels.pair, **LAST, **QUICK).then(None, js=style.NAME_PAIR, **QUICK)
+        full.then(show_null, [state.result, parts.alpha], panels.null, **LAST, **QUICK)
+        paired = full.then(pair_if, [state.compared, *drawn], panels.pair, **LAST, **QUICK)
+        paired.then(None, js=style.NAME_PAIR, **QUICK)
         full.then(remember, [state.past, state.result], [state.past, given.past], **LAST, **QUICK)
         event.then(show_origin, state.result, panels.origin, **LAST, **QUICK)
         wire_background(context, state, panels, full, redraw)
@@ -163,17 +187,17 @@ def wire_background(
 def filling(
     state: Kept, verdict: gr.HTML, panels: Panels
 ) -> tuple[Callable[..., dict[gr.blocks.Block, Any]], list[gr.blocks.Block]]:
-    """The handler that shows a new result in all panels, and the components that it sets."""
+    """The handler that shows a new result in place of the one before, and the components that it sets."""
     parts, one = panels.parts, panels.one
-    emptied = [state.region, state.corner, one.number, *parts.box]
-    blank = [parts.hint, parts.found, panels.steady, panels.line, panels.ready]
+    emptied = [state.region, state.corner, one.number, *parts.box, panels.pair]
+    blank = [parts.hint, parts.found, panels.steady, panels.line, panels.ready, panels.null]
     hidden = [parts.back, panels.page, panels.data]
     drawn = [parts.image, parts.legend, parts.doubts]
 
     def fill(
         result: Result | None, colour: str, opacity: float, contours: bool, refined: Refined | None, alpha: float
     ) -> dict[gr.blocks.Block, Any]:
-        """Every panel of a new result, and nothing of the one before."""
+        """Every panel of a new result but the plot, which the map doesn't wait for, and nothing of the one before."""
         if result is None:
             return {parts.hint: ""}
         return {
@@ -185,10 +209,9 @@ def filling(
             parts.known: gr.update(value=False, visible=known_mask(result) is not None),
             one.patch: show_patch(result, None, None),
             one.table: show_table(result, None),
-            panels.null: show_null(result, alpha),
         }
 
-    return fill, [*emptied, *blank, *hidden, *drawn, verdict, parts.known, one.patch, one.table, panels.null]
+    return fill, [*emptied, *blank, *hidden, *drawn, verdict, parts.known, one.patch, one.table]
 
 
 def wire_on_demand(context: Context, state: Kept, panels: Panels) -> None:
@@ -244,19 +267,21 @@ def wire_map(context: Context, state: Kept, panels: Panels) -> tuple[list[gr.blo
 
 
 def wire_region(context: Context, state: Kept, panels: Panels, redraw: dict[str, Any], inspect: dict[str, Any]) -> None:
-    """A region is analysed, or left; both are drawn and inspected anew."""
+    """A region is analysed, by its numbers or as drawn into the map, or left; all are drawn and inspected anew."""
     parts, one = panels.parts, panels.one
     outputs = [state.region, parts.found, parts.back, one.number]
-    looked = parts.look.click(
-        partial(analyse_region, context),
-        [state.result, parts.alpha, *parts.box],
-        outputs,
-        show_progress_on=parts.image,
+    look = {
+        "fn": partial(analyse_region, context),
+        "inputs": [state.result, parts.alpha, *parts.box],
+        "outputs": outputs,
+        "show_progress_on": parts.image,
         **PRIVATE,
         **MODEL_QUEUE,
-    )
+    }
+    boxed = parts.drawn.select(drawn_box, None, parts.box, **QUICK)
+    looked = parts.look.click(**look), boxed.success(**look)
     left = parts.back.click(lambda: (None, "", gr.update(visible=False), None), None, outputs, **QUICK)
-    for event in (looked, left):
+    for event in (*looked, left):
         event.then(lambda: (None, ""), None, [state.corner, parts.hint], **QUICK)
         event.then(**redraw)
         event.then(**inspect)

@@ -220,6 +220,13 @@ def row_click(event: gr.SelectData) -> int:
     return int(event.row_value[panels.TABLE.index("patch")])
 
 
+def drawn_box(event: gr.SelectData) -> tuple[int | None, ...]:
+    """The region's four numbers, as drawn into the map; none for what is no region."""
+    box = event.index
+    fits = isinstance(box, list) and [type(each) for each in box] == [int] * 4
+    return tuple(box) if fits else (None,) * 4
+
+
 def analyse_region(
     context: Context, result: Result | None, alpha: float, *box: float | None
 ) -> tuple[Any, str, Any, Any]:

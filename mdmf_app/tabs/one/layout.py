@@ -18,6 +18,7 @@ from mdmf_core.show import maps as heatmaps
 
 THUMBNAIL = 260
 PATCH = "patch"
+PAIR_TAB = 4  # place of "Before / after" among the tabs beside the map
 INSPECT, CORNERS = "Shows a patch", "Sets two corners of a region"
 ENGINES = (
     ("Google Lens", "https://lens.google.com/"),
@@ -64,6 +65,7 @@ class MapPanel:
     colour: gr.Radio
     image: gr.Image
     lens: gr.HTML
+    drawn: gr.HTML
     hint: gr.HTML
     legend: gr.HTML
     doubts: gr.HTML
@@ -74,11 +76,11 @@ class MapPanel:
     contours: gr.Checkbox
     mode: gr.Radio
     alpha: gr.Slider
+    found: gr.HTML
+    back: gr.Button
     closer: gr.Accordion
     box: list[gr.Number]
     look: gr.Button
-    back: gr.Button
-    found: gr.HTML
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,7 @@ class Kept:
     held: gr.State
     past: gr.State
     fine: gr.State
+    compared: gr.State
     turn: gr.State
 
 
@@ -194,9 +197,13 @@ def map_panel(statistic: str) -> MapPanel:
         with gr.Row(elem_id="map-bar"):
             colour = gr.Radio(maps_offered(statistic), value="evidence", label=label(say("map.name")), elem_id="colour")
             gr.HTML(still(lambda: style.render("tools.html")), elem_id="tools", padding=False)
+        with gr.Row(elem_id="region-row"):
+            found = gr.HTML(elem_id="region", padding=False)
+            back = gr.Button(label(say("region.back")), visible=False, size="sm", elem_id="back")
         image = map_image()
         gr.HTML(still(lambda: style.render("reading.html")), elem_id="reading", padding=False)
         lens = gr.HTML(panels.lens(), elem_id="lens", js_on_load=style.SELECT_BY_PLACE, padding=False)
+        drawn = gr.HTML(style.render("drawn.html"), elem_id="drawn", js_on_load=style.SELECT_BY_PLACE, padding=False)
         hint, legend, doubts = (gr.HTML(elem_id=name) for name in ("hint", "legend", "doubts"))
     known = gr.Checkbox(label=label(say("map.known")), value=False, visible=False, elem_id="known")
     mask = mask_image()
@@ -209,8 +216,8 @@ def map_panel(statistic: str) -> MapPanel:
         clicks = [(label(say("map.inspect")), INSPECT), (label(say("map.corners")), CORNERS)]
         mode = gr.Radio(clicks, value=INSPECT, label=label(say("map.click")), elem_id="mode")
         alpha = rate_field("alpha")
-    told = image, lens, hint, legend, doubts
-    return MapPanel(colour, *told, known, mask, every, opacity, contours, mode, alpha, *region_fields())
+    told, seldom = (image, lens, drawn, hint, legend, doubts), (every, opacity, contours, mode, alpha)
+    return MapPanel(colour, *told, known, mask, *seldom, found, back, *region_fields())
 
 
 def maps_offered(statistic: str) -> list[tuple[str, str]]:
@@ -267,8 +274,8 @@ def mask_image() -> gr.Image:
     )
 
 
-def region_fields() -> tuple[gr.Accordion, list[gr.Number], gr.Button, gr.Button, gr.HTML]:
-    """The region's four numbers, its buttons and what was found in it."""
+def region_fields() -> tuple[gr.Accordion, list[gr.Number], gr.Button]:
+    """The region's four numbers and its button."""
     with gr.Accordion(label(say("region.closer")), open=False, elem_id="closer") as closer:
         gr.HTML(still(lambda: style.paragraph(say("region.intro"))))
         with gr.Row():
@@ -278,11 +285,8 @@ def region_fields() -> tuple[gr.Accordion, list[gr.Number], gr.Button, gr.Button
                 )
                 for name in "xywh"
             ]
-        with gr.Row():
-            look = gr.Button(label(say("region.look")), variant="primary", min_width=160, elem_id="look")
-            back = gr.Button(label(say("region.back")), visible=False, min_width=160, elem_id="back")
-        found = gr.HTML(elem_id="region")
-    return closer, box, look, back, found
+        look = gr.Button(label(say("region.look")), variant="primary", min_width=160, elem_id="look")
+    return closer, box, look
 
 
 def panels_below(statistic: str, line: gr.HTML) -> Panels:
@@ -294,18 +298,20 @@ def panels_below(statistic: str, line: gr.HTML) -> Panels:
         with gr.Row(elem_id="halves"):
             with gr.Column(scale=5, min_width=320, elem_id="left"):
                 parts = map_panel(statistic)
-            with gr.Column(scale=3, min_width=320, elem_id="right"), gr.Tabs() as tabs:
-                with gr.Tab(label(say("tab.patch")), id=PATCH):
-                    number, patch = patch_panel()
-                with gr.Tab(label(say("tab.null"))):
-                    null = gr.HTML(elem_id="null")
-                test, steady = stability_tab()
-                with gr.Tab(label(say("tab.origin"))):
-                    origin = gr.HTML(elem_id="origin")
-                    gr.HTML(still(lambda: style.render("elsewhere.html", engines=ENGINES)))
-                with gr.Tab(label(say("tab.before_after"))) as before_after:
-                    pair = pair_slider()
-                report = report_tab()
+            with gr.Column(scale=3, min_width=320, elem_id="right"):
+                gr.HTML(still(lambda: style.render("grip.html")), elem_id="grip", padding=False)
+                with gr.Tabs() as tabs:
+                    with gr.Tab(label(say("tab.patch")), id=PATCH):
+                        number, patch = patch_panel()
+                    with gr.Tab(label(say("tab.null"))):
+                        null = gr.HTML(elem_id="null")
+                    test, steady = stability_tab()
+                    with gr.Tab(label(say("tab.origin"))):
+                        origin = gr.HTML(elem_id="origin")
+                        gr.HTML(still(lambda: style.render("elsewhere.html", engines=ENGINES)))
+                    with gr.Tab(label(say("tab.before_after")), id=PAIR_TAB) as before_after:
+                        pair = pair_slider()
+                    report = report_tab()
         one = PatchPanel(number, patch, patch_table())
     return Panels(column, parts, tabs, one, before_after, pair, null, test, steady, line, origin, *report)
 
