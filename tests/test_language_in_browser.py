@@ -50,7 +50,8 @@ def texts(page) -> list[str]:
 @pytest.mark.parametrize(("locale", "language"), [("de-DE", "de"), ("zh-CN", "zh-CN")])
 def test_a_picture_is_judged_in_the_browsers_language(chromium, address, axe, locale, language):
     words, page = WORDS[language], opened(chromium, address, locale)
-    assert page.evaluate("document.documentElement.lang") == language and page.title() == words["script.title"]
+    page.wait_for_function("title => document.title === title", arg=words["script.title"])
+    assert page.evaluate("document.documentElement.lang") == language
     assert labels_of(page, words, TABS, "")
     page.locator("#examples button.thumbnail-item", has_text=words["example.title.china.jpg"]).first.click()
     page.locator("#legend .bar").wait_for()
