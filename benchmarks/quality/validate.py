@@ -102,7 +102,7 @@ def rows_of(job: Job, detector: Detector, seed: int) -> list[Scored]:
     return found
 
 
-def jobs(data: Path, originals: Path | None, most: int, sample: int, kinds: Path | None = None) -> list[Job]:
+def jobs(data: Path, originals: Path | None, most: int, sample: int, given: Path | None = None) -> list[Job]:
     """Each picture with its conditions; `sample` pictures of each class, by lot, also get the kinds that are made."""
     known = roles.load()
     entries = roles.without_art(roles.held_out(data, known, most), known)
@@ -119,7 +119,7 @@ def jobs(data: Path, originals: Path | None, most: int, sample: int, kinds: Path
             counts[entry.source] += 1
             if counts[entry.source] <= most:
                 wanted[entry] = (ORIGINAL,)
-    for kind, source, path in pictures(kinds) if kinds else ():
+    for kind, source, path in pictures(given) if given else ():
         wanted[Entry(path, f"{kind}/{source}/{path.name}", 0, source)] = (f"{GIVEN}{kind}",)
     return list(wanted.items())
 
@@ -241,8 +241,7 @@ def reason_table(rows: list[Scored]) -> Iterator[str]:
     for condition in (*CONDITIONS, ORIGINAL, *KINDS, *other_kinds(rows)):
         own = [row.reason for row in rows if row.condition == condition and row.label == 0]
         if own:
-            shares = (np.mean([part in reason for reason in own]) for part in rules.values())
-            yield line(condition, *(f"{share:.3f}" for share in shares))
+            yield line(condition, *(f"{np.mean([part in reason for reason in own]):.3f}" for part in rules.values()))
 
 
 def source_table(rows: list[Scored]) -> Iterator[str]:
