@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mdmf_core.images.reader import read
 
 __all__ = ["Detector", "Evidence", "MDMFError", "read"]
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 
 _HOMES = {"Detector": "detector", "Evidence": "evidence", "MDMFError": "errors", "read": "images.reader"}
 

@@ -32,7 +32,8 @@ from mdmf_core.terminal import Engine, Processes, Stop, say, tell
 from mdmf_core.training import commands
 
 INTERRUPTED = 130
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+HELP = "How much the patches of pictures look generated, and the steps that make a detector. COMMAND --help says more."
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=HELP)
 for step in (commands.pretrain, commands.embed, commands.train, commands.bank, commands.locate, commands.outlines):
     app.command()(step)
 app.add_typer(reference, name="reference")
@@ -229,11 +230,14 @@ def _write_heatmap(folder: Path, item: _Item, picture: Any, evidence: Any) -> No
 
 
 def _sentence(name: str, evidence: Any) -> str:
+    from mdmf_core.method.strength import REAL
     from mdmf_core.show import words
 
     verdict = evidence.verdict
     found = verdict.strength
     told = verdict.reason or (f"{found.support} (likelihood ratio {found.ratio:.3g})" if found else words.NO_RATIO)
+    if verdict.judged and found and found.side == REAL:  # it never stands alone
+        told = f"{told}. {words.UNKNOWN}"
     return (
         f"{name}: {words.headline(evidence).lower()}; {told.rstrip('.')}; score {verdict.score:.4f}, "
         f"p {verdict.p_value:.4f} ({words.real_pictures(verdict)}, alpha {verdict.alpha:g}), "

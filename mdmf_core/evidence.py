@@ -96,7 +96,8 @@ class PatchMap:
     """One value for each of N patches, and what patches of real calibration pictures reach.
 
     `values` (N,); `p_values` (N,) against `null`, sorted values of real patches; `outlined` (N,) by Benjamini-Hochberg
-    at the rate `calibration.FALSE_DISCOVERIES`; `scale` the ends of the colour scale, the same for all pictures.
+    at the checkpoint's rate for outlines, at most `calibration.FALSE_DISCOVERIES`; `scale` the ends of the colour
+    scale, the same for all pictures.
     """
 
     values: np.ndarray

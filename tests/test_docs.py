@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import shlex
 from pathlib import Path
 
 import pytest
 import typer.main
+from pages import NAMES, PAGES, ROOT, blocks, text
 
 from mdmf_core.cli import app
 
-ROOT = Path(__file__).resolve().parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-NAMES = [page.name for page in PAGES]
 ELSEWHERE = ("http://", "https://")
 PROGRAMS = ("benchmarks/", "app.py", "tests/", ".ci/")
-
-
-def text(page: Path) -> str:
-    return page.read_text("utf-8")
-
-
-def blocks(page: Path, language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", text(page), re.DOTALL)
 
 
 def anchors(page: Path) -> set[str]:
@@ -86,3 +77,10 @@ def test_the_pages_are_as_short_as_they_should_be():
     assert len(text(ROOT / "README.md").splitlines()) <= 150
     names = text(ROOT / "docs" / "architecture.md").split("## Names\n")[1].split("## ")[0]
     assert len([line for line in names.splitlines() if line.startswith("|")]) - 2 <= 25
+
+
+def test_the_settings_for_assistants_name_the_address_of_the_text():
+    page = ROOT / "docs" / "api.md"
+    (block,) = blocks(page, "json")
+    address = json.loads(block)["mcpServers"]["mdmf"]["url"]
+    assert address == "http://127.0.0.1:7860/gradio_api/mcp/" and f"`{address}`" in text(page)

@@ -80,6 +80,20 @@ def test_the_first_line(found, wanted):
     assert origin.to_dict()["sentence"] == origin.sentence
 
 
+@pytest.mark.parametrize(
+    ("camera", "wanted"),
+    [
+        ({"Make": "Canon", "Model": "Canon EOS 7D"}, "a camera, Canon EOS 7D"),
+        ({"Make": "NIKON CORPORATION", "Model": "Nikon D90"}, "a camera, Nikon D90"),
+        ({"Make": "samsung", "Model": "SM-G991B"}, "a camera, samsung SM-G991B"),
+        ({"Make": " ", "Model": "X"}, "a camera, X"),
+        ({"Make": "Apple"}, "a camera, Apple"),
+    ],
+)
+def test_a_maker_that_its_model_names_is_said_once(camera, wanted):
+    assert summary(provenance(camera=camera)).declared.endswith(wanted)
+
+
 def test_a_contradiction_is_one_sentence_and_only_there_where_there_is_one():
     made, shot = summary(provenance(c2pa=signed_as("expired"))), signed_as("valid", "digitalCapture", claims_ai=False)
     assert contradiction(made, "no_evidence") == CLEAN and contradiction(made, "generated") == ""

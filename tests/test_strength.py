@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from test_reference import make, signed
 from tiny import make_checkpoint, picture
 
+from mdmf_core import cli
 from mdmf_core.detector import Detector
 from mdmf_core.evidence import outcome
 from mdmf_core.method import reference as references
@@ -182,6 +183,13 @@ def test_support_for_a_real_picture_never_stands_alone():
         assert words.UNKNOWN not in words.explain(of_ratio(ratio))
     assert "at least 90 times as common among generated pictures" in words.explain(of_ratio(90.0))
     assert "at least" not in words.explain(of_ratio(30.0))
+
+
+def test_support_for_real_never_stands_alone_on_the_command_line():
+    doubt = words.UNKNOWN.rstrip(".")
+    assert f"weak support for real (likelihood ratio 0.3). {doubt}; score" in cli._sentence("a.png", of_ratio(0.3))
+    for ratio in (1.0, 30.0):
+        assert doubt not in cli._sentence("a.png", of_ratio(ratio))
 
 
 def test_the_tests_are_told_of_a_hundred_pictures():

@@ -53,7 +53,7 @@ def _place(name: str | None, out: Path | None) -> Path:
     if out is not None:
         return out
     if trust.named(name).exists():
-        raise Stop(f"There is a reference {name} already; remove it first: mdmf reference remove {name}")
+        raise Stop(f"There is a reference {name} already; remove it first, with `reference remove`.")
     return trust.named(name)
 
 

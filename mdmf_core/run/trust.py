@@ -71,7 +71,7 @@ def place_of(name_or_file: str) -> Path:
         return path
     if NAME.fullmatch(name_or_file) and named(name_or_file).is_file():
         return named(name_or_file)
-    raise TrustedError(f"There is no reference {name_or_file}; `mdmf reference list` names those that there are.")
+    raise TrustedError(f"There is no reference {name_or_file}; `reference list` names those that there are.")
 
 
 def remove(name: str) -> None:

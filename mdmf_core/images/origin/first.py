@@ -6,7 +6,7 @@ what is signed, IPTC's source type, a camera's name. An expired certificate, an 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mdmf_core.images.origin.generators import AIGC, is_edit, label_of
@@ -134,10 +134,17 @@ def _statements(found: Provenance) -> Iterator[tuple[Origin, str]]:
         yield _unsigned(words, f"a record of {claim.tool} in the field {claim.field}", answer)
     for mark in found.marks:
         yield _of_mark(mark), "yes"
-    if made := " ".join(found.camera[name] for name in ("Make", "Model") if name in found.camera):
+    if made := _device(found.camera):
         yield _unsigned(f"taken with a camera, {plain(made, 80)}", "EXIF fields", "")
     if found.software:
         yield _unsigned(f"written by a program, {plain(found.software, 80)}", "the field Software", "")
+
+
+def _device(camera: Mapping[str, str]) -> str:
+    """Maker and model of a camera; the maker once where the model begins with it."""
+    maker, model = camera.get("Make", ""), camera.get("Model", "")
+    named = any(model.lower().startswith(word.lower()) for word in maker.split()[:1])
+    return model if named else f"{maker} {model}".strip()
 
 
 def _answer(code: str) -> str:
