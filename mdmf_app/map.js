@@ -215,7 +215,7 @@ const retell = (event) => {
   });
   click.retold = true;
   current = under([across, down]);
-  if (current < 0) current = null; else tell(current);
+  if (current < 0) current = null; else if (!isMagnified()) tell(current);
   img.dispatchEvent(click);
   if (current !== null && !find("#mode")?.querySelectorAll("input")[1]?.checked) raise(current, true);
 };

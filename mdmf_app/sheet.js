@@ -6,7 +6,7 @@ const isRaised = () => panel()?.classList.contains("sheet");
 let awaited = null, swiped = null;
 const shownPatch = () => Number(find("#patch h3[data-number]")?.dataset.number) - 1;
 const raise = (index, focused) => {
-  if (!NARROW.matches || find("#stage.full")) return;
+  if (!NARROW.matches || find("#stage.full") || isMagnified()) return;
   awaited = {index, focused, before: shownPatch()};
   raiseAwaited();
 };

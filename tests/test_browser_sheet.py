@@ -49,10 +49,12 @@ def page(request, chromium, address):
     page.context.close()
 
 
+PHONES = [size for size in SIZES if size[0] <= 700]  # elsewhere the patch stands beside or below the map
+on_phones = pytest.mark.parametrize("page", PHONES, indirect=True, ids=lambda size: f"{size[0]}-{size[2]}")
+
+
 @pytest.fixture
 def phone(page):
-    if page.viewport_size["width"] > 700:
-        pytest.skip("The patch stands beside or below the map here.")
     yield page
     page.keyboard.press("Escape")
     page.evaluate("scrollTo(0, 0)")
@@ -88,6 +90,7 @@ def tap(page, across: float, down: float) -> None:
     page.wait_for_timeout(600)  # the page moves until what was tapped is in sight
 
 
+@on_phones
 def test_a_tap_raises_the_patch_in_view_and_leaves_what_was_tapped_in_sight(phone):
     tap(phone, 0.3, 0.9)
     sheet, heading = phone.locator("#right.sheet"), phone.locator("#patch h3").first
@@ -103,12 +106,14 @@ def test_a_tap_raises_the_patch_in_view_and_leaves_what_was_tapped_in_sight(phon
     expect(phone.locator("#patch h3").first).not_to_contain_text(f"{number} (")
 
 
+@on_phones
 def test_the_open_sheet_is_accessible_and_nothing_stands_beyond_the_edge(phone, axe):
     tap(phone, 0.5, 0.5)
     assert not phone.evaluate("document.documentElement.scrollWidth > window.innerWidth")
     assert violations(phone, axe) == []
 
 
+@on_phones
 @pytest.mark.parametrize("way", ["button", "Escape", "outside", "swipe"])
 def test_the_sheet_goes_by_a_button_escape_a_tap_outside_or_a_swipe(phone, way):
     tap(phone, 0.5, 0.5)
@@ -132,6 +137,7 @@ def test_the_sheet_goes_by_a_button_escape_a_tap_outside_or_a_swipe(phone, way):
         assert phone.evaluate(focused) == "map", "back where one was"
 
 
+@on_phones
 def test_the_sheet_follows_arrow_keys_and_is_entered_by_the_enter_key(phone):
     phone.evaluate("document.querySelector('#map .image-container > button').focus()")
     for key in ("ArrowRight", "ArrowDown"):

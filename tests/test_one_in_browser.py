@@ -225,6 +225,8 @@ def test_a_dark_phone_is_accessible_and_needs_no_sideways_scrolling(chromium, ad
     assert not sideways(page) and violations(page, axe) == []
     served.click_example(page, "Pagoda above a lake, the pagoda")
     served.look_at_patch(page)
+    page.keyboard.press("Escape")
+    page.locator("#right:not(.sheet)").wait_for()
     for name in ("Patch", "How unusual", "Does it hold?", "Origin", "Before / after", "Report"):
         served.open_tab(page, name)
         assert violations(page, axe) == [] and not sideways(page), name

@@ -63,8 +63,8 @@ def python_of(tool: str, folder: Path) -> str:
     home = folder / "environments" / tool
     python = home / "bin" / "python"
     if not (home / "ready").exists():
-        subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)  # noqa: S603
-        subprocess.run([str(python), "-m", "pip", "install", "-q", *INSTALLED[tool]], check=True)  # noqa: S603
+        subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)  # noqa: S603  # the words are our own
+        subprocess.run([str(python), "-m", "pip", "install", "-q", *INSTALLED[tool]], check=True)  # noqa: S603  # the words are our own
         (home / "ready").touch()
     return str(python)
 
@@ -76,7 +76,7 @@ def answers(tool: str, paths: list[Path], folder: Path) -> tuple[list[dict[str, 
     worker = Path(__file__).with_name("peer_worker.py")
     command = [python_of(tool, folder), str(worker), tool, str(maps)]
     names = "\n".join(str(path.resolve()) for path in paths)
-    done = subprocess.run(command, input=names, capture_output=True, text=True, check=False)  # noqa: S603
+    done = subprocess.run(command, input=names, capture_output=True, text=True, check=False)  # noqa: S603  # the words are our own
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     if len(lines) != len(paths) + 1:
         raise RuntimeError(f"{tool} stopped after {len(lines)} of {len(paths)} pictures: {done.stderr[-500:]}")
