@@ -42,7 +42,7 @@ METHOD = (
     "is the same for all pictures.",
     "The p-value says how rare so high a score is among real pictures of a source never seen: calibration pictures, in "
     "neither training nor reference, each source counted once where there are many; outlined patches stand out among "
-    "patches of these pictures, at the false discovery rate given below.",
+    "patches of these pictures, at a false discovery rate of at most the one given below.",
 )
 LIMITATIONS = (
     said("limit.who", "The test can't tell who made a picture, why, or whether what it shows is true."),

@@ -253,9 +253,8 @@ def with_details(
     Raises:
         DatasetError, ValueError: fewer than `FEWEST` pictures are of a kind; a condition's number is out of range.
     """
-    facts, others = {}, list(others)
-    keys, most = {entry.key for entry in others}, config.details_most
-    entries = _by_lot(entries, most)
+    facts, others, most = {}, list(others), config.details_most
+    keys, entries = {entry.key for entry in others}, _by_lot(entries, most)
     generated = _by_lot((entry for entry in others if entry.label == 1), most)
     embedder = Embedder(model.backbone, model.geometry, config.seed)
     for name, conditions in config.details.named.items():
@@ -263,8 +262,8 @@ def with_details(
         _check_enough(found, name)
         signed = [_signed(fields, model) for fields in found]
         calibrated = calibrations.calibrate(signed, made.real, made.generated, model.kernel)
-        made = replace(made, details=made.details | {name: calibrated})
-        made = outlines.of_evidence(made, name, signed, model, say)
+        with_it = replace(made, details=made.details | {name: calibrated})
+        made = outlines.of_evidence(with_it, name, signed, model, say)
         facts[name] = dict(Counter(fields["life"] for fields in found))
         say(f"calibration of {name} pictures: {len(found)} pictures")
         if others:
