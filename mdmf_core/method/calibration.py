@@ -154,16 +154,11 @@ def rarest(sources: Sequence[Sequence[float]], share: float = OUTLINED) -> float
     Returns:
         One of the values or 0; None where 1 / (S + 1) is above `share`.
     """
-    allowed = share * (len(sources) + 1) - 1 + 1e-9
-    if allowed < 0:
+    if 1 / (len(sources) + 1) > share + ROUNDING:
         return None
     values = np.concatenate([np.asarray(own, float) for own in sources])
-    weights = np.concatenate([np.full(len(own), 1 / len(own)) for own in sources])
-    order = np.argsort(values, kind="stable")
-    values, reached = values[order], np.cumsum(weights[order])
-    last = np.append(values[1:] > values[:-1], True)  # of values that are equal, all count
-    fitting = values[last & (reached <= allowed)]
-    return float(fitting[-1]) if len(fitting) else 0.0
+    null = Null.of(-values, np.repeat(np.arange(len(sources)), [len(own) for own in sources]))
+    return max((float(value) for value in values if null.p_value(-value) <= share + ROUNDING), default=0.0)
 
 
 def fitting(blocks: Mapping[int, Any], n_patches: int) -> Any:
