@@ -13,6 +13,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import decoders
+import films
 import gradio as gr
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from mdmf_app.context import Context
 from mdmf_app.tabs import many
 from mdmf_app.tabs.one import handlers, layout
 from mdmf_core.errors import ImageError
-from mdmf_core.images import isolated, origin, reader
+from mdmf_core.images import clip, isolated, origin, reader
 from mdmf_core.images.isolated import Pool
 from mdmf_core.images.origin import said
 
@@ -72,6 +73,17 @@ def test_the_least_side_is_the_callers(photo):
     assert isolated.read(photo, 96).height == 96
     with pytest.raises(ImageError, match="at least 97 x 97 are needed"):
         isolated.read(photo, 97)
+
+
+def test_a_path_is_read_from_where_the_caller_stands(photo, tmp_path, monkeypatch):
+    isolated.read(photo, 96)  # a process stands where it was started
+    (tmp_path / "here.png").write_bytes(photo.read_bytes())
+    films.clip(tmp_path / "here.mp4", n=2)
+    monkeypatch.chdir(tmp_path)
+    assert np.array_equal(isolated.read("here.png", 96).pixels, reader.read(photo, 96).pixels)
+    assert clip.look("here.mp4", 96).n_frames == 2
+    seen = reader.read(photo, 96)
+    assert isolated.read_provenance("here.png", seen) == origin.read_provenance(photo, seen)
 
 
 def test_origin_is_the_same(ai_png, trust, monkeypatch, tmp_path):

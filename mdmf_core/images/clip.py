@@ -53,7 +53,7 @@ def look(path: str | Path, min_side: int = 128) -> Clip:
     Raises:
         ImageError: it is no video, damaged, encrypted, too small or too large, or it takes too long.
     """
-    found, _ = _ask({"video": os.fspath(path), "min_side": min_side})
+    found, _ = _ask({"video": os.path.abspath(path), "min_side": min_side})
     chosen, notes = tuple(map(tuple, found.pop("chosen"))), tuple(found.pop("notes"))
     return Clip(**found, chosen=chosen, notes=notes)
 
@@ -73,7 +73,7 @@ def frames(path: str | Path, clip: Clip, min_side: int = 128) -> Iterator[Frame]
     while left and spent < LONGEST:
         begun = time.monotonic()
         try:
-            facts, pixels = _ask({"video": os.fspath(path), "min_side": min_side, "chosen": left})
+            facts, pixels = _ask({"video": os.path.abspath(path), "min_side": min_side, "chosen": left})
         except ImageError:
             if done:
                 return

@@ -74,7 +74,7 @@ def read(path: str | Path, min_side: int = 128) -> Picture:
     Raises:
         ImageError: as from `reader.read`; or it takes longer than `DEADLINE`, or brings its process down.
     """
-    facts, pixels = _pool.ask({"path": os.fspath(path), "min_side": min_side})
+    facts, pixels = _pool.ask({"path": os.path.abspath(path), "min_side": min_side})
     return Picture(pixels, **{**facts, "notes": tuple(facts["notes"])})
 
 
@@ -86,8 +86,9 @@ def read_provenance(path: str | Path, picture: Picture) -> Provenance:
         picture: for its metadata and format.
     """
     trust = os.environ.get("MDMF_C2PA_TRUST")
+    trust = trust and os.path.abspath(trust)
     try:
-        found, _ = _pool.ask({"path": os.fspath(path), "picture": _facts(picture), "trust": trust})
+        found, _ = _pool.ask({"path": os.path.abspath(path), "picture": _facts(picture), "trust": trust})
     except ImageError:
         return replace(origin.read_provenance(b"", picture), notes=(NO_ORIGIN,))
     return replace(Provenance.from_dict(found), marks=find_marks(picture.pixels))
