@@ -1,4 +1,4 @@
-"""The load test, a few seconds of it: eight people, each answer right, a burst that is turned away in part."""
+"""The load test, a few seconds of it: twelve people, each answer right, a burst that is turned away in part."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ pytestmark = pytest.mark.stress
 @pytest.fixture(scope="module")
 def found(checkpoint, tmp_path_factory) -> dict:
     """What a short run with small pictures found."""
-    return load.run(tmp_path_factory.mktemp("load"), 0.1, 8, sizes=False, every=0.5, MDMF_MODEL=str(checkpoint))
+    return load.run(tmp_path_factory.mktemp("load"), 0.1, 12, sizes=False, every=0.5, MDMF_MODEL=str(checkpoint))
 
 
 def test_nothing_is_lost_and_nothing_is_wrong(found):
     assert not found["faults"] and found["failed"] == 0 and found["wrong"] == 0
     assert found["compared"] >= found["good_requests"] > 8
+    assert all(found["done"][kind] for kind in people.MIX if kind not in ("large", "huge"))
     assert found["burst"]["faults"] == []
 
 

@@ -3,11 +3,11 @@
     python benchmarks/stress/load.py --minutes 15 --clients 32
 
 Starts `python app.py` as a process of its own, takes each picture's answer while nobody else asks, and then lets
-`--clients` people do what people do: photographs, pictures of 12 and 48 megapixels, bad files, batches, reports,
-cancelled and abandoned requests. Each answer is compared with the one taken before. A server that is busy says so and
-is asked again; that is no failure. Meanwhile its memory, open files, processes and temporary files are written down;
-what sessions may keep is filled to its bounds first. A fifth of the time is for warming up; the halves of the rest are
-compared.
+`--clients` people, who read six languages, do what people do: photographs, pictures of 12 and 48 megapixels, finer
+maps, references of pictures that they trust, bad files, batches, reports, cancelled and abandoned requests. Each answer
+is compared with the one taken before. A server that is busy says so and is asked again; that is no failure. Meanwhile
+its memory, open files, processes and temporary files are written down; what sessions may keep is filled to its bounds
+first. A fifth of the time is for warming up; the halves of the rest are compared.
 At the end 100 requests come at once, more than may wait. Writes `benchmarks/results/load.json`. Needs Linux (/proc).
 """
 
@@ -33,8 +33,9 @@ import numpy as np
 
 from benchmarks.served import serve
 from benchmarks.speed.measure import ROOT, facts
-from benchmarks.stress.people import BUSY, MIX, PATIENCE, RATE, Bag, Busy, Page, Person, call, give, pack
+from benchmarks.stress.people import BUSY, LANGUAGES, MIX, PATIENCE, RATE, Bag, Busy, Page, Person, call, give, pack
 from benchmarks.stress.watch import contents, server_of, watched
+from mdmf_app.language import ENGLISH
 from mdmf_core.files import write_whole
 
 BURST = 100
@@ -111,6 +112,23 @@ def summary(people: list[Person], seconds: float, looks: list[dict[str, float]])
     }
 
 
+def known_cards(address: str, page: Page, bag: Bag) -> None:
+    """What the page says of each picture in each language, and the map of each small one, while nobody else asks.
+
+    Raises:
+        ValueError: it says nothing of a picture.
+    """
+    for language in LANGUAGES:
+        serial = Person(address, page, bag, 0, language)
+        for path in (*bag.photos, *bag.large):
+            session = serial.come(path)
+            bag.cards[language, path.name] = card = serial.card(session)
+            if language == ENGLISH and "p-value" not in card:
+                raise ValueError(f"{path.name} got the card {card}")
+            if language == LANGUAGES[0] and path in bag.photos:
+                bag.maps[path.name] = serial.finer(session)
+
+
 def run(
     folder: Path, minutes: float, clients: int, sizes: bool = True, every: float = 5.0, **settings: str
 ) -> dict[str, Any]:
@@ -127,6 +145,7 @@ def run(
         for path in (*bag.photos, *bag.large, *bag.huge):
             found = serial.ask(path)
             bag.answers[path.name] = found["score"], found["p_value"]
+        known_cards(address, page, bag)
         for _ in range(SESSIONS if sizes else 0):
             serial.come(bag.photos[0])
         for path in FILL * bag.huge:
@@ -135,7 +154,7 @@ def run(
         begun = time.monotonic()
         with watched(pid, folder, every) as looks, ThreadPoolExecutor(clients) as pool:
             until = begun + 60 * minutes
-            for done in [pool.submit(person.live, until) for person in people]:
+            for done in [pool.submit(person.live, until, at) for at, person in enumerate(people)]:
                 done.result()
         found = summary(people, time.monotonic() - begun, looks)
         found["burst"] = burst(address, page, bag)

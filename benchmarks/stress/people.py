@@ -19,14 +19,17 @@ from PIL import Image
 
 from benchmarks.speed.measure import ROOT
 from benchmarks.speed.page import API, upload
+from mdmf_app.language import WORDS
 
 RATE = 0.05
 PATIENCE = 300  # seconds for one answer; longer is a failure
 AGAIN = 1.0  # seconds before a busy server is asked again
 MIX = {
-    **{"photo": 50, "large": 5, "huge": 1, "visit": 12, "report": 4, "batch": 6},
+    **{"photo": 44, "large": 5, "huge": 1, "visit": 12, "map": 6, "mine": 2, "report": 4, "batch": 6},
     **{"bad": 12, "cancel": 5, "abandon": 5},
 }
+LANGUAGES = tuple(sorted(WORDS))
+FEWEST, MOST = 20, 24  # pictures that somebody trusts
 SENTENCE = re.compile(r"[^\n/\\]{10,300}[.]")
 BUSY = re.compile(r"[^\n.]*\bbusy\b[^\n.]*[.]")
 
@@ -46,16 +49,29 @@ class Page:
         config = client.get("config").raise_for_status().json()
         self.functions = config["dependencies"]
         self.ids = {part["props"].get("elem_id"): part["id"] for part in config["components"]}
+        self.types = {part["id"]: part["type"] for part in config["components"]}
+        self.untouched = {part["id"]: part["props"].get("value") for part in config["components"]}
         self.analyze, self.batch = self.named("analyze"), self.named("batch")
         self.take, self.report = self.of("picture", "upload"), self.of("make", "click")
         self.analyse = self.after(self.after(self.take))  # what is shown of the last picture goes first
+        self.drawn = self.after(self.analyse)
+        self.refine = self.after(self.drawn, "state")
+        self.finer = self.after(self.refine)
+        self.keep = self.after(self.of("mine-begin", "click"))
+        self.beside = next(one["id"] for one in self.functions if one["outputs"] == [self.ids["beside"]])
 
     def named(self, name: str) -> int:
         return next(one["id"] for one in self.functions if one["api_name"] == name)
 
-    def after(self, number: int) -> int:
-        """The function that begins when another has ended."""
-        return next(one["id"] for one in self.functions if one["trigger_after"] == number)
+    def after(self, number: int, gives: str = "") -> int:
+        """The first function that begins when another has ended; the first that gives one thing of a type."""
+        follow = [one for one in self.functions if one["trigger_after"] == number]
+        return next(one["id"] for one in follow if not gives or [self.types[out] for out in one["outputs"]] == [gives])
+
+    def values(self, number: int) -> list:
+        """What a function takes from a page that nobody has touched; states are the session's own."""
+        inputs = next(one["inputs"] for one in self.functions if one["id"] == number)
+        return [self.untouched[part] for part in inputs]
 
     def of(self, element: str, event: str) -> int:
         target = [self.ids[element], event]
@@ -110,13 +126,16 @@ def call(client: httpx.Client, number: int, data: list, session: str | None = No
 
 @dataclass(frozen=True)
 class Bag:
-    """Files by kind, and the answer (score, p-value) to each good one, by its name."""
+    """Files by kind; of each good one, by name, its answer (score, p-value) and map; cards by language and name."""
 
     photos: list[Path]
     large: list[Path]
     huge: list[Path]
     bad: list[Path]
     answers: dict[str, tuple[float, float]] = field(default_factory=dict)
+    cards: dict[tuple[str, str], str] = field(default_factory=dict)
+    maps: dict[str, bytes] = field(default_factory=dict)
+    trusted: list[Path] = field(default_factory=list)
 
 
 def pack(folder: Path, sizes: bool = True) -> Bag:
@@ -134,6 +153,10 @@ def pack(folder: Path, sizes: bool = True) -> Bag:
     if sizes:
         huge.append(folder / "huge.jpg")
         Image.open(large[0]).resize((8000, 6000)).save(huge[0], quality=85)
+    trusted = [folder / f"trusted-{index}.png" for index in range(MOST)]
+    for index, path in enumerate(trusted):
+        with Image.open(photos[2 + 3 * (index % 4)]) as image:
+            image.crop((8 * index, 4 * index, 8 * index + 192, 4 * index + 192)).save(path)
     whole = photos[2].read_bytes()
     bad = {
         "cut.jpg": whole[: len(whole) // 3],
@@ -144,23 +167,27 @@ def pack(folder: Path, sizes: bool = True) -> Bag:
     }
     for name, content in bad.items():
         (folder / name).write_bytes(content)
-    return Bag(photos, large, huge, [folder / name for name in bad])
+    return Bag(photos, large, huge, [folder / name for name in bad], trusted=trusted)
 
 
 class Person:
     """Someone who does one thing after another, chosen by lot, and writes down what came of it."""
 
-    def __init__(self, address: str, page: Page, bag: Bag, seed: int) -> None:
+    def __init__(self, address: str, page: Page, bag: Bag, seed: int, language: str = "") -> None:
         self.page, self.bag, self.random = page, bag, random.Random(seed)  # noqa: S311  # only a load, no secret
-        self.client = httpx.Client(base_url=address, timeout=PATIENCE)
+        self.language = language or self.random.choice(LANGUAGES)
+        spoken = {"accept-language": self.language}
+        self.client = httpx.Client(base_url=address, timeout=PATIENCE, headers=spoken)
         self.counts: Counter[str] = Counter()
         self.faults: list[str] = []
         self.busy: Counter[str] = Counter()
         self.seconds: dict[str, list[float]] = {}
 
-    def live(self, until: float) -> None:
-        while time.monotonic() < until:
-            (kind,) = self.random.choices(list(MIX), MIX.values())
+    def live(self, until: float, first: int = 0) -> None:
+        """Whatever the lot says; the `first` of the kinds before that, so that among many people there is each."""
+        kinds = [list(MIX)[first % len(MIX)]]
+        while kinds or time.monotonic() < until:
+            kind = kinds.pop() if kinds else self.random.choices(list(MIX), MIX.values())[0]
             if getattr(self.bag, kind, True):
                 self.do(kind)
 
@@ -246,10 +273,41 @@ class Person:
 
     def drop(self, path: Path) -> str:
         session = self.come(path)
-        card = call(self.client, self.page.analyse, [None, RATE, None, None, None], session)[1]
-        if "p-value" not in card:
-            self.note("wrong", f"{path.name} got the card {card}")
+        card = self.card(session)
+        if card != self.bag.cards.get((self.language, path.name), card):
+            self.note("wrong", f"{path.name} got another card in {self.language}: {card}")
         return session
+
+    def card(self, session: str) -> str:
+        return call(self.client, self.page.analyse, [None, RATE, None, None, None], session)[1]
+
+    def map(self) -> None:
+        """Drop a picture and wait for its finer map."""
+        path = self.random.choice(self.bag.photos)
+        found = self.finer(self.drop(path))
+        self.counts["compared"] += 1
+        if not found or found != self.bag.maps.get(path.name, found):
+            self.note("wrong", f"{path.name} got another map")
+
+    def finer(self, session: str) -> bytes:
+        """The picture that the finer map of a session's result is drawn as."""
+        for number in (self.page.drawn, self.page.refine):
+            call(self.client, number, self.page.values(number), session)
+        image = call(self.client, self.page.finer, self.page.values(self.page.finer), session)[0]
+        return self.content(image)
+
+    def mine(self) -> None:
+        """Trust some pictures and drop another: the line beside it tells of just so many, and to nobody else."""
+        count = self.random.randint(FEWEST, MOST)
+        files = [give(self.client, path) for path in self.random.sample(self.bag.trusted, count)]
+        session, stranger = self.drop(self.bag.photos[2]), self.drop(self.bag.photos[2])
+        call(self.client, self.page.keep, [None, files, None], session)
+        own, others = (
+            call(self.client, self.page.beside, [None, True, None, RATE], of)[0] for of in (session, stranger)
+        )
+        self.counts["compared"] += 1
+        if str(count) not in own or others:
+            self.note("wrong", f"{count} trusted pictures gave {own!r}, and a stranger {others!r}")
 
     def report(self) -> None:
         """Drop a picture on the page, make its report and download it."""
@@ -262,7 +320,10 @@ class Person:
             self.note("wrong", f"the report of {path.name} is not whole")
 
     def fetch(self, file: dict[str, Any]) -> str:
-        return self.client.get(f"{API}/file={file['path']}").raise_for_status().text
+        return self.content(file).decode()
+
+    def content(self, file: dict[str, Any]) -> bytes:
+        return self.client.get(f"{API}/file={file['path']}").raise_for_status().content
 
     def cancel(self) -> None:
         """Begin a batch and take it back."""
