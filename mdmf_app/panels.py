@@ -48,7 +48,8 @@ def card(evidence: Evidence, origin: Origin, example: dict | None, warnings: Seq
     return style.render(
         "card.html",
         **answer(evidence),
-        facts=say("card.facts", **named, p=verdict.p_value),
+        facts=say("card.facts", **named, p=verdict.p_value) if verdict.judged else say("figure.named", **named),
+        weighed=wording.of_hundred(evidence) if verdict.judged else verdict.reason,
         summary=summary(evidence, origin),
         of=name_of(evidence),
         origin=opening(origin, verdict.outcome),

@@ -22,6 +22,7 @@ from mdmf_app.tabs.one import handlers, holding, layout
 from mdmf_core.detector import Detector
 from mdmf_core.images.origin import origin_of, read_provenance
 from mdmf_core.images.reader import read
+from mdmf_core.method.strength import Strength
 from mdmf_core.show import charts, maps, stability
 from mdmf_core.show import words as wording
 
@@ -86,6 +87,18 @@ def test_no_card_promises_certainty(result, p_value):
     card = shown.card(evidence, result.origin, None)
     assert "100%" not in card and " 0%" not in card and "is real" not in card
     assert card.count("<h2>") == 1 and wording.VERDICTS[evidence.verdict.outcome] in card
+
+
+def test_how_strong_or_why_not_stands_open_on_the_card(result):
+    found = result.whole.evidence
+    seen = Strength(3.0, (1.0, 9.0), 0.05, 0.4, 400, 120)
+    strong = replace(found, verdict=replace(found.verdict, strength=seen, reason=""))
+    dull = replace(found, verdict=replace(found.verdict, reason="It has 7 colours only."))
+    open_part = shown.card(strong, result.origin, None).partition("<details")[0]
+    assert wording.of_hundred(strong) in open_part and "pixels; p-value" in open_part
+    open_part, _, closed = shown.card(dull, result.origin, None).partition("<details")
+    assert "It has 7 colours only." in open_part and "pixels; p-value" not in open_part
+    assert "It has 7 colours only." not in closed and "p-value" in closed
 
 
 def test_another_rate_gives_what_the_detector_would_say_at_that_rate(detector, photo, result):
