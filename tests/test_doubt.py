@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from PIL import Image, ImageFilter
 from test_reliability import opened
 from tiny import make_checkpoint
 
@@ -49,6 +50,23 @@ def test_what_is_no_photograph_any_more_is_refused_with_its_reason(name, kind):
 def test_photographs_and_what_happens_to_them_are_judged(name, kind):
     pixels = made.ORDINARY.get(kind, lambda pixels, rng: pixels)(opened(name), np.random.default_rng(3))
     assert refused(pixels, boxes(pixels)) == ""
+
+
+def test_the_share_of_medians_is_that_of_a_loop_and_tells_a_median_filter():
+    pixels = np.random.default_rng(5).integers(0, 40, (24, 28, 3)).astype(np.uint8)
+    green, equal = np.pad(pixels[..., 1].astype(float), 1, mode="symmetric"), []
+    for y in range(24):
+        for x in range(28):
+            around = green[y : y + 3, x : x + 3]
+            if abs(around[1, 1] - around.mean()) > 2:
+                equal.append(around[1, 1] == np.median(around))
+    assert doubt.median_share(pixels) == pytest.approx(np.mean(equal)) and len(equal) > 200
+    assert doubt.median_share(np.full((64, 64, 3), 9, np.uint8)) == 0
+    for name in PHOTOGRAPHS:
+        smooth = np.asarray(Image.fromarray(opened(name)).filter(ImageFilter.MedianFilter(3)))
+        shares = doubt.median_share(opened(name)), doubt.median_share(smooth)
+        assert shares[0] < 0.3 < 0.4 < shares[1]
+        assert (refused(smooth, boxes(smooth)) == doubt.MEDIAN) == (shares[1] > doubt.MEDIAN_SHARE)
 
 
 def test_a_grey_photograph_is_no_palette():

@@ -14,6 +14,7 @@ from tiny import make_checkpoint, picture
 from mdmf_core.detector import Detector
 from mdmf_core.method import known, mmd
 from mdmf_core.method import reference as references
+from mdmf_core.method.calibration import Null
 from mdmf_core.training import strength
 
 
@@ -37,10 +38,12 @@ def test_the_width_is_a_part_of_the_median_distance():
     assert known.width(real, generated) == pytest.approx(known.NARROW * float(torch.pdist(z).median()))
 
 
-def test_one_in_a_hundred_of_the_null_is_a_stranger():
-    null = np.arange(199.0)
-    assert [known.is_stranger(value, null) for value in (196.5, 197.5, 300.0)] == [False, True, True]
-    assert not known.is_stranger(300.0, null[:98]), "98 pictures can't show it"
+def test_one_source_in_fifty_is_a_stranger():
+    null = Null.of(np.arange(99.0))
+    assert [known.is_stranger(value, null) for value in (97.0, 97.5, 300.0)] == [False, True, True]
+    assert not known.is_stranger(300.0, Null.of(np.arange(48.0))), "48 sources can't show it"
+    many = Null.of(np.arange(990.0), [f"{index // 10}" for index in range(990)])
+    assert [known.is_stranger(value, many) for value in (979.0, 979.5, 989.5)] == [False, True, True]
 
 
 def test_nulls_are_made_of_both_kinds_where_enough_are_there(monkeypatch):
@@ -49,11 +52,15 @@ def test_nulls_are_made_of_both_kinds_where_enough_are_there(monkeypatch):
     pictures = [signed(seed, 3, 4) for seed in range(5)] + [signed(9, 2, 2)]
     found = strength.known_nulls(pictures, banks, 0.8)
     assert {k: len(null) for k, null in found.items()} == {2: 6, 3: 5}
-    assert found[3][0] == min(known.statistic(each.block(3), banks, 0.8) for each in pictures[:5])
+    assert found[3].scores[0] == min(known.statistic(each.block(3), banks, 0.8) for each in pictures[:5])
+    alike = [replace(each, source="one camera") for each in pictures[:2]] + pictures[2:]
+    found = strength.known_nulls(alike, banks, 0.8)
+    assert {k: (len(null), null.sources) for k, null in found.items()} == {2: (6, 5)}, "3 x 3 have 4 sources"
 
 
 def test_it_survives_storage_and_is_refused_where_it_makes_no_sense(tmp_path):
-    nulls = {"usual": {2: np.arange(3.0), 10: np.arange(4.0)}, "soft": {2: np.arange(5.0)}}
+    twice = Null.of(np.arange(4.0), ["a", "b", "b", "c"])
+    nulls = {"usual": {2: Null.of(np.arange(3.0)), 10: twice}, "soft": {2: Null.of(np.arange(5.0))}}
     path = references.save(replace(make(), known=known.Known(0.5, nulls)), tmp_path / "reference.safetensors")
     found = references.load(path, 3, 5, False, "relative")
     assert found.known.width == 0.5 and list(found.known.nulls) == ["usual", "soft"]
@@ -64,6 +71,7 @@ def test_it_survives_storage_and_is_refused_where_it_makes_no_sense(tmp_path):
         5,
         3,
     ]
+    assert found.known_null(100).weights.tolist() == [1, 0.5, 0.5, 1] and found.known_null(100).sources == 3
     assert make().known_null(9) is None
     tensors = load_file(path)
     save_file(tensors | {"known.width": torch.zeros((), dtype=torch.float64)}, path)
@@ -74,7 +82,7 @@ def test_it_survives_storage_and_is_refused_where_it_makes_no_sense(tmp_path):
 @pytest.mark.parametrize(("null", "judged"), [(np.full(200, 99.0), True), (np.full(200, -99.0), False)])
 def test_a_stranger_cannot_be_judged_but_a_region_of_it_is_not_tested(tmp_path, null, judged):
     folder = make_checkpoint(tmp_path / "tiny")
-    made = replace(Detector.from_pretrained(folder).reference, known=known.Known(0.5, {"usual": {2: null}}))
+    made = replace(Detector.from_pretrained(folder).reference, known=known.Known(0.5, {"usual": {2: Null.of(null)}}))
     references.save(made, folder / "reference.safetensors")
     detector = Detector.from_pretrained(folder)
     verdict = detector.detect(picture(3, 160, 192)).verdict

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from scipy.fft import dctn
-from scipy.ndimage import uniform_filter
+from scipy.ndimage import median_filter, uniform_filter
 
 from mdmf_core.method import state
 from mdmf_core.method.state import LUMA
@@ -37,6 +37,9 @@ FEWEST_PATCHES = 4
 MOST_COLOURS = 512  # of a palette, with what scaling adds
 MOST_GREYS = 64  # of a palette without colours, for a grey photograph has 256 at most
 EQUAL_SHARE = 0.75  # of neighbouring pixels; photographs stay below 0.7
+MEDIAN_SHARE = 0.55  # of the pixels in detail that are the median around them; photographs stay below 0.52
+DETAIL, FEWEST_IN_DETAIL = 2.0, 200  # grey levels from the mean around a pixel, and how many such pixels can tell
+MEDIAN_SIDE = 512  # of the middle part in which they are looked for
 LEAST_MEDIUM_DB = -20.0  # power of medium detail over that of coarse detail, in a picture without fine detail
 NO_MEDIUM_DB = -27.0  # the same in any picture
 
@@ -52,6 +55,11 @@ FEW_COLOURS = {
 EQUAL = said(
     "refused.equal",
     "Most of its neighbouring pixels are exactly equal, as in screenshots and drawings, which the test does not know.",
+)
+MEDIAN = said(
+    "refused.median",
+    "Most of its details equal the median of the pixels around them, as a median filter leaves them, which wipes "
+    "traces out.",
 )
 ENLARGED = said(
     "refused.enlarged",
@@ -98,6 +106,8 @@ def refusal(pixels: np.ndarray, boxes: np.ndarray, found: Sequence[str]) -> str:
         return said("refused.few_colours", FEW_COLOURS, n=colours)
     if equal_share(part) > EQUAL_SHARE:
         return EQUAL
+    if median_share(part) > MEDIAN_SHARE:
+        return MEDIAN
     return ENLARGED if is_enlarged(part) else ""
 
 
@@ -111,6 +121,19 @@ def equal_share(pixels: np.ndarray) -> float:
     """Share of neighbouring pixels, across or down, whichever is more, that have exactly one colour."""
     across = (pixels[:, 1:] == pixels[:, :-1]).all(2).mean()
     return float(max(across, (pixels[1:] == pixels[:-1]).all(2).mean()))
+
+
+def median_share(pixels: np.ndarray) -> float:
+    """Share of the pixels in detail that are the median of their 3 x 3 neighbours, as a median filter leaves most.
+
+    In the green of the middle of a picture (H, W, 3) uint8; 0 where it has hardly any detail.
+    """
+    top, left = (max(0, side - MEDIAN_SIDE) // 2 for side in pixels.shape[:2])
+    green = np.ascontiguousarray(pixels[top : top + MEDIAN_SIDE, left : left + MEDIAN_SIDE, 1])
+    in_detail = np.abs(green - uniform_filter(green.astype(np.float32), 3)) > DETAIL
+    if in_detail.sum() < FEWEST_IN_DETAIL:
+        return 0.0
+    return float((green == median_filter(green, 3))[in_detail].mean())
 
 
 def is_enlarged(pixels: np.ndarray) -> bool:

@@ -1,24 +1,24 @@
 """Whether a picture is of a kind that the detector knows at all: a two-sample test against both banks together.
 
 Source: the MMD two-sample test of Gretton et al. (JMLR 2012). The kernel compares signatures only and is narrower than
-the one that decides, for that one calls almost everything alike. Its null are pictures, real and generated, that
-training did not see, so that p says how many of such pictures are as far from the banks.
+the one that decides, for that one calls almost everything alike. Its null are pictures, real and generated, of sources
+that training did not see. Each source counts once, for pictures of one source are alike: p is the chance that a picture
+of another source is as far from the banks.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
 import torch
 
 from mdmf_core.method import mmd
-from mdmf_core.method.calibration import p_value
+from mdmf_core.method.calibration import Null
 from mdmf_core.sentence import said
 
 NARROW = 0.35  # bandwidth over the median distance between points of the banks; anything from 0.1 to 0.5 does
-STRANGE = 0.01  # p-value at which a picture can't be judged
-FEWEST = 99  # pictures that make a null, below which no p-value reaches `STRANGE`
+STRANGE = 0.02  # p-value at which a picture can't be judged
+FEWEST = 49  # sources that make a null, below which no p-value reaches `STRANGE`
 MOST_POINTS = 300  # of the banks, that the median distance is taken of
 
 STRANGER = said(
@@ -28,10 +28,10 @@ STRANGER = said(
 
 
 class Known(NamedTuple):
-    """The test's bandwidth, and its nulls: kind of detail -> {k -> sorted statistics of k x k blocks}."""
+    """The test's bandwidth, and its nulls: kind of detail -> {k -> statistics of k x k blocks}."""
 
     width: float
-    nulls: dict[str, dict[int, np.ndarray]]
+    nulls: dict[str, dict[int, Null]]
 
 
 def union(real: mmd.Bank, generated: mmd.Bank | None) -> tuple[mmd.Points, torch.Tensor]:
@@ -55,6 +55,6 @@ def statistic(points: mmd.Points, banks: tuple[mmd.Points, torch.Tensor], width:
     return float(own - 2 * mmd.mean_kernel(x, *banks, kernel).mean())
 
 
-def is_stranger(value: float, null: np.ndarray) -> bool:
+def is_stranger(value: float, null: Null) -> bool:
     """Whether a picture is further from both banks than its null allows."""
-    return bool(p_value(value, null) <= STRANGE)
+    return null.p_value(value) <= STRANGE

@@ -94,7 +94,7 @@ class Reference:
             score = equally_rare(score, own.scores, other.scores)
         return strength(score, table)
 
-    def known_null(self, n_patches: int, detail: str = USUAL) -> np.ndarray | None:
+    def known_null(self, n_patches: int, detail: str = USUAL) -> Null | None:
         """The null of the test whether a picture is of a known kind, where there is one."""
         blocks = self.known and self.known.nulls.get(self.nearest(detail))
         return fitting(blocks, n_patches) if blocks else None
@@ -124,10 +124,13 @@ def _calibration_tensors(prefix: str, made: Calibration) -> dict[str, Tensor]:
     tensors = {f"{prefix}patch_null.{kind}": torch.from_numpy(values) for kind, values in made.patch_nulls.items()}
     for kind, blocks in made.nulls.items():
         for k, null in blocks.items():
-            tensors[f"{prefix}null.{kind}.{k}"] = torch.from_numpy(null.scores)
-            if null.sources != len(null):
-                tensors[f"{prefix}null.{kind}.{k}.weights"] = torch.from_numpy(null.weights)
+            tensors |= _null_tensors(f"{prefix}null.{kind}.{k}", null)
     return tensors
+
+
+def _null_tensors(name: str, null: Null) -> dict[str, Tensor]:
+    tensors = {name: torch.from_numpy(null.scores)}
+    return tensors if null.sources == len(null) else tensors | {f"{name}.weights": torch.from_numpy(null.weights)}
 
 
 def _strength_tensors(detail: str, tables: dict[int, Table]) -> dict[str, Tensor]:
@@ -139,8 +142,11 @@ def _strength_tensors(detail: str, tables: dict[int, Table]) -> dict[str, Tensor
 
 
 def _known_tensors(known: Known) -> dict[str, Tensor]:
-    named = ((f"known.{detail}.{k}", null) for detail, blocks in known.nulls.items() for k, null in blocks.items())
-    return {WIDTH: torch.tensor(known.width, dtype=torch.float64)} | {name: torch.from_numpy(v) for name, v in named}
+    tensors = {WIDTH: torch.tensor(known.width, dtype=torch.float64)}
+    for detail, blocks in known.nulls.items():
+        for k, null in blocks.items():
+            tensors |= _null_tensors(f"known.{detail}.{k}", null)
+    return tensors
 
 
 def save(reference: Reference, path: str | Path) -> Path:
@@ -287,9 +293,9 @@ class _Stored:
         width = float(self.take(WIDTH))
         if width <= 0:
             raise ValueError(f"the tensor {WIDTH} is not above 0")
-        nulls: dict[str, dict[int, np.ndarray]] = {}
+        nulls: dict[str, dict[int, Null]] = {}
         for match in sorted(filter(None, map(KNOWN.fullmatch, self.tensors)), key=_order):
-            nulls.setdefault(match[1], {})[int(match[2])] = np.sort(self.take(match[0], None).numpy())
+            nulls.setdefault(match[1], {})[int(match[2])] = self.null(match[0])
         return Known(width, nulls)
 
     def outlines(self) -> dict[str, dict[int, float]]:

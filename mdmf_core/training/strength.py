@@ -17,7 +17,7 @@ from scipy.optimize import isotonic_regression
 
 from mdmf_core.checkpoint.store import Model
 from mdmf_core.method import known, mmd
-from mdmf_core.method.calibration import BLOCKS, ROUNDING, Signed, evidence_of, shares, sources_of
+from mdmf_core.method.calibration import BLOCKS, ROUNDING, Null, Signed, evidence_of, shares, sources_of
 from mdmf_core.method.strength import Table
 
 FEWEST = 50  # pictures of each kind that a table is fitted to
@@ -112,16 +112,18 @@ def tables(
     return found
 
 
-def known_nulls(
-    pictures: Sequence[Signed], banks: tuple[mmd.Points, torch.Tensor], width: float
-) -> dict[int, np.ndarray]:
-    """k -> sorted statistics of the test for known kinds, for each k that `known.FEWEST` pictures have."""
+def known_nulls(pictures: Sequence[Signed], banks: tuple[mmd.Points, torch.Tensor], width: float) -> dict[int, Null]:
+    """k -> statistics of the test for known kinds, for each k that pictures of `known.FEWEST` sources have.
+
+    A picture without a source counts as one.
+    """
     found = {}
     for k in BLOCKS:
         fitting = [each for each in pictures if min(each.rows, each.cols) >= k]
-        if len(fitting) < known.FEWEST:
+        names = [each.source or f"{index}" for index, each in enumerate(fitting)]
+        if len(set(names)) < known.FEWEST:
             break
-        found[k] = np.sort([known.statistic(each.block(k), banks, width) for each in fitting])
+        found[k] = Null.of(np.array([known.statistic(each.block(k), banks, width) for each in fitting]), names)
     return found
 
 
