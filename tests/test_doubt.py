@@ -84,6 +84,17 @@ def test_the_measures_are_those_of_a_loop():
     assert doubt.equal_share(pixels) == max(np.mean(across), np.mean(down))
 
 
+def test_a_picture_of_the_coarsest_jpeg_steps_is_refused():
+    coarse, fair = (degrade.jpeg(opened("china.jpg"), quality) for quality in (20, 45))
+    assert refused(coarse, boxes(coarse)) == doubt.COMPRESSED
+    assert refused(fair, boxes(fair)) == "" and set(doubt.reasons(fair, boxes(fair))) <= {
+        *doubt.WHOLE,
+        "flat",
+        "saturated",
+        "very dark",
+    }
+
+
 def test_a_quarter_of_the_patches_must_hold_enough():
     pixels = np.random.default_rng(1).integers(40, 200, (160, 160, 3)).astype(np.uint8)
     grid = boxes(pixels)
@@ -128,4 +139,4 @@ def test_hatched_patches_are_never_outlined_on_any_map(detector):
         words.explain(evidence)
     )
     heavy = detector.detect(degrade.jpeg(opened("china.jpg"), 40))
-    assert heavy.n_outlined == 0 and "none of them counts" in words.explain(heavy)
+    assert heavy.n_outlined == 0 and "none of them can be judged alone" in words.explain(heavy)

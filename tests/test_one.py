@@ -95,7 +95,7 @@ def test_how_strong_or_why_not_stands_open_on_the_card(result):
     strong = replace(found, verdict=replace(found.verdict, strength=seen, reason=""))
     dull = replace(found, verdict=replace(found.verdict, reason="It has 7 colours only."))
     open_part = shown.card(strong, result.origin, None).partition("<details")[0]
-    assert wording.of_hundred(strong) in open_part and "pixels; p-value" in open_part
+    assert wording.strength(strong) in open_part and "pixels; p-value" in open_part
     open_part, _, closed = shown.card(dull, result.origin, None).partition("<details")
     assert "It has 7 colours only." in open_part and "pixels; p-value" not in open_part
     assert "It has 7 colours only." not in closed and "p-value" in closed

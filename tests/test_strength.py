@@ -194,9 +194,10 @@ def test_support_for_real_never_stands_alone_on_the_command_line():
 
 def test_the_tests_are_told_of_a_hundred_pictures():
     told = words.of_hundred(of_ratio(20.0))
-    assert told == "Of 100 real pictures in our tests 2 give an answer as strong as this, of 100 generated ones 30."
+    assert told.startswith("Of 100 real pictures of the calibration 2 give an answer as strong as this or stronger, ")
+    assert told.endswith("of 100 generated ones 30.")
     told = words.of_hundred(of_verdict(of_ratio(20.0, real=0.0, generated=0.004), detail="soft"))
-    assert "that have as little fine detail in our tests none gives" in told and told.endswith("fewer than 1.")
+    assert "that have as little fine detail of the calibration none gives" in told and told.endswith("fewer than 1.")
     assert words.of_hundred(made(np.zeros(12))) == ""
 
 

@@ -253,8 +253,8 @@ def test_a_model_without_a_card_says_so(detector, monkeypatch):
 
 
 def test_what_a_model_is_made_of_is_told(detector):
-    facts = {"real": {"some_source": 3, "other": 1000}, "points": [1, 2]}
-    whole = "1,003: some source 3, other 1,000"
+    facts = {"real": {"some_source": 3, "other": 998, "other_whole": 2}, "points": [1, 2]}
+    whole = "1,003: some source 3, other 998, other whole 2"
     assert model.figures(facts) == [("Real pictures in the reference", "1,003 of 2 sources", whole)]
     about = model.about_model(detector)
     assert detector.fingerprint in about and "CPU" in about and "32 x 32 pixels" in about

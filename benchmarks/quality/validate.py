@@ -234,6 +234,7 @@ def reason_table(rows: list[Scored]) -> Iterator[str]:
         "patches": "hold",
         "colours": "colour",
         "equal": "exactly equal",
+        "compressed": "compressed",
         "median": "median filter",
         "detail": "fine detail",
         "far": "far from",

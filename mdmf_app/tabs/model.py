@@ -32,6 +32,7 @@ from mdmf_core.errors import CheckpointError
 from mdmf_core.sentence import joined
 from mdmf_core.show.page import FACTS, STATISTICS, fact
 from mdmf_core.texts import printable
+from mdmf_core.training.dataset import counted_as
 
 LONGEST_CARD = 200_000
 MOST_BYTES = 8 * 10**9
@@ -239,7 +240,7 @@ def _in_short(value: Any) -> str:
     """The sum of counts; nothing for anything else."""
     if not isinstance(value, dict) or not all(isinstance(count, int) for count in value.values()):
         return ""
-    return say("model.sources", pictures=sum(value.values()), n=len(value))
+    return say("model.sources", pictures=sum(value.values()), n=len({counted_as(name) for name in value}))
 
 
 def card_of(detector: Detector) -> str:

@@ -30,6 +30,8 @@ DARK_LEVEL = 16.0  # mean luma of a patch, 0..255
 FLAT_RESIDUAL = 0.3  # standard deviation, in grey levels, of luma minus its 3 x 3 mean
 HEAVY_STEP = 10.0  # quantisation step of JPEG's low frequencies; 10 is quality 60 of the standard's table
 
+HEAVIEST_STEP = 16.0  # from which a picture can't be judged; quality 38 of that table
+
 WHOLE = ("heavily compressed", "without fine detail")  # reasons that hold for all patches of a picture
 
 LEAST_SHARE = 0.25  # of patches that hold enough, below which a picture can't be judged
@@ -55,6 +57,9 @@ FEW_COLOURS = {
 EQUAL = said(
     "refused.equal",
     "Most of its neighbouring pixels are exactly equal, as in screenshots and drawings, which the test does not know.",
+)
+COMPRESSED = said(
+    "refused.compressed", "JPEG compressed it so heavily that hardly anything is left of how it was made."
 )
 MEDIAN = said(
     "refused.median",
@@ -106,6 +111,8 @@ def refusal(pixels: np.ndarray, boxes: np.ndarray, found: Sequence[str]) -> str:
         return said("refused.few_colours", FEW_COLOURS, n=colours)
     if equal_share(part) > EQUAL_SHARE:
         return EQUAL
+    if WHOLE[0] in found and jpeg_step(state.middle(pixels) @ LUMA) >= HEAVIEST_STEP:
+        return COMPRESSED
     if median_share(part) > MEDIAN_SHARE:
         return MEDIAN
     return ENLARGED if is_enlarged(part) else ""

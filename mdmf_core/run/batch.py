@@ -232,15 +232,16 @@ def _of_pictures(rows: Sequence[Row], alpha: float) -> Sentence:
     good = [row for row in rows if row.error is None]
     if not good:
         return said("batch.none", "No picture could be analysed.")
-    called = sum(row.decision == "generated" for row in good)
-    kind = "single" if len(good) == 1 else "one" if called == 1 else "several"
-    values = {"called": called, "n": len(good), "alpha": alpha, "chance": alpha * len(good)}
-    refused = sum(row.judged is False for row in good)
+    judged = [row for row in good if row.judged is not False]
+    refused = len(good) - len(judged)
+    called = sum(row.decision == "generated" for row in judged)
+    kind = "single" if len(judged) == 1 else "one" if called == 1 else "several"
+    values = {"called": called, "n": len(judged), "alpha": alpha, "chance": alpha * len(judged)}
     declared = sum(row.origin_generated == "yes" for row in good)
     bad = len(rows) - len(good)
     return joined(
         [
-            said(f"batch.have_{kind}", HAVE[kind], **values),
+            said(f"batch.have_{kind}", HAVE[kind], **values) if judged else "",
             said("batch.refused", "{n:,} can't be judged.", n=refused) if refused else "",
             said("batch.declare", DECLARE, n=declared) if declared else "",
             said("batch.bad", BAD, n=bad) if bad else "",

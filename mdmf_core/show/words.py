@@ -52,7 +52,8 @@ TIMES = {
     "ones: {support}.",
 }
 OF_HUNDRED = (
-    "Of 100 real pictures{like} in our tests {real} an answer as strong as this, of 100 generated ones {generated}."
+    "Of 100 real pictures{like} of the calibration {real} an answer as strong as this or stronger, of 100 generated "
+    "ones {generated}."
 )
 COMPARED = {
     "relative": "Its patches were compared with patches of real and of generated pictures, and its score with those "
@@ -159,19 +160,32 @@ def explain(evidence: Evidence) -> str:
     verdict = evidence.verdict
     if not verdict.judged:
         return verdict.reason
-    like = LIKE_IT[verdict.detail]
+    return joined([DECISIONS[verdict.outcome], how_strong(evidence), *details(evidence)])
+
+
+def how_strong(evidence: Evidence) -> Sentence:
+    """How strong the evidence is; without likelihood ratios, how rare the score is."""
+    if evidence.verdict.strength is not None:
+        return strength(evidence)
+    return joined([said("rarity.stop", "{rarity}.", rarity=rarity(evidence)), NO_RATIO])
+
+
+def details(evidence: Evidence) -> list[Sentence]:
+    """Patches that stand out, what was compared, and what does not match the rest."""
+    verdict = evidence.verdict
     kind = verdict.statistic if verdict.statistic == "relative" else "mmd"
+    like = LIKE_IT[verdict.detail]
     compared = said(f"compared.{kind}", COMPARED[kind], **compared_with(verdict), like=like)
-    rare = joined([said("rarity.stop", "{rarity}.", rarity=rarity(evidence)), NO_RATIO])
-    how = rare if verdict.strength is None else strength(evidence)
-    return joined([DECISIONS[verdict.outcome], how, _patches(evidence), compared, *explain_locator(evidence)])
+    return [_patches(evidence), compared, *explain_locator(evidence)]
 
 
 def _patches(evidence: Evidence) -> Sentence:
     """How many patches stand out, of those that hold enough to judge."""
     n, outlined, hatched = evidence.n_patches, evidence.n_outlined, evidence.n_hatched
     if hatched == n:
-        template = "All of its {all:,} patches are hatched, for they hold too little to judge; none of them counts."
+        template = (
+            "All of its {all:,} patches are hatched, as after heavy compression: none of them can be judged alone."
+        )
         return said("patches.all_hatched", template, all=n)
     chance, left = round(1 / FALSE_DISCOVERIES), n - hatched
     if hatched and outlined:
