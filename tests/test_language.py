@@ -21,6 +21,7 @@ from mdmf_core.images.origin import Origin, opening
 from mdmf_core.images.origin.first import NOTHING
 from mdmf_core.sentence import COMMA, joined, said
 from mdmf_core.show import stability, words
+from mdmf_core.texts import printable
 
 ROOT = Path(__file__).parents[1]
 OTHERS = sorted(set(WORDS) - {language.ENGLISH})
@@ -54,6 +55,7 @@ def test_a_language_has_the_keys_of_english_and_the_same_places(other):
     counts = {"one", "other"} if found["language.one"] else {"other"}
     assert all(set(found[key]) == counts for key in english if not isinstance(english[key], str))
     assert all(form.strip() for key in english if not key.startswith("language.") for form in forms(found[key]))
+    assert [form for template in found.values() for form in forms(template) if printable(form) != form] == []
 
 
 def test_there_are_six_languages_and_adding_one_is_adding_a_file():

@@ -78,6 +78,7 @@ def test_the_address_asks_for_a_language_for_the_whole_page(chromium, address):
     served.click_example(page, words["example.title.china.jpg"])
     told = page.locator("#verdict").inner_text()
     assert words["declared.nothing"] in told and words["card.copy"] in told
+    assert "\ufffd" not in page.content()  # what stands for characters that can't be printed
     assert not page.evaluate("document.documentElement.scrollWidth > window.innerWidth")
     page.context.close()
 
