@@ -34,7 +34,7 @@ from mdmf_app.tabs.one.handlers import (
     show_null,
     show_origin,
     show_patch,
-    show_strongest,
+    show_patches,
     show_table,
     take,
     take_opened,
@@ -158,7 +158,8 @@ def following(
     def follow(event: gr.events.Dependency) -> None:
         shown_by = [state.result, parts.colour, parts.opacity, parts.contours, state.fine, parts.alpha]
         mapped = event.then(fill, shown_by, filled, **LAST, **QUICK).then(None, js=style.MAP_IS_SEEN, **QUICK)
-        full = mapped.then(show_strongest, state.result, [one.patch, one.table], **LAST, **QUICK)
+        chosen = [state.result, state.region, one.number]
+        full = mapped.then(show_patches, chosen, [one.patch, one.table], **LAST, **QUICK)
         full.then(show_null, [state.result, parts.alpha], panels.null, **LAST, **QUICK)
         full.then(show_origin, state.result, panels.origin, **LAST, **QUICK)
         paired = full.then(pair_if, [state.compared, *drawn], panels.pair, **LAST, **QUICK)

@@ -175,9 +175,11 @@ def show_patch(result: Result | None, region: View | None, patch: float | None) 
     return panels.patch_panel(result, region, index_of(result.view(region), patch))
 
 
-def show_strongest(result: Result | None) -> tuple[Any, Any]:
-    """Panel and table of the patches with the most evidence; nothing where there is no result."""
-    return (gr.skip(), gr.skip()) if result is None else (show_patch(result, None, None), show_table(result, None))
+def show_patches(result: Result | None, region: View | None, patch: float | None) -> tuple[Any, Any]:
+    """Panel and table of the patches; a patch that was chosen meanwhile stays, and nothing comes without a result."""
+    if result is None:
+        return gr.skip(), gr.skip()
+    return show_patch(result, region, patch), show_table(result, region)
 
 
 def show_origin(result: Result | None) -> Any:
