@@ -64,6 +64,16 @@ NAME_PAIR = """
 }
 """
 
+MAP_IS_SEEN = """
+() => new Promise((go) => {
+    const look = (tries) => {
+        if (!tries || document.querySelector("#map img")?.complete) go([]);
+        else setTimeout(look, 20, tries - 1);
+    };
+    look(50);
+})
+"""
+
 NO_RESULT = say("error.no_result")
 GO_TO_ONE = "() => document.querySelector('[role=tab]').click()"
 CSS = _beside("page.css") + _beside("tabs.css")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -19,8 +20,10 @@ from mdmf_core.method.patches import ALIGN
 from mdmf_core.show import maps
 from mdmf_core.show.finer import Fine
 from mdmf_core.show.reliability import Reliability, assess
+from mdmf_core.show.smaller import smaller
 
 SMALLEST_SHOWN = 640
+JPEG_QUALITY = 92
 PIECE = 128  # pixels on a side that the magnifier gets at once
 IN_VIEW = ("evidence", "locator")  # the others are offered under "Advanced"
 SELECTED, BOX, KNOWN = (0, 229, 255), (255, 255, 255), (57, 255, 20)
@@ -186,9 +189,21 @@ def is_known(evidence: Evidence, colour: str) -> bool:
 def plain(result: Result, region: View | None) -> Image.Image:
     """What the map covers, without the map, in the same size."""
     view = result.view(region)
-    image = Image.fromarray(_cropped(result.picture, frame(view, view is result.whole)))
-    image.thumbnail((maps.LONGEST_SIDE, maps.LONGEST_SIDE), Image.Resampling.LANCZOS)
-    return image
+    return Image.fromarray(smaller(_cropped(result.picture, frame(view, view is result.whole)), maps.LONGEST_SIDE))
+
+
+def file_of(image: Image.Image) -> tuple[bytes, str]:
+    """Content and name of the file that brings a drawn map to a browser.
+
+    One that shows all pixels of its picture is kept without loss; a larger picture was shrunk for it, so that little
+    more is lost by JPEG, which is there sooner.
+    """
+    buffer = io.BytesIO()
+    if max(image.size) < maps.LONGEST_SIDE:
+        image.save(buffer, "WEBP", lossless=True, quality=0, method=0)
+        return buffer.getvalue(), "map.webp"
+    image.save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+    return buffer.getvalue(), "map.jpg"
 
 
 def around(result: Result, region: View | None, pixel: Sequence[int]) -> tuple[Image.Image, int, int]:

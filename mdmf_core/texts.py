@@ -22,8 +22,13 @@ def plain(value: object, most: int = MAX_SHORT) -> str:
 
 
 def printable(value: object) -> str:
-    """The text with line ends and tabs; other characters that can't be printed become U+FFFD."""
-    return "".join(letter if letter.isprintable() or letter in "\n\t" else "\ufffd" for letter in str(value))
+    """The text with spaces of all kinds, line ends and tabs; other characters that can't be printed become U+FFFD."""
+    return "".join(letter if _is_shown(letter) else "\ufffd" for letter in str(value))
+
+
+def _is_shown(letter: str) -> bool:
+    """Python counts spaces that no line breaks at, which French puts before its signs, among the unprintable."""
+    return letter.isprintable() or letter in "\n\t" or unicodedata.category(letter) == "Zs"
 
 
 def one_line(value: object) -> str:

@@ -11,6 +11,7 @@ import pytest
 from accessible import violations
 from playwright.sync_api import expect
 from test_browser_tools import ADDRESS, settled
+from test_browser_view import SCALE
 
 from benchmarks import served
 
@@ -77,9 +78,14 @@ def drag(page, start: tuple[float, float], end: tuple[float, float]) -> None:
             page.mouse.move(*point)
         page.mouse.up()
         return
-    fingers = page.context.new_cdp_session(page)
-    for kind, point in (("touchStart", start), ("touchMove", middle), ("touchMove", end), ("touchEnd", None)):
-        points = [] if point is None else [{"x": point[0], "y": point[1]}]
+    touch(page, [start], [middle], [end])
+
+
+def touch(page, *moments: list[tuple[float, float]]) -> None:
+    """Fingers at these places, moment by moment, then lifted."""
+    fingers, moves = page.context.new_cdp_session(page), ["touchMove"] * (len(moments) - 1)
+    for kind, places in zip(("touchStart", *moves, "touchEnd"), (*moments, []), strict=True):
+        points = [{"x": across, "y": down} for across, down in places]
         fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
     fingers.detach()
 
@@ -104,6 +110,20 @@ def test_a_tap_raises_the_patch_in_view_and_leaves_what_was_tapped_in_sight(phon
     assert sheet.get_attribute("role") == "dialog" and sheet.get_attribute("aria-label") == "Patch"
     tap(phone, 0.8, 0.1)
     expect(phone.locator("#patch h3").first).not_to_contain_text(f"{number} (")
+
+
+@on_phones
+def test_two_fingers_or_two_taps_bring_the_map_closer(phone):
+    across, down = place_of(phone, 0.5, 0.4)
+    touch(phone, *([(across - apart, down), (across + apart, down)] for apart in (20, 40, 60)))
+    phone.wait_for_function(f"{SCALE} > 2")
+    phone.locator("[data-view=fit]").tap()
+    phone.wait_for_function(f"{SCALE} === 1")
+    phone.touchscreen.tap(across, down)
+    phone.touchscreen.tap(across, down)
+    phone.wait_for_function(f"{SCALE} > 2")
+    phone.keyboard.press("Escape")
+    phone.locator("[data-view=fit]").tap()
 
 
 @on_phones
@@ -188,7 +208,7 @@ def test_a_dropped_address_is_answered_by_one_sentence_and_the_page_stays(page):
     served.open_tab(page, "One picture")
 
 
-def test_full_screen_crops_nothing_and_escape_leaves_it(page):
+def test_full_screen_crops_nothing_and_escape_or_its_key_leaves_it(page):
     page.locator("[data-view=full]").click()
     page.locator("#stage.full").wait_for()
     page.wait_for_timeout(400)
@@ -196,8 +216,9 @@ def test_full_screen_crops_nothing_and_escape_leaves_it(page):
     assert box["x"] >= -0.5 and box["x"] + box["width"] <= size["width"] + 0.5
     assert box["y"] >= -0.5 and box["y"] + box["height"] <= size["height"] + 0.5
     assert box["width"] / box["height"] == pytest.approx(640 / 427, rel=0.02)
-    page.keyboard.press("Escape")
-    page.locator("#stage:not(.full)").wait_for()
+    for key, stage in (("Escape", "#stage:not(.full)"), ("f", "#stage.full"), ("f", "#stage:not(.full)")):
+        page.keyboard.press(key)
+        page.locator(stage).wait_for()
 
 
 def test_legend_words_for_readers_and_map_agree(page):

@@ -66,6 +66,7 @@ def wait_for_patch(page, number: int) -> None:
 def test_the_first_view_holds_verdict_and_map(chromium, address, width, height, scheme):
     page = served.open_page(chromium, address, width, height, scheme)
     assert page.locator("#examples .gallery-item:visible").count() == 3
+    assert "Drop a picture." in page.locator("#intro p").inner_text() and box(page, "#examples")["y"] < height
     assert box(page, "#picture")["y"] + box(page, "#picture")["height"] < height
     give(page, EXAMPLES / "china.jpg")
     assert page.evaluate("scrollY") == 0
@@ -146,19 +147,6 @@ def test_arrow_keys_go_from_patch_to_patch(page, bundled):
     wait_for_patch(page, 2 + evidence.grid.cols)
     value = evidence.maps["evidence"].values[1 + evidence.grid.cols]
     assert f"{value:.3g}, p-value" in page.locator("#reading output").inner_text()
-
-
-def test_full_screen_crops_nothing_and_escape_leaves_it(page):
-    start_view(page)
-    page.keyboard.press("f")
-    page.locator("#stage.full").wait_for()
-    served.still(page)
-    image = box(page, "#map img")
-    assert 0 <= image["x"] and image["x"] + image["width"] <= 1440.5
-    assert 0 <= image["y"] and image["y"] + image["height"] <= 900.5
-    assert image["width"] / image["height"] == pytest.approx(640 / 427, rel=0.02)
-    page.keyboard.press("f")
-    page.locator("#stage:not(.full)").wait_for()
 
 
 def test_a_summary_is_copied_with_figures_hash_and_model(page, bundled):

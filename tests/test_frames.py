@@ -134,7 +134,12 @@ def test_the_strip_shows_every_frame_with_its_time_and_says_why_there_is_no_answ
     image = Image.new("RGB", (300, 200), "red")
     film = strip.Film("<b>a.mp4", "told <i>.", ["note <u>."], [strip.Shot(0.5 * n, 0.25, image) for n in range(5)])
     for page in (strip.page(film), strip.fragment([film])):
-        assert page.count("<figure>") == 5 and "0:02.00<br>p 0.25" in page and strip.ABOUT in page
+        assert (
+            '<section class="film" lang="en">' in page
+            and page.count("<figure>") == 5
+            and "0:02.00<br>p 0.25" in page
+            and strip.ABOUT in page
+        )
         assert "&lt;b&gt;a.mp4" in page and "<b>" not in page and "<i>" not in page and "<u>" not in page
         assert not re.search(r"""(src|href)=["'](?!data:)|<script|url\(""", page) and not VERDICT_WORDS.search(page)
     assert "default-src 'none'" in html.unescape(strip.page(film)) and strip.fragment([]) == ""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import ast
 import importlib
 import re
+import warnings
 from pathlib import Path
 from string import Formatter
 
 import gradio as gr
 import pytest
 from gradio.context import LocalContext
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from starlette.responses import HTMLResponse
 from starlette.testclient import TestClient
 
@@ -20,7 +22,8 @@ from mdmf_app.server.spoken import Spoken
 from mdmf_core.images.origin import Origin, opening
 from mdmf_core.images.origin.first import NOTHING
 from mdmf_core.sentence import COMMA, joined, said
-from mdmf_core.show import stability, words
+from mdmf_core.show import charts, stability, words
+from mdmf_core.texts import printable
 
 ROOT = Path(__file__).parents[1]
 OTHERS = sorted(set(WORDS) - {language.ENGLISH})
@@ -54,6 +57,7 @@ def test_a_language_has_the_keys_of_english_and_the_same_places(other):
     counts = {"one", "other"} if found["language.one"] else {"other"}
     assert all(set(found[key]) == counts for key in english if not isinstance(english[key], str))
     assert all(form.strip() for key in english if not key.startswith("language.") for form in forms(found[key]))
+    assert [form for template in found.values() for form in forms(template) if printable(form) != form] == []
 
 
 def test_there_are_six_languages_and_adding_one_is_adding_a_file():
@@ -257,6 +261,20 @@ def test_card_and_panels_are_in_one_language(other, detector, photo):
     text = re.sub(r'<[^>]*lang="en"[^>]*>[^<]*<|data:[^"]*|data-of', "<", " ".join(shown))
     found = set(re.findall(r"\b(the|of|and|pictures?|patch|patches|is|are|this)\b", text))
     assert found == set()
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_no_word_of_the_stability_plot_leaves_it(other):
+    copies = [stability.Variant(change, 0.1, 0.1, "inconclusive", ratio=1.5) for change in stability.CHANGES]
+    with spoken(other):
+        figure = charts.stability_plot(copies, 0.05, told)
+    canvas = FigureCanvasAgg(figure)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # the browser has its own
+        canvas.draw()
+        written = [figure.axes[0].xaxis.label, *figure.axes[0].get_yticklabels(), *figure.legends[0].get_texts()]
+        boxes = [text.get_window_extent() for text in written]
+    assert all(0 <= box.x0 and box.x1 <= figure.bbox.x1 for box in boxes), written
 
 
 def test_programs_get_english_whatever_the_language(detector, photo):

@@ -22,6 +22,13 @@ BUTTONS = {  # by the tab that they are in, each after the one before
     "many": {"#many-begin": "many.begin"},
     "mine": {"#mine-begin": "mine.begin"},
 }
+FIT = """(words) => {
+    for (const [view, text] of Object.entries(words)) {
+        document.querySelector(`#tools [data-view=${view}]`).textContent = text;
+    }
+    const edges = [...document.querySelectorAll("#tools button")].map((one) => one.getBoundingClientRect().right);
+    return Math.max(...edges) <= innerWidth;
+}"""
 READ = "!element.closest('[lang=en], #model-card, #model-about, #footer, code, style')"
 
 
@@ -78,7 +85,10 @@ def test_the_address_asks_for_a_language_for_the_whole_page(chromium, address):
     served.click_example(page, words["example.title.china.jpg"])
     told = page.locator("#verdict").inner_text()
     assert words["declared.nothing"] in told and words["card.copy"] in told
+    assert "\ufffd" not in page.content()  # what stands for characters that can't be printed
     assert not page.evaluate("document.documentElement.scrollWidth > window.innerWidth")
+    for other, words in WORDS.items():
+        assert page.evaluate(FIT, {view: words[f"tools.{view}"] for view in ("fit", "lens", "mark", "full")}), other
     page.context.close()
 
 

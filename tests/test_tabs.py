@@ -245,6 +245,8 @@ def test_a_card_is_text_tables_and_links_and_nothing_else(tmp_path):
     assert "<script" not in html and "<img" not in html and "[picture: pixel]" in html
     assert html.count("href=") == 1 and 'rel="noopener noreferrer nofollow"' in html
     assert "javascript:alert(1)" not in html.replace("(javascript:alert(1))", "")
+    long, short = (model.safe_markdown(f"# Made\n\n{'word ' * count}") for count in (500, 50))
+    assert long.startswith("<details><summary><h3>Made</h3>") and "<details>" not in short
 
 
 def test_a_model_without_a_card_says_so(detector, monkeypatch):

@@ -252,7 +252,7 @@ def test_name_device_and_figures_of_the_model_are_in_one_screen(chromium, addres
     bottom = about.bounding_box()["y"] + about.bounding_box()["height"]
     assert bottom <= 900
     assert page.locator("#model-card table").count() and not page.locator("#model-card table:visible").count()
-    heading = page.locator("#model-card summary").first
+    heading = page.locator("#model-card details:has(table) summary").first
     heading.click()
     page.locator("#model-card table:visible").first.wait_for()
     page.context.close()

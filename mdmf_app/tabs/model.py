@@ -35,6 +35,7 @@ from mdmf_core.texts import printable
 from mdmf_core.training.dataset import counted_as
 
 LONGEST_CARD = 200_000
+LONG_PART = 1500  # characters of a part of a card, which is closed then
 MOST_BYTES = 8 * 10**9
 EVERY = 0.5  # seconds between two reports of progress
 QUIET = 3  # seconds without news from the Hub that are told
@@ -83,6 +84,7 @@ def asked_for(local: bool) -> tuple[gr.Textbox, gr.Textbox]:
             max_lines=1,
             max_length=500,
             elem_id="model-wanted",
+            scale=2,
             min_width=260,
         )
         revision = gr.Textbox(
@@ -257,7 +259,7 @@ def card_of(detector: Detector) -> str:
 def safe_markdown(text: str) -> str:
     """Markdown as HTML: raw HTML is shown as text, pictures become their descriptions, front matter goes.
 
-    A part with a table is closed behind its heading.
+    A part that is long or has a table is closed behind its heading.
 
     A card comes from whoever published the model. Links keep only http, https and mailto, and open elsewhere.
     """
@@ -276,8 +278,9 @@ def _parts(tokens: Sequence[Token]) -> list[Sequence[Token]]:
 
 
 def _part(parser: MarkdownIt, tokens: Sequence[Token]) -> str:
-    """A heading with its text; closed where it has a table."""
-    if not (tokens and tokens[0].type == "heading_open" and any(token.type == "table_open" for token in tokens)):
+    """A heading with its text; closed where it is long or has a table."""
+    long = sum(len(token.content) for token in tokens) > LONG_PART or any(t.type == "table_open" for t in tokens)
+    if not (tokens and tokens[0].type == "heading_open" and long):
         return parser.renderer.render(tokens, parser.options, {})
     heading, rest = (parser.renderer.render(part, parser.options, {}) for part in (tokens[:3], tokens[3:]))
     return f"<details><summary>{heading}</summary>{rest}</details>"

@@ -144,7 +144,10 @@ def stability_plot(variants: Sequence[Variant], alpha: float, tell: Tell = str) 
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xticks(places, [f"{p:g}" for p in places])
     axes.set_xlabel(
-        tell(said("chart.rising", "{unit} (further right: more evidence)", unit=unit)), color=_CHART_INK, fontsize=11
+        tell(said("chart.rising", "{unit} (further right: more evidence)", unit=unit)),
+        color=_CHART_INK,
+        fontsize=11,
+        loc="right",  # there is room below the names at the left
     )
     _legend(figure)
     return figure

@@ -32,6 +32,7 @@ from mdmf_core.evidence import Evidence
 from mdmf_core.sentence import said
 from mdmf_core.show.finer import Fine
 from mdmf_core.show.ink import INK, PAPER, contour, hatch, outline
+from mdmf_core.show.smaller import smaller
 from mdmf_core.show.words import LOCATOR
 
 OPACITY = 0.55
@@ -204,12 +205,11 @@ def overlay(
         RGB, the longest side of the picture at most 1,600; the picture is at the top left, the bar below it.
     """
     drawn = layer(evidence, shown)
-    picture = Image.fromarray(pixels)
-    picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
-    corners = _corners(evidence, picture.width / pixels.shape[1], picture.height / pixels.shape[0])
-    canvas = np.array(picture)
+    canvas = smaller(pixels, LONGEST_SIDE)
+    height, width = canvas.shape[:2]
+    corners = _corners(evidence, width / pixels.shape[1], height / pixels.shape[0])
     size = evidence.picture.width, evidence.picture.height
-    field = _lay(canvas, corners, drawn, opacity, fine and fine.over(shown, size, picture.size))
+    field = _lay(canvas, corners, drawn, opacity, fine and fine.over(shown, size, (width, height)))
     contour(canvas, field, drawn.levels if contours else ())
     hatched = corners[:0] if doubtful is None else corners[np.asarray(doubtful, bool)]
     hatch(canvas, hatched)

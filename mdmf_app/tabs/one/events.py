@@ -34,6 +34,7 @@ from mdmf_app.tabs.one.handlers import (
     show_null,
     show_origin,
     show_patch,
+    show_patches,
     show_table,
     take,
     take_opened,
@@ -148,7 +149,7 @@ def following(
     redraw: dict[str, Any],
 ) -> Callable[[gr.events.Dependency], None]:
     """Adds what follows once a session has another result: all panels, and what comes by itself."""
-    parts, (fill, filled) = panels.parts, filling(state, verdict, panels)
+    parts, one, (fill, filled) = panels.parts, panels.one, filling(state, verdict, panels)
 
     def pair_if(compared: bool, *of: Any) -> Any:
         """The picture beside its map, where that is looked at."""
@@ -156,12 +157,14 @@ def following(
 
     def follow(event: gr.events.Dependency) -> None:
         shown_by = [state.result, parts.colour, parts.opacity, parts.contours, state.fine, parts.alpha]
-        full = event.then(fill, shown_by, filled, **LAST, **QUICK)
+        mapped = event.then(fill, shown_by, filled, **LAST, **QUICK).then(None, js=style.MAP_IS_SEEN, **QUICK)
+        chosen = [state.result, state.region, one.number]
+        full = mapped.then(show_patches, chosen, [one.patch, one.table], **LAST, **QUICK)
         full.then(show_null, [state.result, parts.alpha], panels.null, **LAST, **QUICK)
+        full.then(show_origin, state.result, panels.origin, **LAST, **QUICK)
         paired = full.then(pair_if, [state.compared, *drawn], panels.pair, **LAST, **QUICK)
         paired.then(None, js=style.NAME_PAIR, **QUICK)
         full.then(remember, [state.past, state.result], [state.past, given.past], **LAST, **QUICK)
-        event.then(show_origin, state.result, panels.origin, **LAST, **QUICK)
         wire_background(context, state, panels, full, redraw)
 
     return follow
@@ -190,14 +193,14 @@ def filling(
     """The handler that shows a new result in place of the one before, and the components that it sets."""
     parts, one = panels.parts, panels.one
     emptied = [state.region, state.corner, one.number, *parts.box, panels.pair]
-    blank = [parts.hint, parts.found, panels.steady, panels.line, panels.ready, panels.null]
+    blank = [parts.hint, parts.found, panels.steady, panels.line, panels.ready, panels.null, panels.origin, one.patch]
     hidden = [parts.back, panels.page, panels.data]
     drawn = [parts.image, parts.legend, parts.doubts]
 
     def fill(
         result: Result | None, colour: str, opacity: float, contours: bool, refined: Refined | None, alpha: float
     ) -> dict[gr.blocks.Block, Any]:
-        """Every panel of a new result but the plot, which the map doesn't wait for, and nothing of the one before."""
+        """The map of a new result, which waits for nothing else, and nothing of the one before."""
         if result is None:
             return {parts.hint: ""}
         return {
@@ -207,11 +210,9 @@ def filling(
             **dict(zip(drawn, show_map(result, None, colour, opacity, contours, refined, None, None), strict=True)),
             verdict: show_card(result, alpha),
             parts.known: gr.update(value=False, visible=known_mask(result) is not None),
-            one.patch: show_patch(result, None, None),
-            one.table: show_table(result, None),
         }
 
-    return fill, [*emptied, *blank, *hidden, *drawn, verdict, parts.known, one.patch, one.table]
+    return fill, [*emptied, *blank, *hidden, *drawn, verdict, parts.known]
 
 
 def wire_on_demand(context: Context, state: Kept, panels: Panels) -> None:

@@ -175,6 +175,13 @@ def show_patch(result: Result | None, region: View | None, patch: float | None) 
     return panels.patch_panel(result, region, index_of(result.view(region), patch))
 
 
+def show_patches(result: Result | None, region: View | None, patch: float | None) -> tuple[Any, Any]:
+    """Panel and table of the patches; a patch that was chosen meanwhile stays, and nothing comes without a result."""
+    if result is None:
+        return gr.skip(), gr.skip()
+    return show_patch(result, region, patch), show_table(result, region)
+
+
 def show_origin(result: Result | None) -> Any:
     return gr.skip() if is_gone(result) else panels.origin_panel(read_provenance(Path(result.path), result.picture))
 

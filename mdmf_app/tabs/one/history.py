@@ -17,6 +17,7 @@ from mdmf_app.tabs.one.handlers import mask_of, show_card
 from mdmf_app.tabs.one.kept import GONE, Held, Turn, is_gone
 from mdmf_app.views import Result
 from mdmf_core.show import html
+from mdmf_core.show.smaller import smaller
 
 MOST = 12
 THUMBNAIL = 96  # pixels of its longest side
@@ -50,8 +51,7 @@ def keep_test(past: Past | None, held: Held | None) -> Past:
 
 
 def thumbnail(result: Result) -> str:
-    image = Image.fromarray(result.picture.pixels)
-    image.thumbnail((THUMBNAIL, THUMBNAIL), reducing_gap=2.0)
+    image = Image.fromarray(smaller(result.picture.pixels, THUMBNAIL))
     return html.picture(image, "JPEG", quality=80).source
 
 

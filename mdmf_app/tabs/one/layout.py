@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import gradio as gr
+from gradio.processing_utils import save_bytes_to_cache
 from PIL import Image
 
 from mdmf_app import panels, style, views
@@ -251,14 +252,14 @@ def patch_table() -> gr.Dataframe:
 
 
 def map_image() -> gr.Image:
-    return gr.Image(
-        label=label(say("map.where")),
-        format="png",
-        interactive=False,
-        buttons=[],
-        alt_text=say("script.map"),
-        elem_id="map",
+    """The map, in the kind of file that `views.file_of` chooses."""
+    image = gr.Image(
+        label=label(say("map.where")), interactive=False, buttons=[], alt_text=say("script.map"), elem_id="map"
     )
+
+    show = image.postprocess
+    image.postprocess = lambda drawn: show(drawn and save_bytes_to_cache(*views.file_of(drawn), image.GRADIO_CACHE))
+    return image
 
 
 def mask_image() -> gr.Image:
