@@ -110,7 +110,7 @@ def test_every_command_of_the_page_does_what_it_says(clone: Path, tmp_path: Path
     with standin.StandIn() as server:
         commit = publish(monkeypatch, server, SMALL["backbone"]["weights"], hub_folder(tmp_path / "weights"))
         standin.connect(monkeypatch, server.url, tmp_path / "home", TOKEN)
-        one_process = {"embed": ["--processes", "1"], "evaluate": ["--processes", "1"]}
+        one_process = dict.fromkeys(("embed", "bank", "evaluate"), ["--processes", "1"])
         for line in commands():
             words = shlex.split(line)
             if words[:3] == ["python", "-m", "mdmf_core"]:
