@@ -27,6 +27,7 @@ HELPERS = str(Path(__file__).parent / "helpers")  # worker processes of Ray impo
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (HELPERS, os.environ.get("PYTHONPATH"))))
 torch.set_num_threads(1)  # small tensors; two threads only wait for each other
 os.environ["OMP_NUM_THREADS"] = "1"  # of the programs that tests start: other tests and a browser use the other cores
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # with it, each of those programs would compile our modules again
 LONGEST = (  # files by the time that they take, for `pytest_collection_modifyitems`
     "test_engine.py",
     "test_tabs_in_browser.py",
