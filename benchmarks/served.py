@@ -53,7 +53,7 @@ def serve(folder: Path, **more: str) -> Iterator[str]:
         program = subprocess.Popen(command, cwd=folder, env=settings, stdout=out, stderr=subprocess.STDOUT)  # noqa: S603  # the words are our own
     try:
         end = time.monotonic() + START_SECONDS
-        while not _answers(address):
+        while not answers(address):
             if program.poll() is not None or time.monotonic() > end:
                 raise RuntimeError(f"app.py does not answer:\n{log.read_text()}")
             time.sleep(0.3)
@@ -63,7 +63,8 @@ def serve(folder: Path, **more: str) -> Iterator[str]:
         program.wait(START_SECONDS)
 
 
-def _answers(address: str) -> bool:
+def answers(address: str) -> bool:
+    """Whether a page is served there."""
     try:
         with urlopen(address, timeout=5) as reply:  # noqa: S310  # an address of our own
             return reply.status == 200

@@ -27,23 +27,36 @@ HELPERS = str(Path(__file__).parent / "helpers")  # worker processes of Ray impo
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (HELPERS, os.environ.get("PYTHONPATH"))))
 torch.set_num_threads(1)  # small tensors; two threads only wait for each other
 os.environ["OMP_NUM_THREADS"] = "1"  # of the programs that tests start: other tests and a browser use the other cores
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # with it, each of those programs would compile our modules again
 LONGEST = (  # files by the time that they take, for `pytest_collection_modifyitems`
     "test_engine.py",
+    "test_browser_sheet.py",
+    "test_bundled.py",
     "test_tabs_in_browser.py",
+    "test_space.py",
+    "test_browser_tools.py",
     "test_one_in_browser.py",
     "test_browser_view.py",
-    "test_browser_tools.py",
-    "test_texts.py",
-    "test_hub.py",
-    "test_isolated.py",
-    "test_browser_mine.py",
-    "test_docs_train.py",
-    "test_space.py",
-    "test_workers.py",
     "test_browser_origin.py",
+    "test_hub.py",
+    "test_workers.py",
+    "test_isolated.py",
+    "test_dinov2.py",
+    "test_docs_train.py",
+    "test_adding.py",
     "test_hub_publishing.py",
+    "test_commands.py",
+    "test_texts.py",
+    "test_language_in_browser.py",
+    "test_reliability.py",
     "test_limits.py",
-    "test_server.py",
+    "test_locator.py",
+    "test_cli.py",
+    "test_api.py",
+    "test_reader_layouts.py",
+    "test_browser_mine.py",
+    "test_company.py",
+    "test_speed.py",
 )
 
 
@@ -98,6 +111,16 @@ def address(tmp_path_factory):
     """`python app.py` with the bundled detector, running."""
     with served.serve(tmp_path_factory.mktemp("served")) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def parts(tmp_path_factory) -> Path:
+    """Parts of some examples, 384 x 256 pixels each, by their names: what the page makes of one takes it less time."""
+    folder = tmp_path_factory.mktemp("parts")
+    for name in ("china.jpg", "china_composite.jpg", "flower.jpg", "rocket.jpg", "coffee.png"):
+        with Image.open(served.ROOT / "examples" / name) as image:
+            image.crop((128, 57, 512, 313)).save((folder / name).with_suffix(".png"))
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -41,7 +41,7 @@ def files(tmp_path_factory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("declared")
     certificates, key, _ = lasting(86_400)
     buffer = io.BytesIO()
-    Image.fromarray(marked(np.asarray(scene(512, 512)), MARKS[2][1])).save(buffer, "PNG")
+    Image.fromarray(marked(np.asarray(scene(256, 272)), MARKS[2][1])).save(buffer, "PNG")
     label = LABEL.replace('"', "&quot;")
     contents = {
         "signed.png": signed(png(), "image/png", certificates, key, "trainedAlgorithmicMedia"),
@@ -55,8 +55,9 @@ def files(tmp_path_factory) -> dict[str, Path]:
     return {name: folder / name for name in contents}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def page(chromium, address):
+    """A page that all tests go on with."""
     opened = served.open_page(chromium, address)
     yield opened
     opened.context.close()

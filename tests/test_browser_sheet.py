@@ -15,7 +15,6 @@ from test_browser_view import SCALE
 
 from benchmarks import served
 
-EXAMPLES = served.ROOT / "examples"
 SIZES = [(1440, 900, "dark", False), (1024, 768, "light", False), (390, 844, "light", True), (390, 844, "dark", True)]
 DROP = """([place, kind, text]) => {
     const dataTransfer = new DataTransfer();
@@ -38,20 +37,22 @@ TABS = ("Patch", "How unusual", "Does it hold?", "Origin", "Before / after", "Re
 
 
 @pytest.fixture(scope="module", params=SIZES, ids=lambda size: f"{size[0]}-{size[2]}")
-def page(request, chromium, address):
+def page(request, chromium, address, parts):
     """A page with an edited photograph, which all tests of one size and scheme go on with."""
     width, height, scheme, touch = request.param
     page = served.open_page(chromium, address, width, height, scheme, touch)
     page.requested = []
     page.on("request", lambda sent: page.requested.append(sent.url))
-    page.locator("#picture input[type=file]").set_input_files(EXAMPLES / "china_composite.jpg")
-    settled(page, "china_composite.jpg")
+    page.locator("#picture input[type=file]").set_input_files(parts / "china_composite.png")
+    settled(page, "china_composite.png")
     yield page
     page.context.close()
 
 
 PHONES = [size for size in SIZES if size[0] <= 700]  # elsewhere the patch stands beside or below the map
+WIDTHS = SIZES[:3]  # what the sheet has no part in: every width, and both schemes
 on_phones = pytest.mark.parametrize("page", PHONES, indirect=True, ids=lambda size: f"{size[0]}-{size[2]}")
+at_all_widths = pytest.mark.parametrize("page", WIDTHS, indirect=True, ids=lambda size: f"{size[0]}-{size[2]}")
 
 
 @pytest.fixture
@@ -170,6 +171,7 @@ def test_the_sheet_follows_arrow_keys_and_is_entered_by_the_enter_key(phone):
     phone.locator("#right:not(.sheet)").wait_for()
 
 
+@at_all_widths
 def test_a_region_drawn_into_the_map_is_analysed_in_place_with_a_way_back(page):
     page.locator("[data-view=mark]").click()
     expect(page.locator("[data-view=mark]")).to_have_attribute("aria-pressed", "true")
@@ -179,7 +181,7 @@ def test_a_region_drawn_into_the_map_is_analysed_in_place_with_a_way_back(page):
     assert "in this region alone" in page.locator("#region").inner_text()
     page.locator("#region summary").click()
     x, y, w, h = map(int, BOX.search(page.locator("#region").inner_text()).groups())
-    assert abs(x - 0.2 * 640) < 40 and abs(y - 0.2 * 427) < 40 and abs(w - 320) < 64 and abs(h - 256) < 64
+    assert abs(x - 0.2 * 384) < 40 and abs(y - 0.2 * 256) < 40 and abs(w - 192) < 64 and abs(h - 154) < 64
     page.wait_for_function("(old) => document.querySelector('#map img').src !== old", arg=before)
     expect(page.locator("[data-view=mark]")).to_have_attribute("aria-pressed", "false")
     assert page.locator("#region .card").bounding_box()["y"] < page.locator("#map img").bounding_box()["y"]
@@ -188,6 +190,7 @@ def test_a_region_drawn_into_the_map_is_analysed_in_place_with_a_way_back(page):
     assert page.locator("#region .card").count() == 0
 
 
+@at_all_widths
 def test_a_dropped_address_is_answered_by_one_sentence_and_the_page_stays(page):
     told = page.locator("#address")
     for place, kind, text in (
@@ -208,6 +211,7 @@ def test_a_dropped_address_is_answered_by_one_sentence_and_the_page_stays(page):
     served.open_tab(page, "One picture")
 
 
+@at_all_widths
 def test_full_screen_crops_nothing_and_escape_or_its_key_leaves_it(page):
     page.locator("[data-view=full]").click()
     page.locator("#stage.full").wait_for()
@@ -215,12 +219,13 @@ def test_full_screen_crops_nothing_and_escape_or_its_key_leaves_it(page):
     box, size = page.locator("#map img").bounding_box(), page.viewport_size
     assert box["x"] >= -0.5 and box["x"] + box["width"] <= size["width"] + 0.5
     assert box["y"] >= -0.5 and box["y"] + box["height"] <= size["height"] + 0.5
-    assert box["width"] / box["height"] == pytest.approx(640 / 427, rel=0.02)
+    assert box["width"] / box["height"] == pytest.approx(384 / 256, rel=0.02)
     for key, stage in (("Escape", "#stage:not(.full)"), ("f", "#stage.full"), ("f", "#stage:not(.full)")):
         page.keyboard.press(key)
         page.locator(stage).wait_for()
 
 
+@at_all_widths
 def test_legend_words_for_readers_and_map_agree(page):
     legend, image = page.locator("#legend"), page.locator("#map img")
     assert legend.locator(".bar i").count() == 2 and "Dotted lines" in legend.inner_text()
@@ -233,6 +238,7 @@ def test_legend_words_for_readers_and_map_agree(page):
     expect(legend.locator("strong").first).to_have_text(title)
 
 
+@at_all_widths
 def test_every_tab_is_accessible_and_within_the_edges(page, axe):
     width, dark = page.viewport_size["width"], page.evaluate("document.body.classList.contains('dark')")
     for name in (*TABS, *PARTS):

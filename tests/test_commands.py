@@ -40,6 +40,9 @@ CONFIGS = {
 }
 
 
+ALONE = ("--processes", "1")  # no other process is started, each of which would import PyTorch again
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
     """The paper's layout: `camera*/0_real` and `gan*/1_fake`, the latter with a checkerboard in every patch."""
@@ -77,24 +80,25 @@ def write_recipe(recipe: Path, kind: str, data: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["compact", "dinov2"])
 def test_chain(kind: str, data: Path, tmp_path: Path, capsys) -> None:
-    recipe, made = tmp_path / "recipe.json", tmp_path / "run"
+    recipe, made, alone = tmp_path / "recipe.json", tmp_path / "run", ALONE if kind == "dinov2" else ()
     write_recipe(recipe, kind, data)
     if kind == "compact":
         (data / "camera0" / "0_real" / "broken.png").rename(data / "broken.away")
         assert run("pretrain", recipe, made) == 0
         (data / "broken.away").rename(data / "camera0" / "0_real" / "broken.png")
-    assert run("embed", recipe, made) == 0
+    assert run("embed", recipe, made, *alone) == 0
     assert "1 failed" in capsys.readouterr().out
     shards = sorted((made / "embeddings").glob("*.safetensors"))
     before = [shard.read_bytes() for shard in shards]
     shards[0].unlink()
-    assert run("embed", recipe, made) == 0
+    assert run("embed", recipe, made, *alone) == 0
     assert [shard.read_bytes() for shard in shards] == before
     assert run("train", recipe, made) == 0
     assert "validation AUROC" in (made / "train.log").read_text()
-    assert run("bank", recipe, made) == 0
+    assert run("bank", recipe, made, *alone) == 0
     capsys.readouterr()
-    assert run("evaluate", made / "checkpoint", data, "--out", made / "evaluation", "--recipe", recipe) == 0
+    told = "--out", made / "evaluation", "--recipe", recipe
+    assert run("evaluate", made / "checkpoint", data, *told, *alone) == 0
     assert "gan5" in capsys.readouterr().out
     figures = json.loads((made / "evaluation" / "metrics.json").read_text())
     assert figures
@@ -119,7 +123,7 @@ def test_bank_from_a_folder_needs_no_earlier_step(checkpoint: Path, data: Path, 
     mine.mkdir()
     for name in ("config.json", "model.safetensors"):
         (mine / name).write_bytes((checkpoint / name).read_bytes())
-    assert run("bank", recipe, tmp_path / "run", "--checkpoint", mine) == 0
+    assert run("bank", recipe, tmp_path / "run", "--checkpoint", mine, *ALONE) == 0
     assert Detector.from_pretrained(mine).detect(data / "gan1" / "1_fake" / "1.png").verdict.n_calibration == 8
 
 
@@ -148,11 +152,11 @@ def test_embeddings_of_another_encoder_are_refused(checkpoint: Path, data: Path,
     other.mkdir()
     (other / "config.json").write_bytes((checkpoint / "config.json").read_bytes())
     (other / "model.safetensors").write_bytes((checkpoint / "model.safetensors").read_bytes())
-    assert run("bank", recipe, tmp_path / "run", "--checkpoint", other) == 0
+    assert run("bank", recipe, tmp_path / "run", "--checkpoint", other, *ALONE) == 0
     tensors = load_file(other / "model.safetensors")
     tensors["backbone.layers.0.weight"] += 1
     save_file(tensors, other / "model.safetensors")
-    assert run("bank", recipe, tmp_path / "run", "--checkpoint", other) == 1
+    assert run("bank", recipe, tmp_path / "run", "--checkpoint", other, *ALONE) == 1
     assert "another encoder" in capsys.readouterr().err
 
 

@@ -139,10 +139,12 @@ def test_from_fifty_pictures_on_their_signatures_are_mixed_in(detector):
     assert made(kept[:49], detector).own_scores.tolist() == [one.score for one in kept[:49]]
 
 
-def test_a_large_reference_keeps_a_bounded_number_of_signatures(detector):
+def test_a_large_reference_keeps_a_bounded_number_of_signatures(detector, monkeypatch):
+    most = pictures.MOST_SIGNATURES // 5
+    monkeypatch.setattr(pictures, "MOST_SIGNATURES", most)
     rng = np.random.default_rng(4)
-    reference = made([drawn(rng, index) for index in range(700)], detector)
-    assert reference.signatures.shape[:2] == (700, pictures.MOST_SIGNATURES // 700)
+    reference = made([drawn(rng, index) for index in range(140)], detector)
+    assert reference.signatures.shape[:2] == (140, most // 140)
 
 
 def test_a_generated_picture_among_the_trusted_is_named(detector):

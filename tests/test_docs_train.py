@@ -23,7 +23,7 @@ from published import LIU, network
 from tiny import picture
 from typed import run
 
-from benchmarks.served import START_SECONDS, free_port
+from benchmarks.served import START_SECONDS, answers, free_port
 from benchmarks.speed import gpu
 from mdmf_core.checkpoint import hub
 from mdmf_core.training.recipe import read_recipe
@@ -90,15 +90,11 @@ def asked_of_app(line: str, clone: Path, environment: dict[str, str]) -> dict:
         app = subprocess.Popen(["bash", "-c", shown], cwd=clone, env=environment, stdout=out, stderr=out)
     try:
         end = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                client = client_of(f"http://127.0.0.1:{port}/")
-                break
-            except Exception:
-                assert app.poll() is None and time.monotonic() < end, log.read_text()
-                time.sleep(0.3)
+        while not answers(f"http://127.0.0.1:{port}/"):
+            assert app.poll() is None and time.monotonic() < end, log.read_text()
+            time.sleep(0.3)
         photo = clone / "data" / "adm" / "1_fake" / "0.png"
-        return client.predict(handle_file(photo), 0.05, api_name="/analyze")[1]
+        return client_of(f"http://127.0.0.1:{port}/").predict(handle_file(photo), 0.05, api_name="/analyze")[1]
     finally:
         app.terminate()
         app.wait(START_SECONDS)
@@ -110,7 +106,7 @@ def test_every_command_of_the_page_does_what_it_says(clone: Path, tmp_path: Path
     with standin.StandIn() as server:
         commit = publish(monkeypatch, server, SMALL["backbone"]["weights"], hub_folder(tmp_path / "weights"))
         standin.connect(monkeypatch, server.url, tmp_path / "home", TOKEN)
-        one_process = {"embed": ["--processes", "1"], "evaluate": ["--processes", "1"]}
+        one_process = dict.fromkeys(("embed", "bank", "evaluate"), ["--processes", "1"])
         for line in commands():
             words = shlex.split(line)
             if words[:3] == ["python", "-m", "mdmf_core"]:

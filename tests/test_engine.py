@@ -51,6 +51,7 @@ def two_actors():
     """Ray on this machine, started once for all tests here; its workers can import them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join([str(TESTS.parent), str(TESTS), str(TESTS / "helpers")]))
+        patch.setenv("RAY_worker_niceness", "0")  # by itself 15: beside the other tests they would hardly run
         with engine.cluster(2):
             yield 2
 
@@ -70,6 +71,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
+@pytest.mark.stress
 def test_a_killed_worker_changes_no_byte(detector, two_actors, data, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(step, "SHARD", 10)
     entries, model = scan(data), detector.model

@@ -247,6 +247,7 @@ time.sleep(60)
 """
 
 
+@pytest.mark.stress
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is nothing to fork")
 def test_processes_end_with_a_killed_parent(tmp_path):
     """One that waits, one that is stuck, one that is idle; a forked worker keeps their pipes open, as on ZeroGPU."""

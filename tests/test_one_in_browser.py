@@ -54,7 +54,7 @@ def wait_for_patch(page, number: int) -> None:
     page.locator("#patch h3", has_text=f"Patch {number} (").wait_for()
 
 
-def test_upload_gives_the_detectors_verdict_and_no_request_leaves(chromium, address, bundled):
+def test_upload_gives_the_detectors_verdict_and_no_request_leaves(chromium, address, bundled, parts):
     page = chromium.new_context().new_page()
     page.set_default_timeout(served.SLOW)
     requests, errors = [], []
@@ -62,11 +62,11 @@ def test_upload_gives_the_detectors_verdict_and_no_request_leaves(chromium, addr
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(address)
     page.locator("#verdict .waiting").wait_for()
-    text = upload(page, EXAMPLES / "china.jpg")
+    text = upload(page, parts / "china.png")
     page.locator("#map img").wait_for()
     page.wait_for_timeout(1500)
-    evidence = bundled.detect(EXAMPLES / "china.jpg")
-    for told in (VERDICTS[evidence.verdict.outcome], f"{evidence.verdict.p_value:.3g}", "china.jpg"):
+    evidence = bundled.detect(parts / "china.png")
+    for told in (VERDICTS[evidence.verdict.outcome], f"{evidence.verdict.p_value:.3g}", "china.png"):
         assert told in text
     assert evidence.model.fingerprint[:16] in page.content()
     assert page.locator("#map img").get_attribute("alt")
@@ -74,13 +74,13 @@ def test_upload_gives_the_detectors_verdict_and_no_request_leaves(chromium, addr
     assert hosts == {"127.0.0.1"} and not errors
 
 
-def test_a_bad_file_a_pasted_picture_and_the_camera(chromium, address, tmp_path):
+def test_a_bad_file_a_pasted_picture_and_the_camera(chromium, address, parts, tmp_path):
     drawing = tmp_path / "drawing.png"
     drawing.write_text('<svg xmlns="http://www.w3.org/2000/svg" width="500" height="500"/>')
     page = served.open_page(chromium, address)
     assert "SVG drawing" in upload(page, drawing)
     assert page.locator("#map img").count() == 0
-    assert "No result" not in upload(page, EXAMPLES / "rocket.jpg")
+    assert "No result" not in upload(page, parts / "rocket.png")
     page.evaluate(
         """async () => {
             const canvas = Object.assign(document.createElement("canvas"), {width: 300, height: 260});
@@ -220,10 +220,10 @@ def test_desktop_is_accessible(page, axe):
         assert violations(page, axe) == [], name
 
 
-def test_a_dark_phone_is_accessible_and_needs_no_sideways_scrolling(chromium, address, axe):
+def test_a_dark_phone_is_accessible_and_needs_no_sideways_scrolling(chromium, address, parts, axe):
     page = served.open_page(chromium, address, 390, 844, "dark")
     assert not sideways(page) and violations(page, axe) == []
-    served.click_example(page, "Pagoda above a lake, the pagoda")
+    upload(page, parts / "china_composite.png")
     served.look_at_patch(page)
     page.keyboard.press("Escape")
     page.locator("#right:not(.sheet)").wait_for()

@@ -59,6 +59,7 @@ def test_a_process_keeps_the_memory_that_it_freed():
     assert min(first, second) < 60_000, "all pages anew would be 240,000"
 
 
+@pytest.mark.stress
 def test_a_death_costs_one_result_at_most_and_nothing_runs_far_ahead(tmp_path: Path) -> None:
     taken: list[int] = []
     items = (taken.append(number) or number for number in range(40))

@@ -1,12 +1,13 @@
-"""AUROC, average precision and FPR at 95% true positives, with bootstrap and Wilson intervals."""
+"""AUROC, average precision and FPR at 95% true positives, with bootstrap and Wilson intervals.
+
+scikit-learn and `scipy.stats` are imported where they are used: the processes that score pictures need neither.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 import numpy as np
-from scipy.stats import binomtest
-from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 METRICS = ("auroc", "ap", "fpr95")
 TRUE_POSITIVES = 0.95
@@ -17,6 +18,8 @@ VALUES_AT_ONCE = 2**21
 
 def metrics(real: np.ndarray, generated: np.ndarray) -> dict[str, float]:
     """AUROC, AP and FPR@95TPR of scores of real (N,) and generated (M,) pictures; higher is more generated."""
+    from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
+
     labels = np.repeat([0, 1], [len(real), len(generated)])
     scores = np.concatenate([real, generated])
     false, true, _ = roc_curve(labels, scores, drop_intermediate=False)
@@ -110,6 +113,8 @@ def interval(values: np.ndarray) -> list[float]:
 
 def share(p_values: np.ndarray, alpha: float) -> dict:
     """The share of p-values (N,) at most alpha, with its 95% Wilson interval."""
+    from scipy.stats import binomtest
+
     hits = int((p_values <= alpha).sum())
     ends = binomtest(hits, len(p_values)).proportion_ci(method="wilson")
     return {"share": hits / len(p_values), "interval": [float(ends.low), float(ends.high)]}

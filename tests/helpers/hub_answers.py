@@ -63,6 +63,7 @@ class Handler(BaseHTTPRequestHandler):
     """One request; `hub` is the `StandIn` that knows what is there and what is to go wrong."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # answers of two parts would wait 40 ms for each other
     hub: Any
 
     def log_message(self, *_: object) -> None:
