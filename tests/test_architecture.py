@@ -36,7 +36,7 @@ def test_importing_the_core_takes_no_time_and_its_names_are_there():
         "import sys, time; start = time.process_time(); import mdmf_core; took = time.process_time() - start\n"
         "assert 'torch' not in sys.modules and 'numpy' not in sys.modules\n"
         "from mdmf_core import Detector, Evidence, MDMFError, read\n"
-        "assert not {'gradio', 'scipy.stats'} & set(sys.modules) and all((Detector, Evidence, MDMFError, read))\n"
+        "assert 'gradio' not in sys.modules and all((Detector, Evidence, MDMFError, read))\n"
         "print(took)"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)

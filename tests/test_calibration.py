@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.stats import false_discovery_control
 from test_reference import PLAIN, points, signed
 
 from mdmf_core.method import calibration, mmd
@@ -132,16 +131,6 @@ def test_p_values_are_calibrated_in_finite_samples(ties):
             assert (p <= alpha).mean() <= exact + error and exact <= alpha + 1e-12
             if not ties:
                 assert (p <= alpha).mean() >= exact - error
-
-
-@pytest.mark.parametrize("count", [0, 1, 7, 60])
-def test_q_values_are_those_of_a_loop_and_of_scipy(count):
-    p_values = np.random.default_rng(count).integers(1, 21, count) / 20  # some are equal
-    found = calibration.q_values(p_values)
-    for p, q in zip(p_values, found, strict=True):
-        rates = [other * count / sum(p_values <= other) for other in p_values if other >= p]
-        assert q == pytest.approx(min(1, *rates), abs=1e-12)
-    assert not count or np.array_equal(found, false_discovery_control(p_values))
 
 
 def test_flagging_by_hand():

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from scipy.stats import false_discovery_control
 
 from mdmf_core.detector import Detector
 from mdmf_core.errors import ImageError
@@ -25,7 +26,6 @@ from mdmf_core.evidence import Verdict, check_alpha, strength_of
 from mdmf_core.images.archive import Item
 from mdmf_core.images.origin import Origin, as_json, opening, origin_of
 from mdmf_core.images.reader import Picture, read
-from mdmf_core.method.calibration import q_values
 from mdmf_core.sentence import Sentence, joined, said
 from mdmf_core.show import maps
 from mdmf_core.show.strip import ABOUT
@@ -205,8 +205,8 @@ def _strength(verdict: Verdict) -> dict[str, Any]:
 def adjust(rows: Sequence[Row]) -> list[Row]:
     """The rows with q-values over those that have a p-value; frames of videos are left as they are."""
     p_values = [row.p_value for row in rows if row.p_value is not None and not row.is_frame]
-    found = iter(q_values(np.array(p_values)).tolist())
-    return [row if row.p_value is None or row.is_frame else replace(row, q_value=next(found)) for row in rows]
+    q_values = iter(false_discovery_control(p_values).tolist() if p_values else ())
+    return [row if row.p_value is None or row.is_frame else replace(row, q_value=next(q_values)) for row in rows]
 
 
 def by_strength(rows: Iterable[Row]) -> list[Row]:
