@@ -49,7 +49,7 @@ def card(evidence: Evidence, origin: Origin, example: dict | None, warnings: Seq
         "card.html",
         **answer(evidence),
         facts=say("card.facts", **named, p=verdict.p_value) if verdict.judged else say("figure.named", **named),
-        weighed=wording.how_strong(evidence) if verdict.judged else verdict.reason,
+        weighed=wording.how_strong(evidence).parts if verdict.judged else [verdict.reason],
         summary=summary(evidence, origin),
         of=name_of(evidence),
         origin=opening(origin, verdict.outcome),

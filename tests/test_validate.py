@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.quality import made, validate
+from mdmf_core.method import doubt, known
 
 
 def row(label: int, ratio: float | None, condition: str = "as_is", reason: str = "", p: float = 0.5) -> validate.Scored:
@@ -33,7 +34,10 @@ def test_refused_pictures_are_no_false_alarms():
 def test_each_reason_belongs_to_one_rule():
     rows = [row(0, 1, "palette", "It has 16 colours only, as palettes ..."), row(0, 1, "palette")]
     table = list(validate.reason_table(rows))
-    assert table[-1] == "| palette | 0.000 | 0.500 | 0.000 | 0.000 | 0.000 |"
+    assert table[-1] == "| palette | 0.000 | 0.500 | 0.000 | 0.000 | 0.000 | 0.000 | 0.000 |"
+    for sentence in (doubt.EQUAL, doubt.COMPRESSED, doubt.MEDIAN, doubt.ENLARGED, known.STRANGER):
+        cells = list(validate.reason_table([row(0, 1, "palette", sentence)]))[-1].split(" | ")
+        assert cells.count("1.000") + cells.count("1.000 |") == 1, sentence
 
 
 def test_the_tables_go_between_the_marks():
