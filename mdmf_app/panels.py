@@ -35,12 +35,11 @@ def card(evidence: Evidence, origin: Origin, example: dict | None, warnings: Seq
     picture, verdict = evidence.picture, evidence.verdict
     one_in = round(1 / verdict.alpha)
     named = {"name": picture.name, "width": picture.width, "height": picture.height}
-    figures = [
-        *strength_figures(evidence),
-        (say("figure.p_value"), say("figure.p_value_from", p=verdict.p_value, **wording.compared_with(verdict))),
-        (say("figure.picture"), say("figure.named", **named)),
-    ]
+    rare = say("figure.p_value"), say("figure.p_value_from", p=verdict.p_value, **wording.compared_with(verdict))
+    shown = say("figure.picture"), say("figure.named", **named)
+    figures = [*strength_figures(evidence), rare, shown] if verdict.judged else [shown]
     advanced = [
+        *([] if verdict.judged else [rare]),
         (say("figure.score"), wording.score_line(evidence)),
         (say("figure.false_alarms"), say("figure.one_in", alpha=verdict.alpha, n=one_in)),
         (say("figure.decision"), say(f"figure.{verdict.decision}")),
@@ -54,7 +53,7 @@ def card(evidence: Evidence, origin: Origin, example: dict | None, warnings: Seq
         of=name_of(evidence),
         origin=opening(origin, verdict.outcome),
         declared=origin.generated == "yes",
-        explanation=joined([wording.DECISIONS[verdict.outcome], *wording.details(evidence)]) if verdict.judged else "",
+        explanation=joined([wording.DECISIONS[verdict.outcome], *wording.findings(evidence)]) if verdict.judged else "",
         figures=figures,
         advanced=advanced,
         notes=[*picture.notes, *warnings],
@@ -119,7 +118,9 @@ def answer(evidence: Evidence) -> dict[str, str]:
 
 
 def null_plot(evidence: Evidence) -> str:
-    """The score among the scores of real pictures."""
+    """The score among the scores of real pictures; why there is none where the picture can't be judged."""
+    if not evidence.verdict.judged:
+        return style.paragraph(evidence.verdict.reason)
     sentences = (
         say("stop", text=wording.rarity(evidence)),
         say("null.about"),

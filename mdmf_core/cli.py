@@ -89,6 +89,8 @@ def detect(
     from mdmf_core.run import workers
 
     check_alpha(alpha)
+    if heatmap is not None and heatmap.is_file():
+        raise Stop(f'--heatmap wants a folder, and "{heatmap.name}" is a file.')
     detector = Detector.from_pretrained(model)
     mine = _reference(trusted, detector)
     names, passed = pictures(paths)
@@ -235,7 +237,7 @@ def _sentence(name: str, evidence: Any) -> str:
 
     verdict = evidence.verdict
     found = verdict.strength
-    told = verdict.reason or (f"{found.support} (likelihood ratio {found.ratio:.3g})" if found else words.NO_RATIO)
+    told = verdict.reason or (f"{found.support} (likelihood ratio {found.told})" if found else words.NO_RATIO)
     if verdict.judged and found and found.side == REAL:  # it never stands alone
         told = f"{told}. {words.UNKNOWN}"
     return (

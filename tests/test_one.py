@@ -98,7 +98,10 @@ def test_how_strong_or_why_not_stands_open_on_the_card(result):
     assert wording.strength(strong) in open_part and "pixels; p-value" in open_part
     open_part, _, closed = shown.card(dull, result.origin, None).partition("<details")
     assert "It has 7 colours only." in open_part and "pixels; p-value" not in open_part
-    assert "It has 7 colours only." not in closed and "p-value" in closed
+    figures, _, advanced = closed.partition("<details")
+    assert "It has 7 colours only." not in closed and "p-value" not in figures and "p-value" in advanced
+    plot = shown.null_plot(dull)
+    assert "It has 7 colours only." in plot and "scores this high" not in plot and "<svg" in shown.null_plot(strong)
 
 
 def test_another_rate_gives_what_the_detector_would_say_at_that_rate(detector, photo, result):

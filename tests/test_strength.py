@@ -190,6 +190,8 @@ def test_support_for_real_never_stands_alone_on_the_command_line():
     assert f"weak support for real (likelihood ratio 0.3). {doubt}; score" in cli._sentence("a.png", of_ratio(0.3))
     for ratio in (1.0, 30.0):
         assert doubt not in cli._sentence("a.png", of_ratio(ratio))
+    for ratio, said in ((90.0, "at least 90"), (0.25, "at most 0.25"), (30.0, "30")):
+        assert f"(likelihood ratio {said})" in cli._sentence("a.png", of_ratio(ratio))
 
 
 def test_the_tests_are_told_of_a_hundred_pictures():

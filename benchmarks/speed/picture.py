@@ -43,23 +43,25 @@ COMPILED = """
 import json, sys, time
 import torch
 from mdmf_core.detector import Detector
-threads, patches = int(sys.argv[1]), int(sys.argv[2])
+threads, windows = int(sys.argv[1]), int(sys.argv[2])
 torch.set_num_threads(threads)
-encoder = Detector.from_pretrained(device="cpu").model.backbone
-chunk = torch.randint(0, 256, (8, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-folded = encoder._folded()
-compiled = torch.compile(lambda patches: encoder._embed(patches, folded))
+model = Detector.from_pretrained(device="cpu").model
+encoder, side = model.backbone, model.geometry.window
+chunk = torch.randint(0, 256, (8, 3, side, side), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+network = encoder._folded()
+plain = lambda part: encoder.patches(network.cells(part))
+compiled = torch.compile(plain)
 def run(function):
     start = time.perf_counter()
-    for _ in range(patches // 8):
+    for _ in range(windows // 8):
         function(chunk)
     return time.perf_counter() - start
 with torch.inference_mode():
     start = time.perf_counter()
     compiled(chunk)
     first = time.perf_counter() - start
-    encoder._embed(chunk, folded)
-    pairs = [(run(lambda c: encoder._embed(c, folded)), run(compiled)) for _ in range(9)]
+    plain(chunk)
+    pairs = [(run(plain), run(compiled)) for _ in range(9)]
 print(json.dumps({"first": first, "pairs": pairs}))
 """
 DINO = """
@@ -165,7 +167,7 @@ def processor_work() -> dict[str, tuple[float, Callable[[], Any]]]:
 
 
 def encoder_rates(folder: Path, quick: bool) -> Rows:
-    """The compact encoder: operations, rate, share of the processor's, and what each way to be faster does."""
+    """The bundled encoder: operations, rate, share of the processor's, and what each way to be faster does."""
     detector = Detector.from_pretrained(device="cpu")
     encoder, runs = detector.model.backbone, 3 if quick else 15
     patches, _ = cut(read(photograph(512, 512, folder / "picture.jpg")).pixels, detector.model.geometry)
@@ -201,13 +203,13 @@ def encoder_rates(folder: Path, quick: bool) -> Rows:
 
 
 def compiled() -> Rows:
-    """torch.compile on the same 64 patches: what it gains, and what it takes before the first picture."""
+    """torch.compile on 64 windows: what it gains, and what it takes before the first picture."""
     name = "torch.compile (not used)"
     if shutil.which("g++") is None:
         return {name: {"not_measured": "it needs the compiler g++, which is not installed"}}
     found = child(COMPILED, torch.get_num_threads(), 64)
     plain, fast = (float(np.median(side)) for side in zip(*found["pairs"], strict=True))
-    return {name: {"first_s": found["first"], "64_patches_ms": 1e3 * fast, "gain": plain / fast}}
+    return {name: {"first_s": found["first"], "64_windows_ms": 1e3 * fast, "gain": plain / fast}}
 
 
 def score_changes(detector: Detector, path: Path) -> tuple[float, float]:

@@ -55,7 +55,8 @@ class Page:
         self.take, self.report = self.of("picture", "upload"), self.of("make", "click")
         self.analyse = self.after(self.after(self.take))  # what is shown of the last picture goes first
         self.drawn = self.after(self.analyse)
-        self.refine = self.after(self.drawn, "state")
+        self.patches = self.after(self.after(self.drawn))  # once the map is seen
+        self.refine = self.after(self.patches, "state")
         self.finer = self.after(self.refine)
         self.keep = self.after(self.of("mine-begin", "click"))
         self.beside = next(one["id"] for one in self.functions if one["outputs"] == [self.ids["beside"]])
@@ -291,7 +292,7 @@ class Person:
 
     def finer(self, session: str) -> bytes:
         """The picture that the finer map of a session's result is drawn as."""
-        for number in (self.page.drawn, self.page.refine):
+        for number in (self.page.drawn, self.page.patches, self.page.refine):
             call(self.client, number, self.page.values(number), session)
         image = call(self.client, self.page.finer, self.page.values(self.page.finer), session)[0]
         return self.content(image)

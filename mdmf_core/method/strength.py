@@ -67,6 +67,12 @@ class Strength(NamedTuple):
         return support(self.ratio)
 
     @property
+    def told(self) -> str:
+        """The ratio to three digits, with "at least" or "at most" where the table ends."""
+        end = {self.bounds[0]: "at most ", self.bounds[1]: "at least "}.get(self.ratio, "")
+        return f"{end}{self.ratio:.3g}"
+
+    @property
     def side(self) -> str:
         """What the score supports, `GENERATED` or `REAL`; "" for neither."""
         return "" if self.support == NO_SUPPORT else GENERATED if self.ratio > 1 else REAL

@@ -160,7 +160,7 @@ def explain(evidence: Evidence) -> str:
     verdict = evidence.verdict
     if not verdict.judged:
         return verdict.reason
-    return joined([DECISIONS[verdict.outcome], how_strong(evidence), *details(evidence)])
+    return joined([DECISIONS[verdict.outcome], how_strong(evidence), *findings(evidence)])
 
 
 def how_strong(evidence: Evidence) -> Sentence:
@@ -170,7 +170,7 @@ def how_strong(evidence: Evidence) -> Sentence:
     return joined([said("rarity.stop", "{rarity}.", rarity=rarity(evidence)), NO_RATIO])
 
 
-def details(evidence: Evidence) -> list[Sentence]:
+def findings(evidence: Evidence) -> list[Sentence]:
     """Patches that stand out, what was compared, and what does not match the rest."""
     verdict = evidence.verdict
     kind = verdict.statistic if verdict.statistic == "relative" else "mmd"
