@@ -95,13 +95,15 @@ def test_how_strong_or_why_not_stands_open_on_the_card(result):
     strong = replace(found, verdict=replace(found.verdict, strength=seen, reason=""))
     dull = replace(found, verdict=replace(found.verdict, reason="It has 7 colours only."))
     open_part = shown.card(strong, result.origin, None).partition("<details")[0]
-    assert wording.strength(strong) in open_part and "pixels; p-value" in open_part
+    ratio, counts = wording.how_strong(strong).parts
+    assert "3 times as common" in ratio and "Of 100 real pictures" in counts
+    assert ratio in open_part and counts in open_part and "pixels; p-value" in open_part
     open_part, _, closed = shown.card(dull, result.origin, None).partition("<details")
     assert "It has 7 colours only." in open_part and "pixels; p-value" not in open_part
     figures, _, advanced = closed.partition("<details")
     assert "It has 7 colours only." not in closed and "p-value" not in figures and "p-value" in advanced
     plot = shown.null_plot(dull)
-    assert "It has 7 colours only." in plot and "scores this high" not in plot and "<svg" in shown.null_plot(strong)
+    assert "It has 7 colours only." in plot and "score" not in plot and "real pictures score this high" in shown.null_plot(strong)
 
 
 def test_another_rate_gives_what_the_detector_would_say_at_that_rate(detector, photo, result):
