@@ -16,6 +16,7 @@ from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 import gradio as gr
+import scipy.stats  # noqa: F401 (now, so that the first picture doesn't wait for it)
 
 from mdmf_app.labels import label
 from mdmf_app.language import say

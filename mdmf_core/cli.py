@@ -89,8 +89,6 @@ def detect(
     from mdmf_core.run import workers
 
     check_alpha(alpha)
-    if heatmap is not None and heatmap.is_file():
-        raise Stop(f'--heatmap wants a folder, and "{heatmap.name}" is a file.')
     detector = Detector.from_pretrained(model)
     mine = _reference(trusted, detector)
     names, passed = pictures(paths)

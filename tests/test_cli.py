@@ -71,11 +71,6 @@ def test_an_impossible_alpha_is_refused(alpha: str, checkpoint: Path, photo: Pat
     assert "false-alarm rate" in capsys.readouterr().err
 
 
-def test_a_file_for_the_maps_is_refused(checkpoint: Path, photo: Path, capsys) -> None:
-    assert run("detect", photo, "--model", checkpoint, "--heatmap", photo) == 1
-    assert f'--heatmap wants a folder, and "{photo.name}" is a file.' in capsys.readouterr().err
-
-
 def test_a_model_that_is_not_there_is_one_sentence(photo: Path, tmp_path: Path, capsys) -> None:
     assert run("detect", photo, "--model", tmp_path / "nothing") == 1
     said = capsys.readouterr()

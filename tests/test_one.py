@@ -103,7 +103,11 @@ def test_how_strong_or_why_not_stands_open_on_the_card(result):
     figures, _, advanced = closed.partition("<details")
     assert "It has 7 colours only." not in closed and "p-value" not in figures and "p-value" in advanced
     plot = shown.null_plot(dull)
-    assert "It has 7 colours only." in plot and "score" not in plot and "real pictures score this high" in shown.null_plot(strong)
+    assert (
+        "It has 7 colours only." in plot
+        and "score" not in plot
+        and "real pictures score this high" in shown.null_plot(strong)
+    )
 
 
 def test_another_rate_gives_what_the_detector_would_say_at_that_rate(detector, photo, result):

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from scipy.stats import false_discovery_control
 
 from mdmf_core.detector import Detector
 from mdmf_core.errors import ImageError
@@ -204,6 +203,8 @@ def _strength(verdict: Verdict) -> dict[str, Any]:
 
 def adjust(rows: Sequence[Row]) -> list[Row]:
     """The rows with q-values over those that have a p-value; frames of videos are left as they are."""
+    from scipy.stats import false_discovery_control  # here, for the commands that have no batch start sooner so
+
     p_values = [row.p_value for row in rows if row.p_value is not None and not row.is_frame]
     q_values = iter(false_discovery_control(p_values).tolist() if p_values else ())
     return [row if row.p_value is None or row.is_frame else replace(row, q_value=next(q_values)) for row in rows]

@@ -1,6 +1,6 @@
 """AUROC, average precision and FPR at 95% true positives, with bootstrap and Wilson intervals.
 
-scikit-learn is imported where it is used: the processes that score pictures don't need it.
+scikit-learn and `scipy.stats` are imported where they are used: the processes that score pictures need neither.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from scipy.stats import binomtest
 
 METRICS = ("auroc", "ap", "fpr95")
 TRUE_POSITIVES = 0.95
@@ -114,6 +113,8 @@ def interval(values: np.ndarray) -> list[float]:
 
 def share(p_values: np.ndarray, alpha: float) -> dict:
     """The share of p-values (N,) at most alpha, with its 95% Wilson interval."""
+    from scipy.stats import binomtest
+
     hits = int((p_values <= alpha).sum())
     ends = binomtest(hits, len(p_values)).proportion_ci(method="wilson")
     return {"share": hits / len(p_values), "interval": [float(ends.low), float(ends.high)]}
