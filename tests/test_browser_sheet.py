@@ -65,6 +65,7 @@ def phone(page):
 def place_of(page, across: float, down: float) -> tuple[float, float]:
     image = page.locator("#map img")
     image.scroll_into_view_if_needed()
+    served.still(page)
     box = image.bounding_box()
     return box["x"] + across * box["width"], box["y"] + down * box["height"]
 
