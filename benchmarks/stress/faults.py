@@ -321,8 +321,9 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results", help="folder for faults.json")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        rows = run_all(Path(folder).resolve(), options.quick, options.only)
-    text = json.dumps(rows, indent=1) + "\n"
+        place = Path(folder).resolve()
+        rows = run_all(place, options.quick, options.only)
+    text = json.dumps(rows, indent=1).replace(str(place), "FOLDER") + "\n"
     write_whole(options.out / "faults.json", lambda path: path.write_text(text, "utf-8"))
     lost = sum(not row["survived"] for row in rows)
     print(f"{len(rows)} faults, {lost} not survived")

@@ -307,7 +307,7 @@ class Person:
             call(self.client, self.page.beside, [None, True, None, RATE], of)[0] for of in (session, stranger)
         )
         self.counts["compared"] += 1
-        if str(count) not in own or others:
+        if not re.search(rf"(?<![\d.,]){count}(?![\d.,]*\d)", own) or others:
             self.note("wrong", f"{count} trusted pictures gave {own!r}, and a stranger {others!r}")
 
     def report(self) -> None:

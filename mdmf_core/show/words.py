@@ -149,12 +149,6 @@ def _counted(share: float, gives: bool = False) -> Sentence:
     return said("hundred.number", "{n}", n=hundredth)
 
 
-def strength(evidence: Evidence) -> Sentence:
-    """How strong the evidence is, in sentences."""
-    found = evidence.verdict.strength
-    return NO_RATIO if found is None else joined([weight(found), of_hundred(evidence)])
-
-
 def explain(evidence: Evidence) -> str:
     """The result in plain sentences: strength, patches that stand out, what was compared; or why there is none."""
     verdict = evidence.verdict
@@ -165,8 +159,9 @@ def explain(evidence: Evidence) -> str:
 
 def how_strong(evidence: Evidence) -> Sentence:
     """How strong the evidence is; without likelihood ratios, how rare the score is."""
-    if evidence.verdict.strength is not None:
-        return strength(evidence)
+    found = evidence.verdict.strength
+    if found is not None:
+        return joined([weight(found), of_hundred(evidence)])
     return joined([said("rarity.stop", "{rarity}.", rarity=rarity(evidence)), NO_RATIO])
 
 
