@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -196,6 +197,17 @@ def test_shares_at_the_level_are_counted_by_source_and_by_picture():
     assert found["found_at_own_point"] == pytest.approx(above.mean())
 
 
+def test_what_cannot_be_judged_is_counted_by_class_and_stays_in_every_other_figure():
+    rows = some_rows()
+    told = [replace(row, reason="It is flat.") if row.key[-1] in "02" else row for row in rows]
+    found, before = figures(told), figures(rows)
+    refused = found.pop("refused")
+    assert refused["photographs"][0] == pytest.approx(4 / 13) and refused["art"][0] == pytest.approx(2 / 5)
+    assert refused["generated"][0] == pytest.approx(6 / 21)
+    assert all(low <= value <= high for value, low, high in refused.values())
+    assert before.pop("refused")["photographs"] == [0, 0, 0] and found == before
+
+
 def test_pairs_of_like_subject_are_compared_with_each_other_alone():
     rows = some_rows()
     named = [
@@ -322,6 +334,14 @@ def test_the_command_scores_once_and_makes_tables_again_without_scoring(monkeypa
     monkeypatch.setattr(held_out, "match", refuse)
     assert run(monkeypatch, files, data, "--most=2", f"--start={files / 'lite.pth'}") == first
     assert run(monkeypatch, files, data, "--most=2") == first
+
+
+def test_scores_that_an_older_version_kept_are_refused(files, tmp_path):
+    held_out.write_scores(tmp_path / "old.csv", some_rows(), "0" * 64)
+    text = (tmp_path / "old.csv").read_text().replace("reason", "why")
+    (tmp_path / "old.csv").write_text(text)
+    with pytest.raises(DatasetError, match="other columns"):
+        held_out.read_scores(tmp_path / "old.csv", "0" * 64)
 
 
 def test_scores_of_another_checkpoint_are_refused(monkeypatch, files, data, tmp_path):

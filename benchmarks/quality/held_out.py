@@ -11,6 +11,7 @@ it, and printed: figures as JSON and as a Markdown table, for each condition:
 
     average    AUROC and share found (p <= 0.05) over generators of at least 8 pictures, pooled for the rest and for
                all, against photographs; false alarms on photographs. By family, generator and real source too
+    refused    the share of each class that can't be judged; AUROC, found and false alarms count those pictures as well
     art        the same against genuine paintings, renders and gloss of held-out sources, and false alarms on them
     pairs      sources of like subject, chosen by looking at pictures and before any score (`configs/pairs.json`)
     matched    the real picture that shows what is most like a generated one (by an ImageNet network, the file
@@ -27,7 +28,7 @@ import csv
 import json
 import sys
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,7 @@ def read_scores(path: Path, fingerprint: str) -> list[Row]:
     """The rows of an earlier run; none where there is no file.
 
     Raises:
-        DatasetError: they are another checkpoint's.
+        DatasetError: they are another checkpoint's, or of a version with other columns.
     """
     if not path.is_file():
         return []
@@ -66,13 +67,15 @@ def read_scores(path: Path, fingerprint: str) -> list[Row]:
         lines = list(csv.DictReader(file))
     if {line.pop("fingerprint") for line in lines} - {fingerprint}:
         raise DatasetError(f"{path.name} holds the scores of another checkpoint; name another file or remove it.")
+    if lines and set(lines[0]) != {field.name for field in fields(Row)}:
+        raise DatasetError(f"{path.name} has other columns than this version writes; name another file or remove it.")
     return [Row(**{name: _value(name, text) for name, text in line.items()}) for line in lines]
 
 
 def _value(name: str, text: str) -> Any:
     if name in ("folder", "source", "key", "condition"):
         return text
-    kind = str if name == "error" else int if name in ("label", "n_calibration", "n_patches") else float
+    kind = str if name in ("reason", "error") else int if name in ("label", "n_calibration", "n_patches") else float
     return kind(text) if text else None
 
 

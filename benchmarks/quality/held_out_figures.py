@@ -24,13 +24,16 @@ Match = tuple[str, str, float]
 
 @dataclass(frozen=True)
 class Side:
-    """Pictures of one class, scored: `names` of S sources; scores, p-values and sources `of` N pictures by `keys`."""
+    """Pictures of one class, scored: `names` of S sources; scores, p-values, which are refused
+    and sources `of` N pictures by `keys`.
+    """
 
     names: list[str]
     keys: list[str]
     of: np.ndarray
     scores: np.ndarray
     p_values: np.ndarray
+    refused: np.ndarray
 
     @classmethod
     def of_rows(cls, rows: Iterable[Row]) -> Side:
@@ -43,6 +46,7 @@ class Side:
             np.array([numbers[row.source] for row in rows], np.int64),
             np.array([row.score for row in rows], float),
             np.array([row.p_value for row in rows], float),
+            np.array([row.reason is not None for row in rows], bool),
         )
 
     @cached_property
@@ -52,7 +56,11 @@ class Side:
     @cached_property
     def called(self) -> np.ndarray:
         """Shares of each source's pictures with p <= 0.05, (S,)."""
-        return by_source.sums((self.p_values <= ALPHA).astype(float), self.of, len(self.names)) / self.sizes
+        return self.shares(self.p_values <= ALPHA)
+
+    def shares(self, chosen: np.ndarray) -> np.ndarray:
+        """Shares of each source's pictures that are chosen by a mask (N,), (S,)."""
+        return by_source.sums(chosen.astype(float), self.of, len(self.names)) / self.sizes
 
     def p_of(self, source: int) -> np.ndarray:
         return self.p_values[self.of == source]
@@ -88,6 +96,14 @@ class Condition:
         found = by_source.three_means(values, self.generated.sizes, hits, LEAST)
         return {name: by_source.figure(drawn) for name, drawn in found.items()}
 
+    def refused(self) -> dict[str, by_source.Figure]:
+        """Shares of all pictures of each class that can't be judged."""
+        sides = ("photographs", self.real, self.times * ~self.art), ("art", self.real, self.times * self.art)
+        return {
+            name: by_source.figure(by_source.average(side.shares(side.refused), drawn * side.sizes))
+            for name, side, drawn in (*sides, ("generated", self.generated, self.hits))
+        }
+
     def false_alarms(self, among: np.ndarray) -> dict[str, Any]:
         """Means over the pictures and over the sources `among` (R,), a mask."""
         times, sizes = self.times * among, self.real.sizes
@@ -111,6 +127,7 @@ def of_condition(given: Condition, named: list[dict], matches: list[Match]) -> d
         "tpr": given.means(found),
         "found_at_own_point": at_own_point(given),
         "false_alarms": alarms,
+        "refused": given.refused(),
         "families": {name: family(given, photographs, given.family == name) for name in FAMILIES},
         "generators": {name: generator(given, number) for number, name in listed(given.generated)},
         "real": {name: real_source(given, number) for number, name in listed(given.real)},

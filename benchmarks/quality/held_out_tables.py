@@ -48,6 +48,8 @@ def summary_table(conditions: dict[str, dict]) -> Iterator[str]:
     yield across(conditions, "found at the photographs' own 95% point, all, pooled", "found_at_own_point")
     yield across(conditions, "false alarms, photographs", "false_alarms", "pictures")
     yield across(conditions, "false alarms, mean over sources of photographs", "false_alarms", "mean")
+    for kind in ("photographs", "art", "generated"):
+        yield across(conditions, f"can't be judged, {kind}", "refused", kind)
     for key, what in MEANS.items():
         yield across(conditions, f"AUROC against genuine art, {what}", "art", "auroc", key)
     yield across(conditions, "false alarms, genuine art", "art", "false_alarms", "pictures")

@@ -41,7 +41,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Row:
-    """One picture in one condition. What could not be scored has an `error`, one sentence, and no score."""
+    """One picture in one condition.
+
+    What can't be judged has a `reason` beside its score; what could not be scored has an `error` and no score.
+    """
 
     folder: str
     source: str
@@ -55,6 +58,7 @@ class Row:
     threshold: float | None = None
     n_calibration: int | None = None
     n_patches: int | None = None
+    reason: str | None = None
     error: str | None = None
 
 
@@ -92,7 +96,8 @@ def gather(folders: Iterable[str | Path], sources: Iterable[str] | None = None) 
 
 def _scored(evidence: Evidence) -> dict:
     fields = ("score", "mmd2", "relative", "p_value", "threshold", "n_calibration")
-    return {field: getattr(evidence.verdict, field) for field in fields} | {"n_patches": evidence.n_patches}
+    told = {field: getattr(evidence.verdict, field) for field in fields}
+    return told | {"n_patches": evidence.n_patches, "reason": evidence.verdict.reason or None}
 
 
 def prepare(
