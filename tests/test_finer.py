@@ -89,6 +89,14 @@ def test_each_square_has_the_mean_of_all_patches_that_stand_for_it():
     assert np.allclose(found.values["evidence"][1:, 1:].reshape(-1), blurred, atol=1e-5)
 
 
+def test_the_mean_over_a_patch_is_that_of_its_squares():
+    evidence, rng = made(np.zeros(12)), np.random.default_rng(3)
+    flat = fine(evidence, [])
+    known = replace(flat, values={"evidence": rng.normal(size=flat.values["evidence"].shape)})
+    for value, (x, y, w, h) in zip(known.means("evidence", evidence.grid), evidence.grid.cells // ALIGN, strict=True):
+        assert value == pytest.approx(known.values["evidence"][y : y + h, x : x + w].mean())
+
+
 def test_a_map_that_one_pass_lacks_stays_as_it_is():
     evidence = made(np.zeros(12))
     assert set(fine(evidence, [(evidence.grid, {"evidence": np.zeros(12)})]).values) == {"evidence"}

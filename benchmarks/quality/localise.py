@@ -8,12 +8,13 @@ and at a place that tells nothing (`mdmf_core/training/composites.py`), all from
 role "test" in a file of roles (pictures of them, art left out, are below `--data`), or the test split of a recipe. 200
 as made, 200 others recompressed (`degrade.alike`), of each kind: part of a generated picture; and to see what else a
 map reacts to, part of another real photograph, and another part of the same photograph. A patch counts as altered when
-at least half of it is, as untouched when nothing is; the rest are left out. Two maps are judged on the same composites:
-the evidence (what the score is made of) and, where the checkpoint has a locator, how unlike the rest of the picture a
-patch is. Printed for each: AUROC, as the mean within a composite and over all patches; how often the strongest patch is
-an altered one, beside the share of altered patches, which is chance; precision and recall of outlined patches; how many
-untouched pictures of the same sources have an outline. Of the evidence: how much further the score falls when the
-strongest patches are dropped than when random ones are, averaged over shares of 5% to 50% (under the relative
+at least half of it is, as untouched when nothing is; the rest are left out. Maps that are judged on the same
+composites: the evidence (what the score is made of); the same as the page draws it after its second pass, as means of
+patches that overlap; and, where the checkpoint has a locator, how unlike the rest of the picture a patch is. Printed
+for each: AUROC, as the mean within a composite and over all patches; how often the strongest patch is an altered one,
+beside the share of altered patches, which is chance; of the first and last precision and recall of outlined patches,
+and how many untouched pictures of the same sources have an outline. Of the evidence: how much further the score falls
+when the strongest patches are dropped than when random ones are, averaged over shares of 5% to 50% (under the relative
 statistic, which is linear in patches, that can only be positive). Intervals: 95% bootstrap over pictures.
 
 `--whole` names a folder of whole originals, real/SOURCE and fake/SOURCE: composites are then pictures of 0.5 to 12
@@ -45,12 +46,14 @@ from benchmarks.quality.of_maps import (  # noqa: E402
     BORDER,
     DRAWS,
     EVIDENCE,
+    FINER,
     KINDS,
     PLACE,
     TRIES,
     WITHIN,
     Figure,
     Row,
+    finer,
     maps,
     means,
     place,
@@ -111,23 +114,32 @@ def measure(
             evidence = detector.detect(pixels)
             truth = composites.altered(evidence.grid.boxes, mask)
             if {0.0, 1.0} <= set(truth.tolist()):
-                rows.append(judged(evidence, truth, rng))
+                rows.append(judged(evidence, finer(detector, pixels, evidence), truth, rng))
                 progress.update()
             if len(rows) == count:
                 return rows
     raise ValueError(f"Only {len(rows)} of {count} composites have altered and untouched patches.")
 
 
-def judged(evidence: Evidence, truth: np.ndarray, rng: np.random.Generator) -> Row:
-    """The figures of one composite, nan where one doesn't exist for it; `truth` (N,) as `composites.altered`."""
+def judged(evidence: Evidence, overlapping: np.ndarray, truth: np.ndarray, rng: np.random.Generator) -> Row:
+    """The figures of one composite, nan where one doesn't exist for it.
+
+    Args:
+        evidence: of the composite.
+        overlapping: what `finer` gives for it (N,).
+        truth: (N,) as `composites.altered`.
+        rng: of patches that are dropped at random.
+    """
     known = ~np.isnan(truth)
     row: Row = {"truth": truth[known], "values": {}}
     row[WITHIN, PLACE] = roc_auc_score(truth[known], place(evidence)[known])
-    for name, (values, flagged) in maps(evidence).items():
-        outlined = known & flagged
+    every = {name: values for name, (values, _) in maps(evidence).items()} | {FINER: overlapping}
+    for name, values in every.items():
         row["values"][name] = values[known]
         row[WITHIN, name] = roc_auc_score(truth[known], values[known])
         row["the strongest patch is altered", name] = float(truth[known][values[known].argmax()])
+    for name, (_, flagged) in maps(evidence).items():
+        outlined = known & flagged
         row["precision of outlines", name] = truth[outlined].mean() if outlined.any() else np.nan
         row["recall of outlines", name] = flagged[truth == 1].mean()
     row["the strongest patch is altered", "by chance"] = float(truth[known].mean())

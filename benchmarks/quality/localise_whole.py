@@ -13,13 +13,15 @@ from tqdm import tqdm
 from benchmarks.quality.made_again import AGAIN_KINDS, made_again
 from benchmarks.quality.of_maps import (
     BORDER,
-    EVIDENCE,
+    FINER,
     KINDS,
+    LOCATOR,
     PLACE,
     TRIES,
     WITHIN,
     Figure,
     Row,
+    finer,
     maps,
     means,
     place,
@@ -94,7 +96,7 @@ def make_whole(
     return composites.alike(pixels, mask, rng) if recompressed else (pixels, mask)
 
 
-def judged_whole(evidence: Evidence, truth: np.ndarray, label: int) -> Row:
+def judged_whole(evidence: Evidence, overlapping: np.ndarray, truth: np.ndarray, label: int) -> Row:
     """The figures of one composite of whole pictures, `label` that of the one that something was pasted into.
 
     The evidence is to find what is generated, in the region or around it; the other map what was pasted.
@@ -103,14 +105,17 @@ def judged_whole(evidence: Evidence, truth: np.ndarray, label: int) -> Row:
     altered, pixels = truth[known], evidence.picture.width * evidence.picture.height
     row[WITHIN, PLACE] = roc_auc_score(altered, place(evidence)[known])
     size = max((edge for edge in SIZES[:-1] if edge <= pixels), default=SIZES[0])
-    for name, (values, flagged) in maps(evidence).items():
-        sought = 1 - altered if label and name == EVIDENCE else altered
-        right = sought[flagged[known]]
-        row["precision of outlines", name] = right.mean() if len(right) else np.nan
-        row["recall of outlines", name] = flagged[known][sought == 1].mean()
+    every = {name: values for name, (values, _) in maps(evidence).items()} | {FINER: overlapping}
+    for name, values in every.items():
+        sought = 1 - altered if label and name != LOCATOR else altered
         row[WITHIN, name] = row[f"{WITHIN}, {between(size)}", name] = roc_auc_score(sought, values[known])
         row[STRONGEST, name] = float(sought[values[known].argmax()])
         row[STRONGEST, f"{name}, by chance"] = float(sought.mean())
+    for name, (_, flagged) in maps(evidence).items():
+        sought = 1 - altered if label and name != LOCATOR else altered
+        right = sought[flagged[known]]
+        row["precision of outlines", name] = right.mean() if len(right) else np.nan
+        row["recall of outlines", name] = flagged[known][sought == 1].mean()
     return row
 
 
@@ -185,7 +190,7 @@ def _measured(
             evidence = detector.detect(made[0])
             truth = composites.altered(evidence.grid.boxes, made[1])
             if {0.0, 1.0} <= set(truth.tolist()):
-                rows.append(judged_whole(evidence, truth, label))
+                rows.append(judged_whole(evidence, finer(detector, made[0], evidence), truth, label))
                 progress.update()
             if len(rows) == count:
                 return rows

@@ -11,12 +11,14 @@ from mdmf_core.detector import Detector
 from mdmf_core.evidence import Evidence
 from mdmf_core.images import degrade
 from mdmf_core.images.reader import read
+from mdmf_core.show.finer import fine
 from mdmf_core.training.dataset import Entry
 
 BORDER = 4.0
 DRAWS = 1000
 KINDS = ("a generated part", "a part of another photograph", "another part of the same photograph")
 EVIDENCE, LOCATOR, PLACE = "evidence", "unlike the rest", "the place alone"
+FINER = "evidence, of overlapping patches"
 WITHIN = "AUROC within a composite"
 UNTOUCHED = ("untouched photographs", "untouched generated pictures")
 TRIES = 6  # composites made for each one wanted; regions that no patch lies in are many in small pictures
@@ -29,6 +31,12 @@ def maps(evidence: Evidence) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     named = {EVIDENCE: "evidence", LOCATOR: "locator"}
     found = {name: evidence.maps[key] for name, key in named.items() if key in evidence.maps}
     return {name: (shown.values, shown.outlined) for name, shown in found.items()}
+
+
+def finer(detector: Detector, pixels: np.ndarray, evidence: Evidence) -> np.ndarray:
+    """Evidence (N,) of each patch as the page draws it after its second pass: the mean of patches that overlap it."""
+    passes = detector.overlapping(read(pixels), evidence.grid)
+    return fine(evidence, passes).means("evidence", evidence.grid)
 
 
 def place(evidence: Evidence) -> np.ndarray:

@@ -50,6 +50,11 @@ class Fine:
         covered = Image.fromarray(self.covered.astype(np.uint8)).resize(shown, Image.Resampling.NEAREST, part)
         return np.where(np.asarray(covered, bool), np.asarray(found), -np.inf)
 
+    def means(self, name: str, grid: Grid) -> np.ndarray:
+        """Means (N,) of a map over each cell of a grid."""
+        values = self.values[name]
+        return np.array([values[y:bottom, x:right].mean() for x, y, right, bottom in _squares(grid, self.step)])
+
 
 def fine(evidence: Evidence, passes: Iterable[Pass]) -> Fine:
     """The finer maps of a picture, each of those that every pass knows.
