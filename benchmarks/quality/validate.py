@@ -32,8 +32,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
-from scipy.optimize import isotonic_regression
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
@@ -41,6 +39,7 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.quality import made, roles  # noqa: E402
 from benchmarks.quality.held_out_tables import head, line  # noqa: E402
 from benchmarks.quality.outlines import pictures  # noqa: E402
+from benchmarks.quality.validate_plots import pav, tippett  # noqa: E402
 from mdmf_core.checkpoint import hub  # noqa: E402
 from mdmf_core.detector import Detector  # noqa: E402
 from mdmf_core.errors import ImageError  # noqa: E402
@@ -263,38 +262,6 @@ def markdown(rows: list[Scored], model: str, fingerprint: str) -> str:
     for table in (cost_table, alarm_table, reason_table, source_table):
         text += ["", *table(rows)]
     return "\n".join(text) + "\n"
-
-
-# Plots
-
-
-def tippett(real: np.ndarray, generated: np.ndarray) -> Figure:
-    """Share of the pictures of each class whose ratio is at least as high."""
-    figure = Figure((5, 3.6), dpi=120, layout="constrained")
-    axes = figure.add_subplot()
-    for values, name, colour in ((real, "real pictures", "#1f6feb"), (generated, "generated pictures", "#b3261e")):
-        ordered = np.sort(values)
-        axes.step(ordered, 1 - np.arange(len(ordered)) / len(ordered), where="post", label=name, color=colour)
-    axes.axvline(0, color="#808080", linewidth=1)
-    axes.set(xlabel="log10 of the likelihood ratio", ylabel="share at least as high", ylim=(0, 1))
-    axes.legend()
-    return figure
-
-
-def pav(real: np.ndarray, generated: np.ndarray) -> Figure:
-    """The ratio that was given against the one that isotonic regression of these pictures would give."""
-    values = np.concatenate([real, generated])
-    labels = np.repeat([0.0, 1.0], [len(real), len(generated)])
-    weights = np.repeat([1 / len(real), 1 / len(generated)], [len(real), len(generated)])
-    order = np.argsort(values, kind="stable")
-    share = isotonic_regression(labels[order], weights=weights[order]).x
-    inside = (share > 0) & (share < 1)
-    figure = Figure((4.2, 4), dpi=120, layout="constrained")
-    axes = figure.add_subplot()
-    axes.plot(values[order][inside], np.log10(share[inside] / (1 - share[inside])), "o", markersize=3)
-    axes.axline((0, 0), slope=1, color="#808080", linewidth=1)
-    axes.set(xlabel="log10 of the likelihood ratio", ylabel="after PAV on these pictures")
-    return figure
 
 
 def plots(rows: list[Scored], folder: Path) -> None:

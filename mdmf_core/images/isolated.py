@@ -254,10 +254,9 @@ def work(request: dict[str, Any]) -> tuple[dict[str, Any], np.ndarray | None]:
 
 
 def _of_video(request: dict[str, Any]) -> tuple[Any, np.ndarray | None]:
-    path, min_side = request["video"], request["min_side"]
     if "chosen" in request:
-        return video.cut(path, request["chosen"], min_side)
-    return asdict(video.look(path, min_side)), None
+        return video.cut(request["video"], request["chosen"], request["min_side"])
+    return asdict(video.look(request["video"], request["min_side"])), None
 
 
 def _facts(picture: Picture) -> dict[str, Any]:
