@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import GroupKFold
+from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -91,7 +91,7 @@ def best_strength(means: Means, weight: np.ndarray) -> float:
 
     def quality(strength: float) -> float:
         found = []
-        for fit, rest in GroupKFold(FOLDS).split(means.x, means.labels, means.sources):
+        for fit, rest in StratifiedGroupKFold(FOLDS).split(means.x, means.labels, means.sources):
             scores = fitted(taken(means, fit), weight[fit], strength).decision_function(means.x[rest])
             found.append(roc_auc_score(means.labels[rest], scores, sample_weight=weight[rest]))
         return float(np.mean(found))
