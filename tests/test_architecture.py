@@ -18,6 +18,19 @@ def test_imports_run_one_way():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_no_file_has_more_than_350_lines_and_no_function_more_than_40():
+    folders = ("mdmf_core", "mdmf_app", "benchmarks", "tests", ".ci")
+    files = [ROOT / "app.py", *(path for name in folders for path in (ROOT / name).rglob("*.py"))]
+    texts = {path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in files}
+    assert len(texts) > 300
+    long = [name for name, text in texts.items() if len(text.splitlines()) > 350]
+    for name, text in texts.items():
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno - node.lineno >= 40:
+                long.append(f"{name}: {node.name}")
+    assert long == []
+
+
 def test_every_package_is_installed():
     written = re.search(
         r"^packages = (\[.*?\])", (ROOT / "pyproject.toml").read_text("utf-8"), re.DOTALL | re.MULTILINE
