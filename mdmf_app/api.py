@@ -227,7 +227,8 @@ def contract(evidence: Evidence, origin: Origin) -> dict[str, Any]:
     client takes any object with a text under "path" for a file to fetch (gradio_client 2.7.2, `is_file_obj`).
     """
     said = as_json(origin, evidence.verdict.outcome)
-    return {**evidence.to_dict(), "path": None, "name": evidence.picture.name, "origin": said}
+    named = {"path": None, "name": evidence.picture.name}
+    return {**evidence.to_dict(), **named, "quote": words.quote(evidence), "origin": said}
 
 
 def in_words(evidence: Evidence, origin: Origin) -> str:

@@ -29,11 +29,11 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import uniform_filter
 
 from mdmf_core.evidence import Evidence
-from mdmf_core.sentence import said
+from mdmf_core.sentence import joined, said
 from mdmf_core.show.finer import Fine
 from mdmf_core.show.ink import INK, PAPER, contour, hatch, outline
 from mdmf_core.show.smaller import smaller
-from mdmf_core.show.words import LOCATOR
+from mdmf_core.show.words import LOCATOR, LOCATOR_UNIT
 
 OPACITY = 0.55
 LONGEST_SIDE = 1600
@@ -78,7 +78,7 @@ SHOWN = {
     "locator": Shown(
         said("map.locator.title", "How unlike the rest of the picture each patch is"),
         said("map.locator.label", "Does not match the rest"),
-        LOCATOR,
+        joined([LOCATOR, LOCATOR_UNIT]),
     ),
 }
 LOW_END = said("map.low_end", "4 in 5 real patches lie below")
