@@ -76,8 +76,8 @@ WITHOUT_RATIO = (
     "among {n:,} real pictures{of} of its calibration; how strong this is as evidence it can't say."
 )
 REFUSED = (
-    "The detector MDMF (model {model}, fingerprint {fingerprint}) can't judge “{name}”, so it says nothing about "
-    "whether that is generated: {reason}"
+    "The detector MDMF (model {model}, fingerprint {fingerprint}) can't judge the picture “{name}”, and so "
+    "doesn't say whether that is generated: {reason}"
 )
 COMPARED = {
     "relative": "Its patches were compared with patches of real and of generated pictures, and its score with those "
