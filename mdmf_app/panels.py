@@ -177,9 +177,9 @@ def cells(result: Result, view: View, colour: str) -> str:
     p_values = view.evidence.maps.get(colour, view.evidence.maps["evidence"]).p_values
     corners = (view.evidence.grid.cells - np.array([place.x, place.y, 0, 0])) / np.array([place.w, place.h] * 2)
     corners[:, 2:] += corners[:, :2]
-    unit = say(f"map.unit.{colour}")
+    unit = maps.SHOWN[colour].unit
     read_out = [
-        [*corner, told(say("map.with_unit", unit=unit, cell=say("map.cell", value=value, p=p))), bool(outlined)]
+        [*corner, told(joined([unit, say("map.cell", value=value, p=p)])), bool(outlined)]
         for corner, value, p, outlined in zip(
             corners.round(4).tolist(), layer.values.tolist(), p_values.tolist(), layer.outlined, strict=True
         )
