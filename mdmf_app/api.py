@@ -57,12 +57,13 @@ class Endpoints:
         The outcome is "generated", "inconclusive", "no_evidence" or "not_judged"; no evidence does not mean that the
         picture is real. The decision goes by the p-value alone, which says how rare so high a score is among real
         pictures of a source never seen. `likelihood_ratio` says how many times as common such a score is among
-        generated pictures as among real ones, within `likelihood_ratio_range`; quote it with `support`. Where `judged`
-        is false the picture can't be judged, for the `reason` given: rest nothing on its figures. The patches' evidence
-        values add up to the score; flagged patches stand out. Patches that `inconsistency` flags are unlike the rest of
-        the picture, as a part from another picture would be, real or generated; the score does not count them. `origin`
-        is what the file declares of itself, who says so and whether it is signed; a signed statement that the picture
-        was generated outweighs a clean score. For an answer in words use describe.
+        generated pictures as among real ones, within `likelihood_ratio_range`; `quote` is one sentence that may be
+        written of it. Where `judged` is false the picture can't be judged, for the `reason` given: rest nothing on its
+        figures, and `quote` says so. The patches' evidence values add up to the score; flagged patches stand out.
+        Patches that `inconsistency` flags are unlike the rest of the picture, as a part from another picture would be,
+        real or generated; the score does not count them. `origin` is what the file declares of itself, who says so and
+        whether it is signed; a signed statement that the picture was generated outweighs a clean score. For an answer
+        in words use describe.
 
         Args:
             file: The picture (MCP: a data: URI): JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC, from 128 pixels a side.
@@ -227,7 +228,8 @@ def contract(evidence: Evidence, origin: Origin) -> dict[str, Any]:
     client takes any object with a text under "path" for a file to fetch (gradio_client 2.7.2, `is_file_obj`).
     """
     said = as_json(origin, evidence.verdict.outcome)
-    return {**evidence.to_dict(), "path": None, "name": evidence.picture.name, "origin": said}
+    named = {"path": None, "name": evidence.picture.name}
+    return {**evidence.to_dict(), **named, "quote": words.quote(evidence), "origin": said}
 
 
 def in_words(evidence: Evidence, origin: Origin) -> str:

@@ -64,7 +64,7 @@ const tellHeld = () => {
 };
 const summaryOf = (button) => {
   const told = find("#held [data-of]"), same = told?.dataset.of === button.closest(".card")?.querySelector(".held")?.dataset.of;
-  return [button.dataset.copy, same && told.dataset.sentence].filter(Boolean).join(" ");
+  return [button.dataset.copy, same && !button.closest(".quote") && told.dataset.sentence].filter(Boolean).join(" ");
 };
 new MutationObserver(() => { settle(); tellHeld(); raiseAwaited(); }).observe(body, {childList: true, subtree: true, characterData: true});
 setInterval(() => { settle(); giveUp(); }, 500);

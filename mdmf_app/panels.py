@@ -17,12 +17,12 @@ from mdmf_app import style
 from mdmf_app.context import EXAMPLES
 from mdmf_app.language import number, say, told
 from mdmf_app.views import Result, View, extent, frame, is_known
-from mdmf_core.evidence import Evidence, decide, outcome
+from mdmf_core.evidence import Evidence
 from mdmf_core.images.origin import Origin, opening
 from mdmf_core.images.origin.said import C2PA, Provenance
 from mdmf_core.method.calibration import FALSE_DISCOVERIES
 from mdmf_core.sentence import Sentence, joined
-from mdmf_core.show import charts, html, maps, reliability, stability, truth
+from mdmf_core.show import charts, html, maps, reliability, truth
 from mdmf_core.show import words as wording
 from mdmf_core.show.report import LIMITATIONS
 
@@ -50,6 +50,7 @@ def card(evidence: Evidence, origin: Origin, example: dict | None, warnings: Seq
         facts=say("card.facts", **named, p=verdict.p_value) if verdict.judged else say("figure.named", **named),
         weighed=wording.how_strong(evidence).parts if verdict.judged else [verdict.reason],
         summary=summary(evidence, origin),
+        quote=wording.quote(evidence),
         of=name_of(evidence),
         origin=opening(origin, verdict.outcome),
         declared=origin.generated == "yes",
@@ -93,13 +94,15 @@ def strength_figures(evidence: Evidence) -> list[tuple[str, str]]:
 
 
 def summary(evidence: Evidence, origin: Origin) -> str:
-    """One paragraph to quote: result, figures, limits, and what identifies file and model."""
+    """One paragraph to quote: result, the sentence for it, figures, limits, and what identifies file and model."""
     picture, verdict, model = evidence.picture, evidence.verdict, evidence.model
+    seen = [wording.DECISIONS[verdict.outcome], *wording.findings(evidence)] if verdict.judged else []
     best = maps.top_patches(evidence, 1)[0]
     named = {"name": picture.name, "width": picture.width, "height": picture.height}
     sentences = [
         say("summary.answer", **named, answer=wording.headline(evidence)),
-        wording.explain(evidence),
+        wording.quote(evidence),
+        *seen,
         say("summary.score", score=wording.score_line(evidence), p=verdict.p_value, **wording.compared_with(verdict)),
         say("summary.strongest", **{**best, "index": best["index"] + 1, "all": evidence.n_patches}),
         *picture.notes,
@@ -174,10 +177,11 @@ def cells(result: Result, view: View, colour: str) -> str:
     p_values = view.evidence.maps.get(colour, view.evidence.maps["evidence"]).p_values
     corners = (view.evidence.grid.cells - np.array([place.x, place.y, 0, 0])) / np.array([place.w, place.h] * 2)
     corners[:, 2:] += corners[:, :2]
+    unit = maps.SHOWN[colour].unit
     read_out = [
-        [*corner, told(say("map.cell", value=float(value), p=float(p))), bool(outlined)]
+        [*corner, told(joined([unit, say("map.cell", value=value, p=p)])), bool(outlined)]
         for corner, value, p, outlined in zip(
-            corners.round(4).tolist(), layer.values, p_values, layer.outlined, strict=True
+            corners.round(4).tolist(), layer.values.tolist(), p_values.tolist(), layer.outlined, strict=True
         )
     ]
     key = [view.evidence.picture.sha256[:16], place.x, place.y, place.w, place.h]
@@ -206,7 +210,7 @@ def top_rows(evidence: Evidence) -> list[list[object]]:
             row["rank"],
             row["index"] + 1,
             float(f"{row['evidence_times_n']:.3g}"),
-            None if row["share_of_score"] is None else round(100 * row["share_of_score"], 1),
+            float(f"{row['evidence']:.2g}") if evidence.verdict.score <= 0 else round(100 * row["share_of_score"], 1),
             float(f"{row['p_value']:.3g}"),
             told(yes_or_no(row["flagged"])),
             row["x"],
@@ -216,17 +220,20 @@ def top_rows(evidence: Evidence) -> list[list[object]]:
     ]
 
 
-def headers() -> list[str]:
-    """The names of the columns of `TABLE`."""
-    return [told(say(f"table.{name}")) for name in TABLE]
+def headers(score: float = 1.0) -> list[str]:
+    """The names of the columns of `TABLE`; a score that is not above 0 has no shares, but parts that add to it."""
+    return [told(say("table.part" if name == "share" and score <= 0 else f"table.{name}")) for name in TABLE]
 
 
 def yes_or_no(value: bool) -> Sentence:
     return say("yes" if value else "no")
 
 
-def share(value: float | None) -> Sentence:
-    return say("patch.no_share") if value is None else say("patch.share_of", share=value)
+def share(known: dict[str, Any], score: float) -> Sentence:
+    """A patch's share of the score, or what it adds to one that is not above 0."""
+    if known["share_of_score"] is None:
+        return say("patch.no_share", value=known["evidence"], score=score)
+    return say("patch.share_of", share=known["share_of_score"])
 
 
 def patch_panel(result: Result, region: View | None, patch: int | None) -> str:
@@ -262,7 +269,7 @@ def patch_figures(view: View, patch: int) -> list[tuple[str, str]]:
     figures = [
         (say("patch.where"), say("region.box", x=x, y=y, w=w, h=h)),
         (say("table.evidence"), say("patch.on_scale", value=known["evidence_times_n"])),
-        (say("patch.share"), share(known["share_of_score"])),
+        (say("patch.share"), share(known, evidence.verdict.score)),
         (maps.SHOWN["witness"].label, number(float(evidence.maps["witness"].values[patch]), ".3g")),
         (say("figure.p_value"), say("patch.one_in", p=p, n=max(1, round(1 / p)))),
         (say("table.rank"), say("patch.rank", rank=known["rank"], n=evidence.n_patches)),
@@ -299,29 +306,6 @@ def region_card(view: View, alpha: float) -> str:
         (say("figure.score"), wording.score_line(evidence)),
     ]
     return style.render("region.html", **answer(evidence), figures=figures, notes=view.reliability.warnings)
-
-
-def stability_panel(variants: Sequence[stability.Variant], alpha: float) -> str:
-    """The score after ordinary changes to the file."""
-    rows = [
-        (v.name, v.error, "", "")
-        if v.error
-        else (
-            v.name,
-            number(v.score, ".3g"),
-            number(v.p_value, ".2g"),
-            wording.VERDICTS[outcome(decide(v.p_value, alpha), v.ratio, v.judged)],
-        )
-        for v in variants
-    ]
-    return style.render(
-        "stability.html",
-        sentence=stability.sentence(variants),
-        chart=style.drawing(lambda: charts.stability_plot(variants, alpha, told)),
-        told=charts.describe_stability(variants),
-        headers=[say(f"holds.head_{name}") for name in ("change", "score", "p_value", "answer")],
-        rows=rows,
-    )
 
 
 def origin_panel(found: Provenance) -> str:

@@ -154,6 +154,7 @@ def _judge(detector: Any, alpha: float, as_json: bool, heatmap: Path | None, min
     from mdmf_core.images.origin import as_json as origin_json
     from mdmf_core.images.origin import opening, origin_of
     from mdmf_core.images.reader import read
+    from mdmf_core.show.words import quote
 
     try:
         if isinstance(item.source, Path) and is_video(item.source):
@@ -173,7 +174,7 @@ def _judge(detector: Any, alpha: float, as_json: bool, heatmap: Path | None, min
     line = f"{_sentence(item.name, evidence)}; origin: {opening(origin, outcome)}"
     line += f" {compared.sentence}" if compared and evidence.verdict.judged else ""
     if as_json:
-        found = evidence.to_dict(item.name) | {"origin": origin_json(origin, outcome)}
+        found = evidence.to_dict(item.name) | {"quote": quote(evidence), "origin": origin_json(origin, outcome)}
         line = json.dumps(found | ({"reference": compared.to_dict()} if compared else {}))
     return _Answer([line], not complaint, complaint)
 

@@ -31,7 +31,7 @@ WORDS = {
     "comfy.png": f"{GENERATED}, in a record of ComfyUI in the field prompt; nothing of it is signed.",
     "label.jpg": f"{GENERATED}, in a record of AIGC label (China) in the field",
     "marked.png": "The pixels carry an invisible mark of Stable Diffusion XL: ",
-    "plain.png": "The file declares nothing about its origin, as most files on the web.",
+    "plain.png": "The file says nothing of how the picture was made, as most files on the web.",
 }
 
 

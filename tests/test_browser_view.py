@@ -11,6 +11,7 @@ from playwright.sync_api import expect
 
 from benchmarks import served
 from mdmf_core.show.maps import top_patches
+from mdmf_core.show.words import quote
 
 EXAMPLES = served.ROOT / "examples"
 SCALE = "new DOMMatrix(getComputedStyle(document.querySelector('#map img')).transform).a"
@@ -80,6 +81,40 @@ def test_the_first_view_holds_verdict_and_map(chromium, address, parts, width, h
     assert image["y"] < (420 if width > 700 else height)
     assert page.get_by_label("More tabs").locator("visible=true").count() == 0
     page.context.close()
+
+
+@pytest.mark.parametrize("title", ["Pagoda above a lake, the pagoda", "Cup of coffee"])
+def test_the_first_view_holds_the_map_of_an_example_that_was_answered_wrongly(chromium, address, title):
+    page = served.open_page(chromium, address, 1440, 900)
+    served.click_example(page, title)
+    drawn(page)
+    assert page.locator("#verdict .truth").inner_text().startswith("Wrong")
+    image = box(page, "#map img")
+    assert page.evaluate("scrollY") == 0 and image["width"] >= 800 and image["y"] + image["height"] <= 900
+    page.context.close()
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_the_strip_of_examples_says_of_what_kind_each_is(chromium, address, parts, width):
+    page = served.open_page(chromium, address, width, 844)
+    give(page, parts / "china.png")
+    captions = page.locator("#examples .caption-label")
+    assert captions.count() == 18
+    for caption, kind in ((captions.nth(0), "Photograph"), (captions.nth(1), "Generated")):
+        place = caption.bounding_box()
+        assert caption.inner_text().startswith(kind) and place["width"] >= 80 and place["height"] >= 14
+        assert float(caption.evaluate("(label) => parseFloat(getComputedStyle(label).fontSize)")) >= 12
+    page.context.close()
+
+
+def test_the_sentence_to_quote_is_copied_alone(page, bundled, parts):
+    evidence = bundled.detect(parts / "china.png")
+    page.locator("#verdict .quote summary").click()
+    page.locator("#verdict .quote [data-copy]").click()
+    page.locator("#verdict .quote").get_by_role("button", name="Copied").wait_for()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied == quote(evidence) == page.locator("#verdict blockquote").inner_text()
+    page.locator("#verdict .quote summary").click()
 
 
 def test_a_new_picture_clears_the_old_verdict_and_map_at_once(chromium, address, parts):

@@ -85,8 +85,16 @@ def pip_takes(words: list[str]) -> None:
 
 
 def docker_takes(words: list[str]) -> None:
-    """No engine is at hand: at least the image and the port are those of the Dockerfile and its head."""
-    container = (ROOT / "Dockerfile").read_text("utf-8")
+    """No engine is at hand: at least image and port are those of the Dockerfile's head, settings and mounts fit."""
+    container, settings = (ROOT / "Dockerfile").read_text("utf-8"), (ROOT / "docs" / "deploy.md").read_text("utf-8")
+    options = argparse.ArgumentParser(prog="docker", exit_on_error=False)
+    options.add_argument("-v", action="append", default=[])
+    options.add_argument("-e", action="append", default=[])
+    given, words = options.parse_known_args(words)
+    inside = [mount.split(":")[1] for mount in given.v]
+    for name, _, value in (setting.partition("=") for setting in given.e):
+        assert f"| `{name}`" in settings or f", `{name}`" in settings, name
+        assert not value.startswith("/") or value in inside, f"{value} is mounted nowhere"
     assert " ".join(["docker", *words]) in container.splitlines()[1] and "EXPOSE 7860" in container, words
 
 
@@ -130,6 +138,8 @@ def test_every_command_of_the_text_is_one_that_its_program_takes(page, pytestcon
         "pip install -r requirements-none.txt",
         "hf spaces setting yourname/mdmf --hardware t4-small",
         "docker run --rm -p 80:80 mdmf",
+        "docker run --rm -p 7860:7860 -v /srv/checkpoint:/model:ro -e MDMF_MODEL=/checkpoint mdmf",
+        "docker run --rm -p 7860:7860 -e MDMF_MODELS=owner/name mdmf",
         "make install",
     ],
 )

@@ -69,7 +69,10 @@ def signed_as(state: str, declares: str | None = "trainedAlgorithmicMedia", **mo
         ),
         (provenance(c2pa=signed_as("valid", "digitalCapture")), ("yes", True, True, True, "with parts made by gen")),
         (provenance(marks=(Mark("SDXL", 48, 48, 1e-14),)), ("yes", False, None, False, "48 of 48 bits agree")),
-        (provenance(camera={"Make": "N", "Model": "Z"}), ("unknown", False, None, False, "taken with a camera, N Z")),
+        (
+            provenance(camera={"Make": "N", "Model": "Z"}),
+            ("unknown", False, None, False, "The file names the device N Z, in EXIF"),
+        ),
         (provenance(software="GIMP"), ("unknown", False, None, False, "a program, GIMP")),
     ],
 )
@@ -83,15 +86,25 @@ def test_the_first_line(found, wanted):
 @pytest.mark.parametrize(
     ("camera", "wanted"),
     [
-        ({"Make": "Canon", "Model": "Canon EOS 7D"}, "a camera, Canon EOS 7D"),
-        ({"Make": "NIKON CORPORATION", "Model": "Nikon D90"}, "a camera, Nikon D90"),
-        ({"Make": "samsung", "Model": "SM-G991B"}, "a camera, samsung SM-G991B"),
-        ({"Make": " ", "Model": "X"}, "a camera, X"),
-        ({"Make": "Apple"}, "a camera, Apple"),
+        ({"Make": "Canon", "Model": "Canon EOS 7D"}, "the device Canon EOS 7D"),
+        ({"Make": "NIKON CORPORATION", "Model": "Nikon D90"}, "the device Nikon D90"),
+        ({"Make": "samsung", "Model": "SM-G991B"}, "the device samsung SM-G991B"),
+        ({"Make": " ", "Model": "X"}, "the device X"),
+        ({"Make": "Apple"}, "the device Apple"),
+        ({"Make": "NORITSU KOKI", "Model": "QSS-32_33"}, "the device NORITSU KOKI QSS-32_33"),
+        ({"Make": "FUJIFILM", "Model": "SP-3000"}, "the device FUJIFILM SP-3000"),
+        ({"Make": "EPSON", "Model": "Perfection V600"}, "the device EPSON Perfection V600"),
     ],
 )
 def test_a_maker_that_its_model_names_is_said_once(camera, wanted):
-    assert summary(provenance(camera=camera)).declared.endswith(wanted)
+    origin = summary(provenance(camera=camera))
+    assert origin.declared.endswith(wanted)
+    assert "taken" not in origin.sentence and "camera" not in origin.sentence, "a scanner writes the same fields"
+
+
+def test_a_date_alone_says_nothing_of_how_the_picture_was_made():
+    assert summary(provenance(camera={"DateTime": "2004:07:01 12:00:00"})).sentence == NOTHING
+    assert "how the picture was made" in NOTHING and "origin" not in NOTHING
 
 
 def test_a_contradiction_is_one_sentence_and_only_there_where_there_is_one():
@@ -217,7 +230,8 @@ def test_the_page_the_report_and_the_endpoints_begin_with_it(context, detector, 
     told = report.Findings(result.picture, result.whole.evidence, provenance=found, when=NOW)
     assert report.json_report(told)["origin"]["sentence"] == SAYS
     page = html_report(told)
-    assert page.index(escape(first)) < page.index("SHA-256") < page.index('class="verdict')
+    assert page.index('class="verdict') < page.index(escape(first)) < page.index("Where the evidence lies")
+    assert page.index("Where the evidence lies") < page.index("SHA-256") < page.rindex(escape(first))
 
 
 def test_the_score_does_not_change(detector, generated):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from dataclasses import replace
 
@@ -16,6 +17,7 @@ from mdmf_app.tabs.one import background, handlers, holding
 from mdmf_app.tabs.one.kept import Turn
 from mdmf_core.detector import Detector
 from mdmf_core.show import stability
+from mdmf_core.show.stability import Variant
 
 
 @pytest.fixture
@@ -52,8 +54,22 @@ def test_what_is_no_longer_shown_or_cannot_be_judged_is_not_tested(context, show
     strange = replace(result.whole.evidence, verdict=replace(result.whole.evidence.verdict, reason="Too dark."))
     unjudged = replace(result, whole=replace(result.whole, evidence=strange))
     turn.show(unjudged)
-    for given in (None, result, unjudged):
+    for given in (None, result):
         assert list(background.hold_by_itself(context, given, None, ALPHA, turn)) == [background.UNCHANGED]
+    ((kept, panel, line),) = background.hold_by_itself(context, unjudged, None, ALPHA, turn)
+    assert (kept, line) == (None, "") and "no answer that could hold" in panel and "Too dark." in panel
+    assert holding.show_stability(context, unjudged, ALPHA, None) == (kept, panel, line)
+
+
+def test_each_copy_has_its_likelihood_ratio_and_one_that_cannot_be_judged_has_none():
+    dull = Variant("JPEG 50", 0.1, 0.2, "inconclusive", None, 40.0, judged=False)
+    tried = [Variant("as it is", 0.3, 0.01, "generated", ratio=1234.0), dull, Variant("small", error="Too small.")]
+    panel = holding.stability_panel(tried, ALPHA)
+    rows = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in panel.split("<tr>")[1:]]
+    assert rows[0] == ["Change", "Score", "p-value", "Likelihood ratio", "Answer"]
+    assert rows[1][3] == "1,200" and rows[2][3:] == ["none", "Can&#39;t be judged"] and len(rows[3]) == len(rows[0])
+    without = holding.stability_panel([Variant("as it is", 0.3, 0.01, "generated")], ALPHA)
+    assert "Likelihood" not in without.partition("<table")[2]
 
 
 def test_what_was_tested_is_not_tested_again(context, shown, monkeypatch):

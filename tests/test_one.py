@@ -89,6 +89,16 @@ def test_no_card_promises_certainty(result, p_value):
     assert card.count("<h2>") == 1 and wording.VERDICTS[evidence.verdict.outcome] in card
 
 
+def test_the_sentence_to_quote_stands_on_the_card_and_opens_no_second_phrasing(result):
+    evidence = result.whole.evidence
+    quote = wording.quote(evidence)
+    card = shown.card(evidence, result.origin, None)
+    assert card.count(str(escape(quote))) == 3, "to read, to copy alone, and in the summary"
+    assert quote in shown.summary(evidence, result.origin)
+    dull = replace(evidence, verdict=replace(evidence.verdict, reason="It has 7 colours only."))
+    assert shown.summary(dull, result.origin).count("It has 7 colours only.") == 1
+
+
 def test_how_strong_or_why_not_stands_open_on_the_card(result):
     found = result.whole.evidence
     seen = Strength(3.0, (1.0, 9.0), 0.05, 0.4, 400, 120)
@@ -101,7 +111,8 @@ def test_how_strong_or_why_not_stands_open_on_the_card(result):
     open_part, _, closed = shown.card(dull, result.origin, None).partition("<details")
     assert "It has 7 colours only." in open_part and "pixels; p-value" not in open_part
     figures, _, advanced = closed.partition("<details")
-    assert "It has 7 colours only." not in closed and "p-value" not in figures and "p-value" in advanced
+    assert "It has 7 colours only." not in closed.partition('class="quote"')[0], "said once, but for what to quote"
+    assert "p-value" not in figures and "p-value" in advanced
     plot = shown.null_plot(dull)
     assert (
         "It has 7 colours only." in plot
@@ -150,7 +161,7 @@ def test_nothing_but_a_picture_a_region_and_the_stability_test_runs_the_detector
     panel, table = handlers.show_patches(result, None, 2)  # chosen before table and panel came
     assert "Patch 2 " in panel and table == handlers.show_table(result, None)
     assert "1 real picture in 10" in handlers.change_rate(result, None, None, 0.1)[0]
-    assert len(handlers.show_table(result, None)) == result.whole.evidence.n_patches
+    assert len(table["data"]) == result.whole.evidence.n_patches
     assert len(handlers.pair_of(result, None, "evidence", 0.5)) == 2
     assert "svg" in handlers.show_null(result, 0.05)
 
@@ -244,6 +255,27 @@ def test_a_patch_is_shown_with_its_figures(result):
     assert "not above 0" in dict(shown.patch_figures(replace(result.whole, evidence=below), 0))["Share of the score"]
 
 
+def test_a_score_that_is_not_above_0_has_parts_in_place_of_shares(result):
+    verdict, place = result.whole.evidence.verdict, shown.TABLE.index("share")
+    above, below = (replace(result.whole.evidence, verdict=replace(verdict, score=score)) for score in (1.0, -1.0))
+    tables = [
+        handlers.show_table(replace(result, whole=replace(result.whole, evidence=each)), None)
+        for each in (below, above)
+    ]
+    assert tables[0]["headers"][place] == "Adds to the score" and tables[0]["headers"] != shown.headers()
+    parts = [row[place] for row in tables[0]["data"]]
+    assert parts == pytest.approx(sorted(verdict.shares, reverse=True)[: len(parts)], rel=0.06)
+    assert [row[place] for row in tables[1]] == pytest.approx([100 * part for part in parts], abs=0.06, rel=0.06)
+
+
+def test_the_number_under_the_pointer_and_in_the_legend_says_what_it_is(result):
+    found = result.whole.evidence.maps["locator"]
+    read_out = json.loads(shown.cells(result, result.whole, "locator"))["cells"][0][4]
+    assert read_out == f"unlikeness {found.values[0]:.3g}, p-value {found.p_values[0]:.2g}"
+    assert json.loads(shown.cells(result, result.whole, "evidence"))["cells"][0][4].startswith("evidence ")
+    assert "scale of the locator&#39;s own that has no unit" in shown.legend(result.whole.evidence, "locator")
+
+
 # Region
 
 
@@ -330,6 +362,7 @@ def test_origin_shows_hostile_text_as_text(tmp_path):
     panel = shown.origin_panel(read_provenance(tmp_path / "x.png", read(tmp_path / "x.png", 64)))
     assert "&lt;script&gt;" in panel and "Steps: 20" in panel
     assert "<script" not in panel and "<img" not in panel
+    assert "Marks that anybody can see" in panel and "are not read here" in panel
 
 
 def test_the_report_has_the_figures_of_the_page(context, result, tmp_path):

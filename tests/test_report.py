@@ -204,6 +204,33 @@ def test_the_page_says_what_a_reader_needs(parts, page):
     assert all(element.attrib.get("alt") for element in elements(page) if element.tag == "img")
 
 
+def test_the_order_is_verdict_map_what_may_be_written_origin_and_the_rest(parts, page):
+    text = words(page)
+    order = [
+        report.json_report(parts)["result"]["explanation"],
+        "Where the evidence lies",
+        "You may write",
+        wording.quote(parts.evidence)[:60],
+        "What the file says of itself",
+        parts.picture.sha256,
+        "What is unlike the rest of the picture",
+        wording.LOCATOR_UNIT,
+        "Does it hold?",
+        "Model and settings",
+    ]
+    places = [text.index(each) for each in order]
+    assert places == sorted(places)
+    dull = replace(parts.evidence, verdict=replace(parts.evidence.verdict, reason="It has 7 colours only."))
+    assert "can't judge" in words(report_page.html_report(replace(parts, evidence=dull)))
+
+
+def test_each_copy_has_its_likelihood_ratio(parts, page):
+    weighed = [replace(v, ratio=None if v.error else 12.5) for v in parts.variants]
+    told = words(report_page.html_report(replace(parts, variants=weighed)))
+    assert "Likelihood ratio Decision" in told.replace("Likelihood ratioDecision", "Likelihood ratio Decision")
+    assert told.count("12.5") == 2 and "Likelihood ratio" not in words(page)
+
+
 def test_what_was_not_run_is_said(bare):
     text = words(bare)
     assert report.NOT_RUN in text and "can't be trusted was not looked at" in text

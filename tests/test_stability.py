@@ -87,6 +87,11 @@ def test_nothing_is_claimed_without_a_changed_copy(tried):
     assert "can't be said" in sentence(tried)
 
 
+def test_nothing_is_said_to_hold_where_there_is_no_answer():
+    dull = [Variant(name, 0.1, 0.1, "inconclusive", judged=False) for name in NAMES]
+    assert "no answer that could hold" in sentence(dull) and "can't be said" in short(dull).lower()
+
+
 def test_a_few_words_say_the_same_as_the_sentence():
     assert short(made(*["generated"] * 7)) == "Holds in 6 of 6 changed copies"
     assert short(made("generated", "generated", "no_evidence", None)) == "Changes in 1 of 2 changed copies"

@@ -201,6 +201,12 @@ def test_a_reference_is_made_used_listed_and_removed(mdmf, folder, photo, tmp_pa
     assert "There is no reference my phone" in mdmf("detect", photo, "--reference", "my phone").stderr
 
 
+def test_making_a_reference_tells_how_far_it_is_without_a_terminal(mdmf, folder, tmp_path):
+    told = mdmf("reference", "make", folder, "--out", tmp_path / "mine.safetensors").stderr.splitlines()
+    wanted = [f"{done} of 24 pictures looked at." for done in (3, 6, 9, 12, 15, 18, 21, 24)]
+    assert told[0] == "Looking at 24 pictures." and [line for line in told if line in wanted] == wanted
+
+
 def test_what_can_not_be_used_is_said_and_the_others_go_on(mdmf, folder, tmp_path):
     bad = tmp_path / "bad.jpg"
     bad.write_text("This is a letter and no picture.\n" * 20)

@@ -9,6 +9,7 @@ import pytest
 from evidence import located, made, of_verdict
 
 from mdmf_core.evidence import decide
+from mdmf_core.method.strength import Strength
 from mdmf_core.show import words as wording
 from mdmf_core.show.words import VERDICTS, explain, score_line
 
@@ -38,6 +39,33 @@ def test_the_sentences_never_promise(p_value, outlined):
     assert wording.explain(of_verdict(evidence, detail="noisy")).endswith("pictures that have as much noise.")
     assert ("outlined" in text) == bool(outlined)
     assert VERDICTS[evidence.verdict.outcome]
+
+
+@pytest.mark.parametrize(
+    ("ratio", "wanted"),
+    [
+        (30.0, "moderate support for generated; a score like this is 30 times as common among generated pictures as"),
+        (500.0, "is at least 500 times as common among generated pictures as among real ones, and of 100 real"),
+        (0.2, "weak support for real; a score like this is 5 times as common among real pictures as among generated"),
+        (1.5, "no support either way; a score like this is about as common among real pictures"),
+    ],
+)
+def test_the_sentence_to_quote_names_picture_strength_false_alarms_and_model(ratio, wanted):
+    found = Strength(ratio, (0.001, 500.0), 0.03, 0.4, 400, 120)
+    evidence = of_verdict(made(np.zeros(12)), strength=found)
+    told = wording.quote(evidence)
+    who = f"“{evidence.picture.name}”", evidence.model.name, evidence.model.fingerprint[:16], found.support
+    assert wanted in told and all(name in told for name in who)
+    assert re.sub(r"\d\.\d|“[^”]*”", "", told).count(".") == 1, "it is one sentence"
+    assert (not found.side) or "of 100 real pictures of its calibration 3 give an answer as strong" in told
+    assert ("could look the same" in told) == (found.side == "real")
+
+
+def test_what_has_no_ratio_or_no_verdict_can_be_quoted_too():
+    evidence = made(np.zeros(12))
+    assert "a p-value of 0.04 among 99 real pictures" in wording.quote(evidence)
+    refused = wording.quote(of_verdict(evidence, reason="It has 7 colours only."))
+    assert "can't judge" in refused and refused.endswith("generated: It has 7 colours only.")
 
 
 def test_rarity_counts_real_pictures():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +10,7 @@ import typer
 
 from mdmf_core.terminal import Processes, Stop, say, tell
 
+TOLD = 10  # lines about the progress where no terminal shows a bar
 reference = typer.Typer(no_args_is_help=True, help="Pictures that you trust, for `detect --reference`.")
 
 
@@ -68,11 +70,14 @@ def files_in(given: list[Path]) -> list[Path]:
 
 
 def _seen(looked: Any, total: int) -> list[Any]:
-    """What was found, with a bar; what can't be used is said at once."""
+    """What was found, with a bar, or a line for each tenth where no terminal shows one; complaints come at once."""
     from tqdm import tqdm
 
-    found = []
-    for seen in tqdm(looked, desc="reference", total=total, disable=None, leave=False):
+    found, tenth, shown = [], -(-total // TOLD), sys.stderr.isatty()
+    tell(f"Looking at {total:,} pictures.", error=True)
+    for done, seen in enumerate(tqdm(looked, desc="reference", total=total, disable=not shown, leave=False), 1):
+        if not shown and (done % tenth == 0 or done == total):
+            tell(f"{done:,} of {total:,} pictures looked at.", error=True)
         if isinstance(seen, str):
             tell(seen, error=True)
         else:

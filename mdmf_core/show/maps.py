@@ -29,11 +29,11 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import uniform_filter
 
 from mdmf_core.evidence import Evidence
-from mdmf_core.sentence import said
+from mdmf_core.sentence import joined, said
 from mdmf_core.show.finer import Fine
 from mdmf_core.show.ink import INK, PAPER, contour, hatch, outline
 from mdmf_core.show.smaller import smaller
-from mdmf_core.show.words import LOCATOR
+from mdmf_core.show.words import LOCATOR, LOCATOR_UNIT
 
 OPACITY = 0.55
 LONGEST_SIDE = 1600
@@ -41,11 +41,12 @@ NARROWEST_BAR = 520
 
 
 class Shown(NamedTuple):
-    """The words of a map: over its colour bar, where it is chosen, and what its values mean."""
+    """The words of a map: over its colour bar, where it is chosen, what its values mean, and what one is called."""
 
     title: str
     label: str
     meaning: str
+    unit: str = ""
 
 
 SHOWN = {
@@ -56,16 +57,19 @@ SHOWN = {
             "map.evidence.meaning",
             "The values of all patches, divided by their number, add up to the score that decides.",
         ),
+        said("map.unit.evidence", "evidence"),
     ),
     "witness": Shown(
         said("map.witness.title", "Witness function at each patch"),
         said("map.witness.label", "Witness value"),
         said("map.witness.meaning", "How much closer a patch lies to one side of the comparison than to the other."),
+        said("map.unit.witness", "witness value"),
     ),
     "p_value": Shown(
         said("map.p_value.title", "p-value of each patch"),
         said("map.p_value.label", "p-value"),
         said("map.p_value.meaning", "The share of patches of real pictures with at least as much evidence."),
+        said("map.unit.p_value", "-log10 of p"),
     ),
     "mmd": Shown(
         said("map.mmd.title", "MMD to real pictures: evidence of each patch, times their number"),
@@ -74,11 +78,13 @@ SHOWN = {
             "map.mmd.meaning",
             "How unlike real pictures a patch is, whatever else it is like. It stands beside the score that decides.",
         ),
+        said("map.unit.mmd", "distance"),
     ),
     "locator": Shown(
         said("map.locator.title", "How unlike the rest of the picture each patch is"),
         said("map.locator.label", "Does not match the rest"),
-        LOCATOR,
+        joined([LOCATOR, LOCATOR_UNIT]),
+        said("map.unit.locator", "unlikeness"),
     ),
 }
 LOW_END = said("map.low_end", "4 in 5 real patches lie below")

@@ -46,7 +46,7 @@ NOISY = said(
 )
 ORIGINAL = said(
     "warning.original",
-    "The picture is as large as cameras make them, and its file names one. How often this "
+    "The picture is as large as cameras make them, and its file names a device. How often this "
     "detector takes originals of cameras for generated has not been measured (model card): rest no suspicion on the "
     "score alone.",
 )

@@ -188,6 +188,7 @@ def _result(evidence: Evidence) -> dict[str, Any]:
         "judged": verdict.judged,
         "reason": verdict.reason,
         **strength_of(verdict),
+        "quote": words.quote(evidence),
         "explanation": words.explain(evidence),
         "rarity": words.rarity(evidence),
         "score": verdict.score,
@@ -210,7 +211,13 @@ def _locator(evidence: Evidence) -> dict[str, Any] | None:
     if found is None:
         return None
     shown = evidence.to_dict()["inconsistency"]
-    return {**shown, "scale": list(found.scale), "n_flagged": int(found.outlined.sum()), "meaning": words.LOCATOR}
+    return {
+        **shown,
+        "scale": list(found.scale),
+        "n_flagged": int(found.outlined.sum()),
+        "meaning": words.LOCATOR,
+        "unit": words.LOCATOR_UNIT,
+    }
 
 
 def _with_reasons(patches: list[dict], reliability: Reliability | None) -> list[dict]:

@@ -30,6 +30,7 @@ CHANGES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     said("change.blur", "slight blur"): lambda pixels: degrade.blur(pixels, BLUR_SIGMA),
 }
 
+REFUSED = said("holds.refused", "There is no answer that could hold or change: the picture can't be judged.")
 UNKNOWN = "No changed copy could be judged, so it can't be said whether the result holds."
 STABLE = {
     "one": 'Stable: the result stays "{answer}" in the one changed copy.',
@@ -92,6 +93,8 @@ def sentence(tried: Sequence[Variant]) -> Sentence:
     first, changed = tried[0], [variant for variant in tried[1:] if variant.error is None]
     if first.error is not None or not changed:
         return said("holds.unknown", UNKNOWN)
+    if not first.judged:
+        return REFUSED
     missing = [variant.name for variant in tried if variant.error is not None]
     untried = said("holds.untried", "Too small to be judged: {names}.", names=_listed(missing)) if missing else ""
     flips: dict[str, list[str]] = {}
@@ -110,7 +113,7 @@ def sentence(tried: Sequence[Variant]) -> Sentence:
 def short(tried: Sequence[Variant]) -> Sentence:
     """The same in a few words, to stand beside the headline."""
     first, changed = tried[0], [variant for variant in tried[1:] if variant.error is None]
-    if first.error is not None or not changed:
+    if first.error is not None or not changed or not first.judged:
         return said("holds.short_unknown", "Can't be said whether it holds")
     flipped = sum(variant.outcome != first.outcome for variant in changed)
     if flipped:

@@ -1,4 +1,4 @@
-"""The result in plain sentences: how strong the evidence is, patches that stand out, what was compared."""
+"""The result in plain sentences: how strong the evidence is, what may be quoted, patches that stand out."""
 
 from __future__ import annotations
 
@@ -27,6 +27,11 @@ LOCATOR = said(
     "whole: where nothing was put in, a sharp subject before a blurred background or parts of a wholly generated "
     "picture can stand out, too.",
 )
+LOCATOR_UNIT = said(
+    "map.locator.unit",
+    "The number of a patch is its unlikeness, on a scale of the locator's own that has no unit: its p-value says what "
+    "share of the patches of untouched real pictures is at least as unlike the rest.",
+)
 UNKNOWN = said("strength.unknown", "A generator that this tool does not know could look the same.")
 NO_RATIO = said(
     "strength.no_ratio", "This model has no likelihood ratios, so how strong the evidence is can't be said."
@@ -54,6 +59,25 @@ TIMES = {
 OF_HUNDRED = (
     "Of 100 real pictures{like} of the calibration {real} an answer as strong as this or stronger, of 100 generated "
     "ones {generated}."
+)
+QUOTED = {
+    "generated": "The detector MDMF (model {model}, fingerprint {fingerprint}) says of “{name}”: {support}; a score "
+    "like this is {times} as common among generated pictures as among real ones, and of 100 real pictures{like} of its "
+    "calibration {real} an answer as strong as this or stronger, of 100 generated ones {generated}.",
+    "real": "The detector MDMF (model {model}, fingerprint {fingerprint}) says of “{name}”: {support}; a score like "
+    "this is {times} as common among real pictures as among generated ones, and of 100 real pictures{like} of its "
+    "calibration {real} an answer as strong as this or stronger, of 100 generated ones {generated}; a generator that "
+    "it does not know could look the same.",
+    "neither": "The detector MDMF (model {model}, fingerprint {fingerprint}) says of “{name}”: {support}; a score like "
+    "this is about as common among real pictures as among generated ones.",
+}
+WITHOUT_RATIO = (
+    "The detector MDMF (model {model}, fingerprint {fingerprint}) gives “{name}” a score with a p-value of {p:.3g} "
+    "among {n:,} real pictures{of} of its calibration; how strong this is as evidence it can't say."
+)
+REFUSED = (
+    "The detector MDMF (model {model}, fingerprint {fingerprint}) can't judge the picture “{name}”, and so "
+    "doesn't say whether that is generated: {reason}"
 )
 COMPARED = {
     "relative": "Its patches were compared with patches of real and of generated pictures, and its score with those "
@@ -112,11 +136,17 @@ def weight(found: Strength) -> Sentence:
     """The likelihood ratio in words; support for a real picture never stands alone."""
     if not found.side:
         return said("strength.neither", AS_COMMON, support=found.support)
+    ratio, least = _towards(found)
+    kind = found.side + ("_least" if least else "")
+    text = said(f"strength.{kind}", TIMES[kind], ratio=two_digits(ratio), support=found.support)
+    return text if found.side == GENERATED else joined([text, UNKNOWN])
+
+
+def _towards(found: Strength) -> tuple[float, bool]:
+    """The ratio towards the side that is supported, and whether it may be more, for the tests carry no higher one."""
     generated = found.side == GENERATED
     ratio, bound = (found.ratio, found.bounds[1]) if generated else (1 / found.ratio, 1 / found.bounds[0])
-    kind = found.side + ("_least" if math.isclose(ratio, bound) else "")
-    text = said(f"strength.{kind}", TIMES[kind], ratio=two_digits(ratio), support=found.support)
-    return text if generated else joined([text, UNKNOWN])
+    return ratio, math.isclose(ratio, bound)
 
 
 def two_digits(ratio: float) -> float:
@@ -147,6 +177,30 @@ def _counted(share: float, gives: bool = False) -> Sentence:
     if gives:
         return said("hundred.give", {"one": "{n} gives", "other": "{n} give"}, n=hundredth)
     return said("hundred.number", "{n}", n=hundredth)
+
+
+def quote(evidence: Evidence) -> Sentence:
+    """What may be written of the picture: one sentence that names it, the model, the strength and the false alarms."""
+    picture, verdict, model = evidence.picture, evidence.verdict, evidence.model
+    who = {"name": picture.name, "model": model.name, "fingerprint": model.fingerprint[:16]}
+    found = verdict.strength
+    if not verdict.judged:
+        return said("quote.not_judged", REFUSED, **who, reason=verdict.reason)
+    if found is None:
+        return said("quote.no_ratio", WITHOUT_RATIO, **who, p=verdict.p_value, **compared_with(verdict))
+    if not found.side:
+        return said("quote.neither", QUOTED["neither"], **who, support=found.support)
+    counts = {"real": _counted(found.real, gives=True), "generated": _counted(found.generated)}
+    values = who | counts | {"like": LIKE_IT[verdict.detail], "support": found.support, "times": _times(found)}
+    return said(f"quote.{found.side}", QUOTED[found.side], **values)
+
+
+def _times(found: Strength) -> Sentence:
+    """How many times as common, as a phrase."""
+    ratio, least = _towards(found)
+    if least:
+        return said("quote.least", "at least {ratio:,.6g} times", ratio=two_digits(ratio))
+    return said("quote.times", "{ratio:,.6g} times", ratio=two_digits(ratio))
 
 
 def explain(evidence: Evidence) -> str:

@@ -17,7 +17,7 @@ from mdmf_app import style
 from mdmf_app.context import Context
 from mdmf_app.server import space
 from mdmf_app.tabs.one.handlers import show_map_and_mask
-from mdmf_app.tabs.one.holding import Shown, held_line, told, trying
+from mdmf_app.tabs.one.holding import Shown, held_line, refused, told, trying
 from mdmf_app.tabs.one.kept import Held, Turn, held_at, is_gone
 from mdmf_app.views import Refined, Result
 from mdmf_core.errors import CheckpointError, ImageError
@@ -59,7 +59,13 @@ def hold_by_itself(
     context: Context, result: Result | None, held: Held | None, alpha: float, turn: Turn
 ) -> Iterator[Shown]:
     """What `show_stability` gives, copy by copy, as long as the result is on the screen."""
-    if is_gone(result) or not turn.shows(result) or not result.whole.evidence.verdict.judged or lent(context, result):
+    if is_gone(result) or not turn.shows(result):
+        yield UNCHANGED
+        return
+    if not result.whole.evidence.verdict.judged:
+        yield None, refused(result.whole.evidence), ""
+        return
+    if lent(context, result):
         yield UNCHANGED
         return
     variants, most = held_at(held, result, alpha), len(stability.CHANGES)

@@ -161,8 +161,9 @@ def pair_of(
 def show_table(result: Result | None, region: View | None) -> Any:
     if result is None:
         return gr.skip()
-    rows = panels.top_rows(result.view(region).evidence)
-    return rows if current() == ENGLISH else {"headers": panels.headers(), "data": rows}
+    evidence = result.view(region).evidence
+    rows, score = panels.top_rows(evidence), evidence.verdict.score
+    return rows if current() == ENGLISH and score > 0 else {"headers": panels.headers(score), "data": rows}
 
 
 def show_null(result: Result | None, alpha: float) -> Any:

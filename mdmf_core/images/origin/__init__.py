@@ -43,7 +43,7 @@ SAYS_NOTHING = said(
     "declared.says_nothing",
     "The file says nothing about its origin; most sites remove such records, so this means nothing.",
 )
-CAMERA_UNSIGNED = said("declared.camera_unsigned", "Camera fields are not signed: any program can write them.")
+DEVICE_UNSIGNED = said("declared.device_unsigned", "Names of devices are not signed: any program can write them.")
 
 
 def origin_of(source: Picture | str | Path | bytes, picture: Picture | None = None) -> Origin:
@@ -82,7 +82,7 @@ def read_provenance(source: str | Path | bytes, picture: Picture, trust: str | P
     if not (camera or software or generator or code or manifest):
         notes.append(SAYS_NOTHING)
     elif camera and not manifest:
-        notes.append(CAMERA_UNSIGNED)
+        notes.append(DEVICE_UNSIGNED)
     return Provenance(
         camera=camera,
         software=plain(software) or None if software else None,

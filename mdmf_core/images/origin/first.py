@@ -1,7 +1,7 @@
 """The first line: what a file declares of its origin, who says so and what that is worth, in one sentence.
 
 Order of the statements: generative AI leads whoever says it, a signature before a field, a field before a mark; then
-what is signed, IPTC's source type, a camera's name. An expired certificate, an unknown signer are remarks behind it.
+what is signed, IPTC's source type, a device's name. An expired certificate, an unknown signer are remarks behind it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from mdmf_core.texts import plain
 
 MADE, MAYBE = "made by generative AI", "possibly made by generative AI"
 EDITED = source_words("compositeWithTrainedAlgorithmicMedia")
-NOTHING = said("declared.nothing", "The file declares nothing about its origin, as most files on the web.")
+NOTHING = said("declared.nothing", "The file says nothing of how the picture was made, as most files on the web.")
 PARTS = "put together with parts made by generative AI"
 _CLEAN, _TRUST = "the score finds nothing unusual", "trust the file's statement."
 CLEAN = said("declared.clean", f"The file says that it was generated; {_CLEAN}: {_TRUST}")
@@ -135,13 +135,13 @@ def _statements(found: Provenance) -> Iterator[tuple[Origin, str]]:
     for mark in found.marks:
         yield _of_mark(mark), "yes"
     if made := _device(found.camera):
-        yield _unsigned(f"taken with a camera, {plain(made, 80)}", "EXIF fields", "")
+        yield _names(f"the device {plain(made, 80)}", "EXIF fields"), ""
     if found.software:
         yield _unsigned(f"written by a program, {plain(found.software, 80)}", "the field Software", "")
 
 
 def _device(camera: Mapping[str, str]) -> str:
-    """Maker and model of a camera; the maker once where the model begins with it."""
+    """Maker and model of a device; the maker once where the model begins with it."""
     maker, model = camera.get("Make", ""), camera.get("Model", "")
     named = any(model.lower().startswith(word.lower()) for word in maker.split()[:1])
     return model if named else f"{maker} {model}".strip()
@@ -181,6 +181,12 @@ def _three(answer: str) -> str:
 def _unsigned(words: str, place: str, answer: str) -> tuple[Origin, str]:
     sentence = f"The file declares: {words}, in {plain(place, 140)}; nothing of it is signed."
     return Origin(words, place, False, None, False, _three(answer), sentence), answer
+
+
+def _names(device: str, place: str) -> Origin:
+    """A device by its name: a camera, a scanner and a minilab write the same fields."""
+    sentence = f"The file names {device}, in {place}; nothing of it is signed."
+    return Origin(device, place, False, None, False, "unknown", sentence)
 
 
 def _of_mark(mark: Mark) -> Origin:
