@@ -9,6 +9,7 @@ import re
 
 import pytest
 from accessible import violations
+from gestures import double_tap, touch
 from playwright.sync_api import expect
 from test_browser_tools import ADDRESS, settled
 from test_browser_view import SCALE
@@ -83,15 +84,6 @@ def drag(page, start: tuple[float, float], end: tuple[float, float]) -> None:
     touch(page, [start], [middle], [end])
 
 
-def touch(page, *moments: list[tuple[float, float]]) -> None:
-    """Fingers at these places, moment by moment, then lifted."""
-    fingers, moves = page.context.new_cdp_session(page), ["touchMove"] * (len(moments) - 1)
-    for kind, places in zip(("touchStart", *moves, "touchEnd"), (*moments, []), strict=True):
-        points = [{"x": across, "y": down} for across, down in places]
-        fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
-    fingers.detach()
-
-
 def tap(page, across: float, down: float) -> None:
     page.touchscreen.tap(*place_of(page, across, down))
     page.locator("#right.sheet").wait_for()
@@ -121,8 +113,7 @@ def test_two_fingers_or_two_taps_bring_the_map_closer(phone):
     phone.wait_for_function(f"{SCALE} > 2")
     phone.locator("[data-view=fit]").tap()
     phone.wait_for_function(f"{SCALE} === 1")
-    phone.touchscreen.tap(across, down)
-    phone.touchscreen.tap(across, down)
+    double_tap(phone, across, down)
     phone.wait_for_function(f"{SCALE} > 2")
     phone.keyboard.press("Escape")
     phone.locator("[data-view=fit]").tap()
