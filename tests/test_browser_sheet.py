@@ -9,6 +9,7 @@ import re
 
 import pytest
 from accessible import violations
+from gestures import double_tap, touch
 from playwright.sync_api import expect
 from test_browser_tools import ADDRESS, settled
 from test_browser_view import SCALE
@@ -83,19 +84,10 @@ def drag(page, start: tuple[float, float], end: tuple[float, float]) -> None:
     touch(page, [start], [middle], [end])
 
 
-def touch(page, *moments: list[tuple[float, float]]) -> None:
-    """Fingers at these places, moment by moment, then lifted."""
-    fingers, moves = page.context.new_cdp_session(page), ["touchMove"] * (len(moments) - 1)
-    for kind, places in zip(("touchStart", *moves, "touchEnd"), (*moments, []), strict=True):
-        points = [{"x": across, "y": down} for across, down in places]
-        fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
-    fingers.detach()
-
-
 def tap(page, across: float, down: float) -> None:
     page.touchscreen.tap(*place_of(page, across, down))
     page.locator("#right.sheet").wait_for()
-    page.wait_for_timeout(600)  # the page moves until what was tapped is in sight
+    served.still(page)  # the page moves until what was tapped is in sight
 
 
 @on_phones
@@ -121,8 +113,7 @@ def test_two_fingers_or_two_taps_bring_the_map_closer(phone):
     phone.wait_for_function(f"{SCALE} > 2")
     phone.locator("[data-view=fit]").tap()
     phone.wait_for_function(f"{SCALE} === 1")
-    phone.touchscreen.tap(across, down)
-    phone.touchscreen.tap(across, down)
+    double_tap(phone, across, down)
     phone.wait_for_function(f"{SCALE} > 2")
     phone.keyboard.press("Escape")
     phone.locator("[data-view=fit]").tap()
@@ -216,7 +207,7 @@ def test_a_dropped_address_is_answered_by_one_sentence_and_the_page_stays(page):
 def test_full_screen_crops_nothing_and_escape_or_its_key_leaves_it(page):
     page.locator("[data-view=full]").click()
     page.locator("#stage.full").wait_for()
-    page.wait_for_timeout(400)
+    served.still(page)
     box, size = page.locator("#map img").bounding_box(), page.viewport_size
     assert box["x"] >= -0.5 and box["x"] + box["width"] <= size["width"] + 0.5
     assert box["y"] >= -0.5 and box["y"] + box["height"] <= size["height"] + 0.5

@@ -6,6 +6,7 @@ Needs `apt-get install chromium`; without it these tests fail and say so.
 from __future__ import annotations
 
 import pytest
+from gestures import double_click
 from PIL import Image
 from playwright.sync_api import expect
 
@@ -149,7 +150,7 @@ def test_the_map_is_moved_by_buttons_keys_wheel_and_double_click(page):
     page.mouse.up()
     assert box(page, "#map img")["x"] == pytest.approx(before - 40, abs=2)
     page.keyboard.press("0")
-    page.mouse.dblclick(*middle)
+    double_click(page, *middle)
     page.wait_for_function(f"{SCALE} > 2")
     start_view(page)
 
