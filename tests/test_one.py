@@ -22,7 +22,6 @@ from mdmf_app.tabs.one import handlers, holding, layout
 from mdmf_core.detector import Detector
 from mdmf_core.images.origin import origin_of, read_provenance
 from mdmf_core.images.reader import read
-from mdmf_core.method.strength import Strength
 from mdmf_core.show import charts, maps, stability
 from mdmf_core.show import words as wording
 
@@ -68,57 +67,6 @@ def test_errors_carry_no_trace(detector, bad):
 
 
 # Card
-
-
-def test_the_card_says_what_was_found_and_escapes_names(context, detector, tmp_path):
-    path = tmp_path / "<img src=x onerror=alert(1)>.png"
-    Image.fromarray(picture(5)).save(path)
-    result, card, panels, mask = handlers.analyse(context, str(path), 0.05, None, None)
-    evidence = detector.detect(path)
-    assert wording.VERDICTS[evidence.verdict.outcome] in card and f"{evidence.verdict.p_value:.3g}" in card
-    assert "1 real picture in 20" in card and "What this can&#39;t tell" in card
-    assert "<img" not in card and "&lt;img" in card
-    assert panels["visible"] and not mask["visible"] and result.whole.evidence.picture.sha256 == evidence.picture.sha256
-
-
-@pytest.mark.parametrize("p_value", [1 / 25, 0.15, 1.0])
-def test_no_card_promises_certainty(result, p_value):
-    evidence = replace(result.whole.evidence, verdict=replace(result.whole.evidence.verdict, p_value=p_value)).at(0.05)
-    card = shown.card(evidence, result.origin, None)
-    assert "100%" not in card and " 0%" not in card and "is real" not in card
-    assert card.count("<h2>") == 1 and wording.VERDICTS[evidence.verdict.outcome] in card
-
-
-def test_the_sentence_to_quote_stands_on_the_card_and_opens_no_second_phrasing(result):
-    evidence = result.whole.evidence
-    quote = wording.quote(evidence)
-    card = shown.card(evidence, result.origin, None)
-    assert card.count(str(escape(quote))) == 3, "to read, to copy alone, and in the summary"
-    assert quote in shown.summary(evidence, result.origin)
-    dull = replace(evidence, verdict=replace(evidence.verdict, reason="It has 7 colours only."))
-    assert shown.summary(dull, result.origin).count("It has 7 colours only.") == 1
-
-
-def test_how_strong_or_why_not_stands_open_on_the_card(result):
-    found = result.whole.evidence
-    seen = Strength(3.0, (1.0, 9.0), 0.05, 0.4, 400, 120)
-    strong = replace(found, verdict=replace(found.verdict, strength=seen, reason=""))
-    dull = replace(found, verdict=replace(found.verdict, reason="It has 7 colours only."))
-    open_part = shown.card(strong, result.origin, None).partition("<details")[0]
-    ratio, counts = wording.how_strong(strong).parts
-    assert "3 times as common" in ratio and "Of 100 real pictures" in counts
-    assert ratio in open_part and counts in open_part and "pixels; p-value" in open_part
-    open_part, _, closed = shown.card(dull, result.origin, None).partition("<details")
-    assert "It has 7 colours only." in open_part and "pixels; p-value" not in open_part
-    figures, _, advanced = closed.partition("<details")
-    assert "It has 7 colours only." not in closed.partition('class="quote"')[0], "said once, but for what to quote"
-    assert "p-value" not in figures and "p-value" in advanced
-    plot = shown.null_plot(dull)
-    assert (
-        "It has 7 colours only." in plot
-        and "score" not in plot
-        and "real pictures score this high" in shown.null_plot(strong)
-    )
 
 
 def test_another_rate_gives_what_the_detector_would_say_at_that_rate(detector, photo, result):
