@@ -46,9 +46,9 @@ NOISY = said(
 )
 ORIGINAL = said(
     "warning.original",
-    "The picture is as large as cameras make them, and its file names a device. How often this "
-    "detector takes originals of cameras for generated has not been measured (model card): rest no suspicion on the "
-    "score alone.",
+    "The picture is as large as cameras make them, and its file names a device. Every camera processes its pictures in "
+    "a way of its own: the model card says whether originals of cameras were tried, and a reference of your own "
+    "compares the picture with others of the same camera.",
 )
 FEW = "Only {n} patches fit into it, so the score rests on little: use a larger version if there is one."
 HATCHED = said(
