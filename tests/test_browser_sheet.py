@@ -87,7 +87,7 @@ def drag(page, start: tuple[float, float], end: tuple[float, float]) -> None:
 def tap(page, across: float, down: float) -> None:
     page.touchscreen.tap(*place_of(page, across, down))
     page.locator("#right.sheet").wait_for()
-    served.still(page)  # the page moves until what was tapped is in sight
+    page.wait_for_timeout(600)  # the page moves until what was tapped is in sight
 
 
 @on_phones
@@ -207,7 +207,7 @@ def test_a_dropped_address_is_answered_by_one_sentence_and_the_page_stays(page):
 def test_full_screen_crops_nothing_and_escape_or_its_key_leaves_it(page):
     page.locator("[data-view=full]").click()
     page.locator("#stage.full").wait_for()
-    served.still(page)
+    page.wait_for_timeout(400)
     box, size = page.locator("#map img").bounding_box(), page.viewport_size
     assert box["x"] >= -0.5 and box["x"] + box["width"] <= size["width"] + 0.5
     assert box["y"] >= -0.5 and box["y"] + box["height"] <= size["height"] + 0.5

@@ -90,8 +90,7 @@ def names(page) -> list[str]:
 
 def test_twelve_files_of_which_two_are_bad(page, twelve, bundled, tmp_path):
     begin(page, twelve)
-    page.locator("#many-status progress[value]").wait_for()
-    assert " of 12 done, about " in page.locator("#many-status").inner_text()
+    page.locator("#many-status", has_text=" of 12 done, about ").locator("progress[value]").wait_for()
     page.locator("#many-csv").wait_for()
     status = page.locator("#many-status").inner_text()
     assert "of 10 pictures" in status and "2 files could not be analysed" in status

@@ -7,6 +7,7 @@ import time
 from playwright.sync_api import Page
 
 APART = 0.1  # seconds between two taps that are one gesture
+REST = 100  # milliseconds; fingers that are lifted in motion throw the page, and the next tap would only stop it
 
 
 def touch(page: Page, *moments: list[tuple[float, float]], at: float | None = None) -> None:
@@ -14,6 +15,8 @@ def touch(page: Page, *moments: list[tuple[float, float]], at: float | None = No
     fingers, moves = page.context.new_cdp_session(page), ["touchMove"] * (len(moments) - 1)
     when = {} if at is None else {"timestamp": at}
     for kind, places in zip(("touchStart", *moves, "touchEnd"), (*moments, []), strict=True):
+        if kind == "touchEnd" and moves:
+            page.wait_for_timeout(REST)
         points = [{"x": across, "y": down} for across, down in places]
         fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points, **when})
     fingers.detach()
