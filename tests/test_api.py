@@ -84,6 +84,7 @@ def test_analyze_gives_the_map_and_the_contract(client, detector, photo):
     overlay, data = client.predict(handle_file(photo), 0.2, api_name="/analyze")
     evidence = detector.detect(photo, 0.2)
     assert data.pop("origin") == as_json(origin_of(photo), evidence.verdict.decision)
+    assert data.pop("quote") == wording.quote(evidence)
     assert data == {**evidence.to_dict(), "path": None, "name": photo.name}
     assert np.array_equal(pixels(overlay), np.asarray(maps.overlay(read(photo, 32).pixels, evidence)))
 
@@ -140,6 +141,7 @@ def test_compare_gives_both_maps_and_a_sentence(client, detector, files):
     assert data["origins"] == together(*map(origin_of, files[:2]))
     for name, path, evidence, drawn in zip(("first", "second"), files, found, (first, second), strict=False):
         assert data[name].pop("origin") == as_json(origin_of(path), evidence.verdict.decision)
+        assert data[name].pop("quote") == wording.quote(evidence)
         assert data[name] == {**evidence.to_dict(), "path": None, "name": path.name}
         assert np.array_equal(pixels(drawn), np.asarray(maps.overlay(read(path, 32).pixels, evidence)))
 

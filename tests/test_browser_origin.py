@@ -73,13 +73,14 @@ def test_it_stands_above_the_verdict(page, files):
         assert page.locator("#verdict .origin strong").count() == (name != "plain.png")
 
 
-def test_the_report_begins_with_it(page, files, tmp_path):
+def test_the_report_says_it_in_the_verdict(page, files, tmp_path):
     upload(page, files["marked.png"])
     expect(page.locator("#verdict .origin")).to_contain_text(WORDS["marked.png"])
     first = page.locator("#verdict .origin").inner_text()
     served.make_report(page)
     text = download(page, "#report-html", tmp_path)
-    assert text.index(first.split("'")[0]) < text.index('class="verdict')
+    verdict, where = text.index('class="verdict'), text.index("Where the evidence lies")
+    assert verdict < text.index(first.split("'")[0]) < where
     figures = json.loads(download(page, "#report-json", tmp_path))
     assert f"{figures['origin']['sentence']} {figures['origin']['contradiction']}".strip() == first
     assert figures["provenance"]["marks"][0]["tool"] == "Stable Diffusion XL"

@@ -84,7 +84,7 @@ def test_the_first_view_holds_verdict_and_map(chromium, address, parts, width, h
     page.context.close()
 
 
-@pytest.mark.parametrize("title", ["Pagoda above a lake, the pagoda", "Cup of coffee"])
+@pytest.mark.parametrize("title", ["Pagoda above a lake, the pagoda", "Rocket, made again"])
 def test_the_first_view_holds_the_map_of_an_example_that_was_answered_wrongly(chromium, address, title):
     page = served.open_page(chromium, address, 1440, 900)
     served.click_example(page, title)

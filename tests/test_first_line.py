@@ -218,7 +218,7 @@ def test_a_batch_has_it_in_rows_and_in_two_columns(detector, generated, tmp_path
     assert json.loads(batch.to_json(rows, {}))["rows"][0]["origin"]["sentence"] == SAYS
 
 
-def test_the_page_the_report_and_the_endpoints_begin_with_it(context, detector, generated):
+def test_the_page_and_the_endpoints_begin_with_it_and_the_report_has_it_in_its_verdict(context, detector, generated):
     result, shown, *_ = handlers.analyse_now(context, str(generated), 0.05, None, None)
     against = contradiction(result.origin, result.whole.evidence.verdict.outcome)
     first = f"{SAYS} {against}".strip()

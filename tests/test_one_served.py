@@ -37,6 +37,7 @@ def test_the_endpoint_gives_overlay_and_contract_in_this_order(client, detector,
     overlay, data = client.predict(handle_file(photo), api_name="/analyze")
     evidence = detector.detect(photo)
     assert data.pop("origin")["declared"] == ""
+    assert photo.name in data.pop("quote")
     assert data == {**evidence.to_dict(), "path": None, "name": photo.name}
     assert abs(sum(patch["evidence"] for patch in data["patches"]) - data["score"]) <= 1e-5 * max(1, abs(data["score"]))
     with Image.open(overlay) as image:

@@ -39,6 +39,7 @@ from mdmf_core.errors import ImageError
 from mdmf_core.images.bounds import MAX_BYTES
 from mdmf_core.images.origin import as_json, origin_of
 from mdmf_core.method.patches import cut
+from mdmf_core.show.words import quote
 
 ZERO_TORCHES = {"2.8.0", "2.9.1", "2.10.0", "2.11.0"}
 LARGEST = 10 * 10**6  # bytes that the Hub takes without LFS or Xet
@@ -118,7 +119,8 @@ def test_the_page_on_zerogpu_gives_what_it_gives_elsewhere(checkpoint, detector,
     evidence = detector.detect(photo, zero.ALPHA)
     assert found["device"] == "cuda" and found["in another process"]
     said = as_json(origin_of(photo), evidence.verdict.decision)
-    assert found["evidence"] == {**evidence.to_dict(), "path": None, "name": photo.name, "origin": said}
+    more = {"path": None, "name": photo.name, "quote": quote(evidence), "origin": said}
+    assert found["evidence"] == {**evidence.to_dict(), **more}
     assert [row["score"] for row in found["batch"]] == [evidence.verdict.score] * 2
     assert found["other"] == Detector.from_pretrained(other).detect(photo, zero.ALPHA).verdict.score
     once = ["/schedule", "/release"]

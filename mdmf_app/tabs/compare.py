@@ -46,7 +46,7 @@ def tab(context: Context, chosen: gr.State) -> None:
     """Components and events of the tab."""
     with gr.Row(elem_id="compare-files"):
         files = [
-            gr.File(label=label(say(f"compare.file.{name}")), height=110, min_width=280, elem_id=f"compare-{name}")
+            gr.File(label=label(say(f"compare.file.{name}")), height=135, min_width=280, elem_id=f"compare-{name}")
             for name in ("first", "second")
         ]
     together = gr.HTML(still(lambda: style.notice(WAITING)), elem_id="compare-together", padding=False)

@@ -85,7 +85,7 @@ def layout() -> Layout:
             with gr.Row():
                 begin = gr.Button(label(say("mine.begin")), variant="primary", elem_id="mine-begin", min_width=120)
                 cancel = gr.Button(label(say("many.cancel")), interactive=False, elem_id="mine-cancel", min_width=120)
-            saved = gr.File(label=label(say("mine.saved")), height=120, elem_id="mine-saved")
+            saved = gr.File(label=label(say("mine.saved")), height=140, elem_id="mine-saved")
         with gr.Column(scale=2, min_width=300):
             use = gr.Checkbox(True, label=label(say("mine.use")), elem_id="mine-use")
             status = gr.HTML(still(lambda: style.notice(WAITING)), elem_id="mine-status", padding=False)
