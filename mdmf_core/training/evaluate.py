@@ -58,8 +58,8 @@ class Row:
     threshold: float | None = None
     n_calibration: int | None = None
     n_patches: int | None = None
-    reason: str | None = None
     error: str | None = None
+    reason: str | None = None
 
 
 def gather(folders: Iterable[str | Path], sources: Iterable[str] | None = None) -> list[tuple[str, Entry]]:
