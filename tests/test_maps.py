@@ -210,6 +210,16 @@ def test_nearest_patches_by_signature():
     assert len(maps.nearest(evidence, 3, 50)) == 11
 
 
+def test_hatched_patches_come_after_all_others_among_the_strongest():
+    evidence = made(np.arange(12.0))
+    dull = replace(evidence, reasons=tuple("It is dark." if index in (11, 4) else "" for index in range(12)))
+    assert [row["index"] for row in maps.top_patches(dull, 12)] == [10, 9, 8, 7, 6, 5, 3, 2, 1, 0, 11, 4]
+    assert [row["rank"] for row in maps.top_patches(dull, 12)][:2] == [2, 3] and maps.top_patches(dull, 12)[10][
+        "rank"
+    ] == 1
+    assert [row["index"] for row in maps.top_patches(evidence, 3)] == [11, 10, 9]
+
+
 def test_top_patches_carry_the_score():
     values = np.array([0.1, -0.5, 0.9, 0.4, 0.0, 0.2, 0.3, -0.1, 0.05, 0.15, 0.25, 0.35])
     evidence = made(values, outlined=(2,))

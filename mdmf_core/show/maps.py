@@ -320,17 +320,19 @@ def nearest(evidence: Evidence, index: int, count: int = 4) -> list[int]:
 
 
 def top_patches(evidence: Evidence, count: int = 20) -> list[dict[str, Any]]:
-    """The patches with the most evidence, most first, as plain numbers.
+    """The patches with the most evidence, most first, as plain numbers; hatched ones, which hold little, come last.
 
+    `rank` is that among all patches, hatched ones as well.
     `evidence` is the patch's share of the score and `evidence_times_n` N times that, as the map draws it.
     `share_of_score` is evidence / score: None where the score is not above 0, and more than 1 where other patches pull
     the score down.
     """
     shares, score, found = evidence.verdict.shares, evidence.verdict.score, evidence.maps["evidence"]
-    order = np.argsort(-shares, kind="stable")[:count]
+    hatched = np.array([bool(each) for each in evidence.reasons] or np.zeros(len(shares), bool))
+    order, ranks = np.lexsort((-shares, hatched))[:count], np.argsort(np.argsort(-shares, kind="stable"))
     return [
         {
-            "rank": rank,
+            "rank": 1 + int(ranks[index]),
             "index": int(index),
             **dict(zip("xywh", evidence.grid.boxes[index].tolist(), strict=True)),
             "evidence": float(shares[index]),
@@ -339,5 +341,5 @@ def top_patches(evidence: Evidence, count: int = 20) -> list[dict[str, Any]]:
             "p_value": float(found.p_values[index]),
             "flagged": bool(found.outlined[index]),
         }
-        for rank, index in enumerate(order, 1)
+        for index in order
     ]
