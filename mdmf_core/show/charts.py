@@ -16,6 +16,7 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from mdmf_core.evidence import INCONCLUSIVE, NOT_JUDGED, TRACES, WEAK, Evidence
 from mdmf_core.sentence import COMMA, Sentence, joined, said
+from mdmf_core.show.maps import strongest_first
 from mdmf_core.show.words import VERDICTS, compared_with, rarity, real_pictures, score_line
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def describe_patch(evidence: Evidence, index: int) -> Sentence:
     """Where patch `index` lies among patches of real pictures and in this picture, in one line."""
     found = evidence.maps["evidence"]
     value = found.values[index]
-    rank = 1 + int((evidence.verdict.shares > evidence.verdict.shares[index]).sum())
+    rank = 1 + strongest_first(evidence).tolist().index(index)
     share = float(np.mean(found.null >= value))
     values = {"rank": rank, "n": evidence.n_patches, "value": float(value)}
     return said("chart.patch", PATCH, **values, share=share) if share else said("chart.top_patch", TOP_PATCH, **values)

@@ -319,20 +319,24 @@ def nearest(evidence: Evidence, index: int, count: int = 4) -> list[int]:
     return [int(other) for other in order if other != index][:count]
 
 
-def top_patches(evidence: Evidence, count: int = 20) -> list[dict[str, Any]]:
-    """The patches with the most evidence, most first, as plain numbers; hatched ones, which hold little, come last.
+def strongest_first(evidence: Evidence) -> np.ndarray:
+    """Patches (N,) by evidence, most first; hatched ones, which hold little, come after all others."""
+    shares = evidence.verdict.shares
+    hatched = np.array([bool(each) for each in evidence.reasons] or np.zeros(len(shares), bool))
+    return np.lexsort((-shares, hatched))
 
-    `rank` is that among all patches, hatched ones as well.
+
+def top_patches(evidence: Evidence, count: int = 20) -> list[dict[str, Any]]:
+    """The patches with the most evidence as plain numbers, in the order of `strongest_first`.
+
     `evidence` is the patch's share of the score and `evidence_times_n` N times that, as the map draws it.
     `share_of_score` is evidence / score: None where the score is not above 0, and more than 1 where other patches pull
     the score down.
     """
     shares, score, found = evidence.verdict.shares, evidence.verdict.score, evidence.maps["evidence"]
-    hatched = np.array([bool(each) for each in evidence.reasons] or np.zeros(len(shares), bool))
-    order, ranks = np.lexsort((-shares, hatched))[:count], np.argsort(np.argsort(-shares, kind="stable"))
     return [
         {
-            "rank": 1 + int(ranks[index]),
+            "rank": rank,
             "index": int(index),
             **dict(zip("xywh", evidence.grid.boxes[index].tolist(), strict=True)),
             "evidence": float(shares[index]),
@@ -341,5 +345,5 @@ def top_patches(evidence: Evidence, count: int = 20) -> list[dict[str, Any]]:
             "p_value": float(found.p_values[index]),
             "flagged": bool(found.outlined[index]),
         }
-        for index in order
+        for rank, index in enumerate(strongest_first(evidence)[:count], 1)
     ]
