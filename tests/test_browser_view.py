@@ -169,6 +169,18 @@ def test_a_click_into_the_enlarged_map_chooses_what_lies_there(page):
     start_view(page)
 
 
+def test_of_two_clicks_one_right_after_the_other_the_last_counts(page):
+    start_view(page)
+    place, told = box(page, "#map .image-frame"), []
+    for across in (0.3, 0.7):
+        point = place["x"] + across * place["width"], place["y"] + 0.4 * place["height"]
+        page.mouse.move(*point)
+        told.append(page.locator("#reading output").inner_text())
+        page.mouse.click(*point)
+    assert told[0] != told[1]
+    wait_for_patch(page, int(told[1].split(":")[0].removeprefix("Patch ")))
+
+
 def test_arrow_keys_go_from_patch_to_patch(page, bundled, parts):
     evidence = bundled.detect(parts / "china.png")
     start_view(page)

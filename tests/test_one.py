@@ -60,6 +60,19 @@ def test_only_the_last_analysis_of_a_session_counts(context, photo, monkeypatch)
     assert handlers.analyse(context, str(photo), ALPHA, None, None, turn) == (gr.skip(),) * 4
 
 
+def test_only_the_last_drawing_of_a_map_counts(result, monkeypatch):
+    turn, view = handlers.Turn(), (None, "evidence", 0.5, True, None, None, None)
+    assert isinstance(handlers.show_map_and_mask(turn, False, result, *view)[0], Image.Image)
+
+    def overtaken(*given):
+        turn.draw()
+        return draw_now(*given)
+
+    draw_now = handlers.show_map
+    monkeypatch.setattr(handlers, "show_map", overtaken)
+    assert handlers.show_map_and_mask(turn, False, result, *view) == (gr.skip(),) * 3
+
+
 def test_errors_carry_no_trace(detector, bad):
     with pytest.raises(gr.Error) as caught:
         contexts.detect(detector, str(bad["bad_empty.jpg"]), None)

@@ -64,7 +64,7 @@ def test_pictures_make_room_and_come_back(web, demo, monkeypatch):
     kept.forget()
     assert kept.n_bytes == 0
     assert handlers.GONE in run(web, patch, [None, None, 1], "older").json()["data"][0]
-    told = run(web, numbers(demo, "show_map_and_mask")[0], [False, *SHOW_MAP], "older").json()["data"][2]
+    told = run(web, numbers(demo, "show_map_and_mask")[0], [None, False, *SHOW_MAP], "older").json()["data"][2]
     assert told.strip() == f"<p>{handlers.GONE}</p>"
     assert pixels("newer") == shown["newer"]
 

@@ -47,7 +47,7 @@ def show_finer(turn: Turn, known: bool, result: Result | None, *drawn: Any) -> t
     """What `show_map_and_mask` gives, with the finer map; nothing where another picture comes."""
     if result is None or not turn.shows(result):
         return (gr.skip(),) * 3
-    return show_map_and_mask(known, result, *drawn)
+    return show_map_and_mask(turn, known, result, *drawn)
 
 
 def lent(context: Context, result: Result) -> bool:

@@ -56,6 +56,7 @@ from mdmf_app.tabs.one.layout import (
 )
 from mdmf_app.views import Refined, Result
 
+EACH = {"trigger_mode": "multiple"}  # of selections: always_last would repeat the first one's place (Gradio 6.31)
 LAST = {"trigger_mode": "always_last"}  # what comes meanwhile is done afterwards; else it would be passed over
 
 
@@ -176,8 +177,7 @@ def wire_background(
     """What comes by itself once the map of a result is drawn: a finer map, and whether the result holds."""
     unasked = {"show_progress": "hidden", **LAST, **PRIVATE, **BACKGROUND}
     refined = drawn.then(partial(refine, context), [state.result, state.fine, state.turn], state.fine, **unasked)
-    shown = {**redraw, "fn": show_finer, "inputs": [state.turn, *redraw["inputs"]]}
-    refined.then(**shown, **LAST)
+    refined.then(**{**redraw, "fn": show_finer})
     tested = refined.then(
         partial(hold_by_itself, context),
         [state.result, state.held, panels.parts.alpha, state.turn],
@@ -241,28 +241,30 @@ def wire_map(context: Context, state: Kept, panels: Panels) -> tuple[list[gr.blo
     drawn = [state.result, state.region, parts.colour, parts.opacity, parts.contours, state.fine]
     marks = [one.number, state.corner, *parts.box]
     shown = [parts.image, parts.legend, parts.doubts]
-    redraw = {"fn": show_map_and_mask, "inputs": [parts.known, *drawn, *marks], "outputs": shown, **QUICK}
+    redraw = {"fn": show_map_and_mask, "inputs": [state.turn, parts.known, *drawn, *marks], "outputs": shown}
+    redraw |= LAST | QUICK
     chosen = [state.result, state.region, one.number]
-    inspect = {"fn": show_patch, "inputs": chosen, "outputs": one.patch, **QUICK}
+    inspect = {"fn": show_patch, "inputs": chosen, "outputs": one.patch, **LAST, **QUICK}
     for control in (parts.colour, parts.opacity, parts.contours, parts.known):
-        control.change(**redraw, trigger_mode="always_last")
+        control.change(**redraw)
     offered = partial(offer_maps, context.default.model.statistic)
     parts.every.change(offered, [parts.every, parts.colour], parts.colour, **QUICK)
     parts.mode.change(lambda mode: gr.update(open=mode == CORNERS), parts.mode, parts.closer, **QUICK)
-    parts.lens.select(magnify, [state.result, state.region], parts.lens, **LAST, **QUICK)
+    parts.lens.select(magnify, [state.result, state.region], parts.lens, **EACH, **QUICK)
     for number in parts.box:
-        number.input(**redraw, trigger_mode="always_last")
+        number.input(**redraw)
     clicked = parts.image.select(
         click,
         [state.result, state.region, parts.mode, state.corner],
         [one.number, state.corner, *parts.box, parts.hint],
+        **EACH,
         **QUICK,
     )
-    row_chosen = one.table.select(row_click, None, one.number, **QUICK)
-    for event in (clicked, row_chosen, one.number.input(None, **QUICK)):
+    row_chosen = one.table.select(row_click, None, one.number, **EACH, **QUICK)
+    for event in (clicked, row_chosen, one.number.input(None, **LAST, **QUICK)):
         event.then(**redraw)
         event.then(**inspect)
-        event.then(lambda: gr.Tabs(selected=PATCH), None, panels.tabs, **QUICK)
+        event.then(lambda: gr.Tabs(selected=PATCH), None, panels.tabs, **LAST, **QUICK)
     wire_region(context, state, panels, redraw, inspect)
     return drawn, redraw
 

@@ -127,14 +127,17 @@ def known_mask(result: Result | None) -> Path | None:
     return EXAMPLES / example["mask"] if example and example["mask"] else None
 
 
-def show_map_and_mask(known: bool, result: Result | None, region: View | None, *rest: Any) -> tuple[Any, Any, Any]:
-    """What `show_map` gives; where `known`, with a line around the part that is known to be generated."""
+def show_map_and_mask(
+    turn: Turn, known: bool, result: Result | None, region: View | None, *rest: Any
+) -> tuple[Any, Any, Any]:
+    """What `show_map` gives, unless overtaken; where `known`, with a line around the generated part."""
+    mine = turn.draw()
     image, *others = show_map(result, region, *rest)
     mask = known_mask(result)
     if known and mask and isinstance(image, Image.Image):
         with Image.open(mask) as drawing:
             views.outline_known(image, result, region, drawing)
-    return image, *others
+    return (image, *others) if turn.drawing == mine else (gr.skip(),) * 3
 
 
 def offer_maps(statistic: str, all_maps: bool, colour: str) -> Any:

@@ -15,16 +15,23 @@ Held = tuple[Result, list[Variant]]
 
 
 class Turn:
-    """Counts the analyses that a session began, of which the last one counts; `shown` is the result on the screen."""
+    """Counts the analyses and drawings that a session began: of each the last counts; `shown` is on the screen."""
 
     def __init__(self) -> None:
         self.last = 0
+        self.drawing = 0
         self.shown: Result | None = None
 
     def begin(self) -> int:
         self.last += 1
         self.shown = None
+        self.draw()
         return self.last
+
+    def draw(self) -> int:
+        """A drawing of the map begins, and overtakes what is still under way: answers may come in any order."""
+        self.drawing += 1
+        return self.drawing
 
     def shows(self, result: Result | None) -> bool:
         """Whether this result is on the screen."""
