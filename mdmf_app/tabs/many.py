@@ -39,7 +39,7 @@ from mdmf_core.show.words import two_digits
 WAITING = say("many.waiting", n=archive.MOST)
 GONE = say("many.gone")
 ICONS = {**style.ICONS, listing.BAD: "✕"}
-OPENING = {**PRIVATE, "show_progress": "hidden", "trigger_mode": "always_last"}  # in the queue, else a state tells no change
+OPENING = {**PRIVATE, "show_progress": "hidden", "trigger_mode": "always_last"}  # queued: so a state's change is told
 EVERY = 0.4  # seconds between two reports of progress
 LONGEST = 600  # seconds that a batch may keep the model from others
 LATE = say("many.late", n=LONGEST // 60)
