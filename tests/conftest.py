@@ -29,7 +29,6 @@ torch.set_num_threads(1)  # small tensors; two threads only wait for each other
 os.environ["OMP_NUM_THREADS"] = "1"  # of the programs that tests start: other tests and a browser use the other cores
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # with it, each of those programs would compile our modules again
 LONGEST = (  # files by the time that they take, for `pytest_collection_modifyitems`
-    "test_engine.py",
     "test_browser_sheet.py",
     "test_tabs_in_browser.py",
     "test_browser_tools.py",

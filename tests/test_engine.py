@@ -1,4 +1,7 @@
-"""Ray: the same bytes and rows as one process, also when a worker is killed in mid-run."""
+"""Ray: the same bytes and rows as one process, also when a worker is killed in mid-run.
+
+Its processes take as long to start as a hundred other tests, so those that need them are stress checks.
+"""
 
 from __future__ import annotations
 
@@ -90,6 +93,7 @@ def test_a_killed_worker_changes_no_byte(detector, two_actors, data, tmp_path, m
     assert step.shard_path(tmp_path / "two", 0).stat().st_mtime_ns == untouched
 
 
+@pytest.mark.stress
 def test_rows_of_an_evaluation_are_the_same(detector, two_actors, data) -> None:
     pictures = evaluate.gather([data])
     wanted = evaluate.score(detector, pictures, LIVES)
@@ -97,6 +101,7 @@ def test_rows_of_an_evaluation_are_the_same(detector, two_actors, data) -> None:
     assert evaluate.score(detector, pictures, LIVES, processes=two_actors, engine="ray") == wanted
 
 
+@pytest.mark.stress
 def test_a_bank_in_one_pass_is_the_same(detector, two_actors, data, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(step, "SHARD", 8)
     entries, model = scan(data), detector.model
