@@ -76,8 +76,8 @@ def tab(context: Context, chosen: gr.State) -> Shown:
     drawn, redraw = wire_map(context, state, panels)
     wire_picture(context, state, given, (coming, verdict), panels, chosen, opened, drawn, redraw)
     wire_on_demand(context, state, panels)
-    panels.tabs.select(is_pair, None, state.compared, **QUICK)
-    panels.before_after.select(pair_of, drawn, panels.pair, **QUICK).then(None, js=style.NAME_PAIR, **QUICK)
+    panels.tabs.select(is_pair, None, state.compared, **EACH, **QUICK)
+    panels.before_after.select(pair_of, drawn, panels.pair, **LAST, **QUICK).then(None, js=style.NAME_PAIR, **QUICK)
     panels.parts.alpha.change(
         change_rate,
         [state.result, state.region, state.held, panels.parts.alpha],
@@ -127,17 +127,17 @@ def wire_picture(
         **PRIVATE,
         **MODEL_QUEUE,
     }
-    begun = [given.gallery.select(pick, None, [state.path, state.example], **QUICK)]
+    begun = [given.gallery.select(pick, None, [state.path, state.example], **EACH, **QUICK)]
     for source, event in ((given.drop, given.drop.upload), (given.camera, given.camera.input)):
         begun.append(event(take, source, [state.path, source, state.example, given.gallery], **QUICK))
     begun.append(opened.change(take_opened, opened, [state.path, state.example, given.gallery], **QUICK))
     begun.append(chosen.change(None, **QUICK))
     follow = following(context, state, given, verdict, panels, drawn, redraw)
     for event in begun:
-        cleared = event.success(clear, [state.path, state.turn], [verdict, panels.column, parts.image], **QUICK)
+        cleared = event.success(clear, [state.path, state.turn], [verdict, panels.column, parts.image], **LAST, **QUICK)
         follow(cleared.success(**call))
     brought = [state.path, state.example, state.result, state.held, verdict, panels.column, parts.mask]
-    follow(given.past.select(bring_back, [state.past, parts.alpha, state.turn], brought, **QUICK))
+    follow(given.past.select(bring_back, [state.past, parts.alpha, state.turn], brought, **EACH, **QUICK))
 
 
 def following(
@@ -278,14 +278,15 @@ def wire_region(context: Context, state: Kept, panels: Panels, redraw: dict[str,
         "inputs": [state.result, parts.alpha, *parts.box],
         "outputs": outputs,
         "show_progress_on": parts.image,
+        **LAST,
         **PRIVATE,
         **MODEL_QUEUE,
     }
-    boxed = parts.drawn.select(drawn_box, None, parts.box, **QUICK)
+    boxed = parts.drawn.select(drawn_box, None, parts.box, **EACH, **QUICK)
     looked = parts.look.click(**look), boxed.success(**look)
     left = parts.back.click(lambda: (None, "", gr.update(visible=False), None), None, outputs, **QUICK)
     for event in (*looked, left):
         event.then(lambda: (None, ""), None, [state.corner, parts.hint], **QUICK)
         event.then(**redraw)
         event.then(**inspect)
-        event.then(show_table, [state.result, state.region], one.table, **QUICK)
+        event.then(show_table, [state.result, state.region], one.table, **LAST, **QUICK)
