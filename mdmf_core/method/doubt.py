@@ -118,16 +118,24 @@ def refusal(pixels: np.ndarray, boxes: np.ndarray, found: Sequence[str]) -> str:
     return ENLARGED if is_enlarged(part) else ""
 
 
+def packed(pixels: np.ndarray) -> np.ndarray:
+    """Each colour of (H, W, 3) uint8 as one number, (H, W) uint32 below 2 ** 24."""
+    red, green, blue = (pixels[..., channel].astype(np.uint32) for channel in range(3))
+    return red << 16 | green << 8 | blue
+
+
 def n_colours(pixels: np.ndarray) -> int:
     """How many different colours (H, W, 3) uint8 has."""
-    red, green, blue = (pixels[..., channel].astype(np.uint32) for channel in range(3))
-    return len(np.unique(red << 16 | green << 8 | blue))
+    seen = np.zeros(1 << 24, bool)
+    seen[packed(pixels)] = True
+    return int(np.count_nonzero(seen))
 
 
 def equal_share(pixels: np.ndarray) -> float:
     """Share of neighbouring pixels, across or down, whichever is more, that have exactly one colour."""
-    across = (pixels[:, 1:] == pixels[:, :-1]).all(2).mean()
-    return float(max(across, (pixels[1:] == pixels[:-1]).all(2).mean()))
+    colours = packed(pixels)
+    across = (colours[:, 1:] == colours[:, :-1]).mean()
+    return float(max(across, (colours[1:] == colours[:-1]).mean()))
 
 
 def median_share(pixels: np.ndarray) -> float:
@@ -181,7 +189,7 @@ def _step_of_blocks(luma: np.ndarray) -> float:
     if not rows * cols:
         return 0.0
     blocks = luma[: 8 * rows, : 8 * cols].reshape(rows, 8, cols, 8).transpose(0, 2, 1, 3)
-    values = np.abs(dctn(blocks, axes=(2, 3), norm="ortho"))
+    values = np.abs(dctn(blocks.astype(np.float32), axes=(2, 3), norm="ortho"))
     return float(np.median([_step(values[:, :, u, v].ravel()) for u, v in LOW_FREQUENCIES]))
 
 
@@ -192,6 +200,6 @@ def _step(values: np.ndarray) -> float:
         reaching = values[values > step / 2]
         if len(reaching) < FEWEST_COEFFICIENTS:
             break
-        if np.cos(2 * np.pi * reaching / step).mean() > 0.5:
+        if np.cos(reaching * np.float32(2 * np.pi / step)).mean() > 0.5:
             found = step
     return float(found)
