@@ -72,6 +72,7 @@ def test_upload_gives_the_detectors_verdict_and_no_request_leaves(chromium, addr
     assert page.locator("#map img").get_attribute("alt")
     hosts = {urlparse(url).hostname for url in requests if not url.startswith(("data:", "blob:"))}
     assert hosts == {"127.0.0.1"} and not errors
+    page.context.close()
 
 
 def test_a_bad_file_a_pasted_picture_and_the_camera(chromium, address, parts, tmp_path):
@@ -98,6 +99,7 @@ def test_a_bad_file_a_pasted_picture_and_the_camera(chromium, address, parts, tm
     page.get_by_label("capture photo").click()
     page.locator("#verdict .card:not([data-old], .busy) h2").wait_for()
     assert "No result" not in page.locator("#verdict").inner_text()
+    page.context.close()
 
 
 def test_an_example_says_what_it_is_and_the_slider_changes_the_rate(page):
@@ -212,6 +214,7 @@ def test_the_report_has_the_detectors_figures_and_opens_without_a_request(page, 
     for told in (evidence.picture.sha256, evidence.model.fingerprint, VERDICTS[evidence.verdict.outcome]):
         assert told in text
     assert [url for url in requests if not url.startswith("data:")] == [files["html"].as_uri()]
+    reader.context.close()
 
 
 def test_desktop_is_accessible(page, axe):
@@ -232,3 +235,4 @@ def test_a_dark_phone_is_accessible_and_needs_no_sideways_scrolling(chromium, ad
         assert violations(page, axe) == [] and not sideways(page), name
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert sum(int(part) for part in background[4:-1].split(",")[:3]) < 150, "the page is dark"
+    page.context.close()
