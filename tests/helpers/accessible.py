@@ -11,10 +11,14 @@ SETTLED = """async () => {
     await Promise.all(document.getAnimations().filter(ends).map((one) => one.finished.catch(() => null)));
 }"""
 
+# Gradio dims what waits for an answer.
+ANSWERED = "![...document.querySelectorAll('.pending')].some((part) => getComputedStyle(part).opacity < 1)"
+
 
 def violations(page: Page, axe: str, within: str = "html") -> list[tuple[str, str]]:
     """What axe-core calls serious or critical in a part of the page, each with the element."""
     page.mouse.move(0, 0)
+    page.wait_for_function(ANSWERED)
     page.evaluate(SETTLED)
     if not page.evaluate("'axe' in window"):
         page.evaluate(axe)
