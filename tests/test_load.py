@@ -6,6 +6,7 @@ import copy
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -77,3 +78,19 @@ def test_a_family_is_a_process_and_its_children():
         assert watch.resident(child.pid) > 1
     finally:
         child.communicate()
+
+
+def test_a_folder_that_is_deleted_while_files_are_counted_is_passed_over(tmp_path, monkeypatch):
+    (tmp_path / "going").mkdir()
+    (tmp_path / "staying").mkdir()
+    (tmp_path / "staying" / "kept").write_bytes(bytes(2**20))
+    scan = os.scandir
+
+    def deleting(place):
+        if Path(place).name == "going":
+            Path(place).rmdir()
+        return scan(place)
+
+    monkeypatch.setattr(os, "scandir", deleting)
+    assert watch.contents(tmp_path) == {"files": 1, "mib": 1.0}
+    assert not (tmp_path / "going").exists()
