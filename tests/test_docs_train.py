@@ -100,6 +100,7 @@ def asked_of_app(line: str, clone: Path, environment: dict[str, str]) -> dict:
         app.wait(START_SECONDS)
 
 
+@pytest.mark.stress
 def test_every_command_of_the_page_does_what_it_says(clone: Path, tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(clone)
     said = {}

@@ -110,6 +110,7 @@ def test_only_the_encoder_needs_lfs_and_the_docs_say_so():
 # ZeroGPU
 
 
+@pytest.mark.stress
 def test_the_page_on_zerogpu_gives_what_it_gives_elsewhere(checkpoint, detector, photo, tmp_path):
     other = make_checkpoint(tmp_path / "other", "mmd")
     command = [sys.executable, zero.__file__, str(checkpoint), str(other), str(photo)]
@@ -269,6 +270,7 @@ def test_what_is_uploaded_is_what_the_space_needs(commands):
 # The container
 
 
+@pytest.mark.stress
 def test_what_the_container_gets_starts_and_answers(tmp_path):
     for *sources, target in (copied.split() for copied in arguments("COPY")):
         for source in sources:

@@ -86,6 +86,7 @@ def test_two_processes_write_the_same_bytes(detector, data: Path, tmp_path: Path
     assert len(made[0]) == 4 and made[0] == made[1]
 
 
+@pytest.mark.stress
 def test_ctrl_c_ends_all_processes_at_once(checkpoint: Path, data: Path, capsys) -> None:
     assert run("detect", data, "--model", checkpoint, "--json") == 1
     wanted = capsys.readouterr().out.splitlines()
