@@ -96,15 +96,16 @@ def strength_figures(evidence: Evidence) -> list[tuple[str, str]]:
 def summary(evidence: Evidence, origin: Origin) -> str:
     """One paragraph to quote: result, the sentence for it, figures, limits, and what identifies file and model."""
     picture, verdict, model = evidence.picture, evidence.verdict, evidence.model
-    seen = [wording.DECISIONS[verdict.outcome], *wording.findings(evidence)] if verdict.judged else []
-    best = maps.top_patches(evidence, 1)[0]
+    known = [wording.all_hatched(evidence), *wording.findings(evidence)]
+    seen = [wording.DECISIONS[verdict.outcome], *known] if verdict.judged else []
+    first = strongest(evidence, 1)
     named = {"name": picture.name, "width": picture.width, "height": picture.height}
     sentences = [
         say("summary.answer", **named, answer=wording.headline(evidence)),
         wording.quote(evidence),
         *seen,
         say("summary.score", score=wording.score_line(evidence), p=verdict.p_value, **wording.compared_with(verdict)),
-        say("summary.strongest", **{**best, "index": best["index"] + 1, "all": evidence.n_patches}),
+        *(say("summary.strongest", **{**best, "index": best["index"] + 1, "all": evidence.n_patches}) for best in first),
         *picture.notes,
         opening(origin, verdict.outcome),
         LIMITATIONS[0],
@@ -112,6 +113,12 @@ def summary(evidence: Evidence, origin: Origin) -> str:
         say("summary.model", name=model.name, revision=model.revision, fingerprint=model.fingerprint),
     ]
     return joined(sentences)
+
+
+def strongest(evidence: Evidence, count: int) -> list[dict[str, Any]]:
+    """Rows of `maps.top_patches` for the patches with the most evidence that are not hatched, at most `count`."""
+    left = evidence.n_patches - evidence.n_hatched
+    return maps.top_patches(evidence, min(count, left))
 
 
 def answer(evidence: Evidence) -> dict[str, str]:
@@ -241,8 +248,8 @@ def patch_panel(result: Result, region: View | None, patch: int | None) -> str:
     view, pixels = result.view(region), result.picture.pixels
     evidence = view.evidence
     if patch is None:
-        best = [row["index"] for row in maps.top_patches(evidence, STRONGEST)]
-        return style.render("strongest.html", patches=[neighbour(pixels, evidence, index) for index in best])
+        best = [neighbour(pixels, evidence, row["index"]) for row in strongest(evidence, STRONGEST)]
+        return style.render("strongest.html", patches=best, hatched=wording.all_hatched(evidence))
     row, col = divmod(patch, evidence.grid.cols)
     box = evidence.grid.boxes[patch].tolist()
     return style.render(

@@ -71,3 +71,22 @@ def test_how_strong_or_why_not_stands_open_on_the_card(result):
         and "score" not in plot
         and "real pictures score this high" in shown.null_plot(strong)
     )
+
+
+def test_where_all_patches_are_hatched_the_card_says_so_first_and_names_none_as_the_strongest(result):
+    whole = result.whole
+    n = whole.evidence.n_patches
+    judged = replace(whole.evidence, verdict=replace(whole.evidence.verdict, reason=""))
+    flat, soft = ("flat", *[""] * (n - 1)), ("flat", *["without fine detail"] * (n - 1))
+    some, all_of_them = (replace(judged, reasons=reasons) for reasons in (flat, soft))
+    said = f"All of its {n} patches are hatched (without fine detail): none of them can be judged alone"
+    open_part = shown.card(all_of_them, result.origin, None).partition("<details")[0]
+    assert wording.how_strong(all_of_them).parts[0].startswith(said) and said in open_part
+    assert wording.explain(all_of_them).count("are hatched (") == 1
+    summary = shown.summary(all_of_them, result.origin)
+    assert summary.count(said) == 1 and "Strongest of" not in summary
+    panel = shown.patch_panel(replace(result, whole=replace(whole, evidence=all_of_them)), None, None)
+    assert said in panel and "<img" not in panel and "Most evidence" not in panel
+    assert wording.all_hatched(some) == "" and "Strongest of" in shown.summary(some, result.origin)
+    panel = shown.patch_panel(replace(result, whole=replace(whole, evidence=some)), None, None)
+    assert panel.count("<img") == min(shown.STRONGEST, n - 1) and "Patch 1, " not in panel

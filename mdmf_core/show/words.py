@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 
 from mdmf_core.evidence import NOT_JUDGED, Evidence, Verdict
 from mdmf_core.method.calibration import FALSE_DISCOVERIES
 from mdmf_core.method.strength import GENERATED, Strength
 from mdmf_core.sentence import Sentence, joined, said
+from mdmf_core.show.reliability import why
 
 LIKE_IT = {
     "usual": "",
@@ -97,6 +99,9 @@ STAND_UNHATCHED = {
     "other": "Of the {left:,} of its {all:,} patches that are not hatched, {n:,} stand out and are outlined; up to 1 "
     "in {chance} such outlines is expected by chance.",
 }
+ALL_HATCHED = (
+    "All of its {all:,} patches are hatched ({why}): none of them can be judged alone, only the picture as a whole."
+)
 UNLIKE = {
     "one": "Apart from the score, {n:,} patch is unlike the rest of the picture. A part from another picture would be; "
     "a sharp subject before a blurred background or parts of a wholly generated picture can be, too.",
@@ -212,15 +217,27 @@ def explain(evidence: Evidence) -> str:
 
 
 def how_strong(evidence: Evidence) -> Sentence:
-    """How strong the evidence is; without likelihood ratios, how rare the score is."""
+    """How strong the evidence is; without likelihood ratios, how rare the score is.
+
+    Where all patches are hatched, that comes first.
+    """
     found = evidence.verdict.strength
     if found is not None:
-        return joined([weight(found), of_hundred(evidence)])
-    return joined([said("rarity.stop", "{rarity}.", rarity=rarity(evidence)), NO_RATIO])
+        return joined([all_hatched(evidence), weight(found), of_hundred(evidence)])
+    rare = said("rarity.stop", "{rarity}.", rarity=rarity(evidence))
+    return joined([all_hatched(evidence), rare, NO_RATIO])
+
+
+def all_hatched(evidence: Evidence) -> Sentence:
+    """That no patch can be judged alone, and why; "" where one can."""
+    if evidence.n_hatched < evidence.n_patches:
+        return Sentence()
+    [(reason, _)] = Counter(evidence.reasons).most_common(1)
+    return said("patches.all_hatched", ALL_HATCHED, all=evidence.n_patches, why=why(reason))
 
 
 def findings(evidence: Evidence) -> list[Sentence]:
-    """Patches that stand out, what was compared, and what does not match the rest."""
+    """Patches that stand out ("" where all are hatched), what was compared, and what does not match the rest."""
     verdict = evidence.verdict
     kind = verdict.statistic if verdict.statistic == "relative" else "mmd"
     like = LIKE_IT[verdict.detail]
@@ -229,13 +246,10 @@ def findings(evidence: Evidence) -> list[Sentence]:
 
 
 def _patches(evidence: Evidence) -> Sentence:
-    """How many patches stand out, of those that hold enough to judge."""
+    """How many patches stand out, of those that hold enough to judge; "" where none does."""
     n, outlined, hatched = evidence.n_patches, evidence.n_outlined, evidence.n_hatched
     if hatched == n:
-        template = (
-            "All of its {all:,} patches are hatched, as after heavy compression: none of them can be judged alone."
-        )
-        return said("patches.all_hatched", template, all=n)
+        return Sentence()
     chance, left = round(1 / FALSE_DISCOVERIES), n - hatched
     if hatched and outlined:
         return said("patches.stand_unhatched", STAND_UNHATCHED, n=outlined, all=n, left=left, chance=chance)
