@@ -98,14 +98,14 @@ def summary(evidence: Evidence, origin: Origin) -> str:
     picture, verdict, model = evidence.picture, evidence.verdict, evidence.model
     known = [wording.all_hatched(evidence), *wording.findings(evidence)]
     seen = [wording.DECISIONS[verdict.outcome], *known] if verdict.judged else []
-    first = strongest(evidence, 1)
+    best = [{**row, "index": row["index"] + 1} for row in strongest(evidence, 1)]
     named = {"name": picture.name, "width": picture.width, "height": picture.height}
     sentences = [
         say("summary.answer", **named, answer=wording.headline(evidence)),
         wording.quote(evidence),
         *seen,
         say("summary.score", score=wording.score_line(evidence), p=verdict.p_value, **wording.compared_with(verdict)),
-        *(say("summary.strongest", **{**best, "index": best["index"] + 1, "all": evidence.n_patches}) for best in first),
+        *(say("summary.strongest", **row, all=evidence.n_patches) for row in best),
         *picture.notes,
         opening(origin, verdict.outcome),
         LIMITATIONS[0],
