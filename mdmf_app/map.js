@@ -68,19 +68,23 @@ const under = ([across, down]) => cells()?.cells.findIndex(
   ([left, top, right, bottom]) => left <= across && across < right && top <= down && down < bottom) ?? -1;
 
 let later = null;
-const choose = (index) => {
+const setNumber = (index) => {
   const input = find("#number input");
-  if (!input) return;
+  clearTimeout(later);
+  later = null;
+  if (!input) return false;
+  input.value = index + 1;
+  input.dispatchEvent(new Event("input", {bubbles: true}));
+  return true;
+};
+const choose = (index) => {
+  if (!find("#number input")) return;
   current = index;
   tell(index);
   magnifyPatch(index);
   raise(index, false);
   clearTimeout(later);
-  later = setTimeout(() => {
-    later = null;
-    input.value = index + 1;
-    input.dispatchEvent(new Event("input", {bubbles: true}));
-  }, 120);
+  later = setTimeout(setNumber, 120, index);
 };
 const walk = (key) => {
   const known = cells();
@@ -130,8 +134,8 @@ document.addEventListener("fullscreenchange", () => {
 
 // The map: mouse and fingers
 
-const fingers = new Map();
-let moved = false, tapped = {time: 0, x: 0, y: 0};
+const fingers = new Map(), TWICE = 350;  // milliseconds in which two taps are one gesture
+let moved = false, tapped = {time: 0, x: 0, y: 0}, rising = null;
 const onMap = (event) => event.target.closest?.("#map .image-frame");
 document.addEventListener("wheel", (event) => {
   if (!onMap(event)) return;
@@ -181,14 +185,16 @@ const lift = (event) => {
   endBox(event.type === "pointercancel");
   if (!held || event.type === "pointercancel" || moved) return;
   const near = Math.hypot(event.clientX - tapped.x, event.clientY - tapped.y) < 25;
-  const twice = near && event.timeStamp - tapped.time < 350;
+  const twice = near && event.timeStamp - tapped.time < TWICE;
   if (twice) view.zoom > 2.2 ? VIEWS.fit() : zoom(2.5, event.clientX, event.clientY);
   tapped = {time: twice ? 0 : event.timeStamp, x: event.clientX, y: event.clientY};
 };
 document.addEventListener("pointerup", lift);
 document.addEventListener("pointercancel", lift);
 
-// Clicks: Gradio takes a picture for never larger than its pixels, so a click is told where it would be then.
+// Clicks: the patch that was told is chosen by its number, so that of two clicks the last counts, whichever answer
+// comes first. Corners are places: Gradio takes a picture for never larger than its pixels, so it is told where a click
+// would be then.
 
 document.addEventListener("click", (event) => {
   const example = event.target.closest("#examples button.thumbnail-item");
@@ -216,8 +222,12 @@ const retell = (event) => {
   click.retold = true;
   current = under([across, down]);
   if (current < 0) current = null; else if (!isMagnified()) tell(current);
-  img.dispatchEvent(click);
-  if (current !== null && !find("#mode")?.querySelectorAll("input")[1]?.checked) raise(current, true);
+  const inspected = current !== null && !find("#mode")?.querySelectorAll("input")[1]?.checked;
+  if (!inspected || !setNumber(current)) img.dispatchEvent(click);
+  clearTimeout(rising);
+  const first = event.pointerType === "touch" && tapped.time;  // what is raised at once would be under the second tap
+  if (inspected && first) rising = setTimeout(raise, TWICE, current, true);
+  else if (inspected && event.pointerType !== "touch") raise(current, true);
 };
 const copy = async (button) => {
   const told = button.dataset.told ??= button.textContent;

@@ -113,9 +113,14 @@ def test_two_fingers_or_two_taps_bring_the_map_closer(phone):
     phone.wait_for_function(f"{SCALE} > 2")
     phone.locator("[data-view=fit]").tap()
     phone.wait_for_function(f"{SCALE} === 1")
-    double_tap(phone, *place_of(phone, 0.5, 0.4))  # the answer to an earlier tap may have moved the page
+    for across in (0.5, 0.5, 0.3, 0.7):  # on a busy machine the second tap can come after the sheet
+        double_tap(phone, *place_of(phone, across, 0.4))
+        phone.wait_for_timeout(1000)
+        if phone.evaluate(f"{SCALE} > 2"):
+            break
+        phone.keyboard.press("Escape")
     phone.wait_for_function(f"{SCALE} > 2")
-    phone.keyboard.press("Escape")
+    assert not phone.locator("#right.sheet").count()
     phone.locator("[data-view=fit]").tap()
 
 

@@ -249,7 +249,8 @@ def wire_map(context: Context, state: Kept, panels: Panels) -> tuple[list[gr.blo
         control.change(**redraw)
     offered = partial(offer_maps, context.default.model.statistic)
     parts.every.change(offered, [parts.every, parts.colour], parts.colour, **QUICK)
-    parts.mode.change(lambda mode: gr.update(open=mode == CORNERS), parts.mode, parts.closer, **QUICK)
+    moded = [parts.closer, state.corner, parts.hint]
+    parts.mode.change(lambda mode: (gr.update(open=mode == CORNERS), None, ""), parts.mode, moded, **QUICK).then(**redraw)
     parts.lens.select(magnify, [state.result, state.region], parts.lens, **EACH, **QUICK)
     for number in parts.box:
         number.input(**redraw)
