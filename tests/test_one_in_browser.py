@@ -138,6 +138,9 @@ def test_a_patch_is_chosen_by_click_row_and_number(page, evidence):
     wait_for_patch(page, top_patches(evidence, 2)[1]["index"] + 1)
     page.locator("#number input").fill("5")
     wait_for_patch(page, 5)
+    served.open_tab(page, "How unusual")
+    served.click_map(page, 0.45, 0.7)
+    wait_for_patch(page, clicked + 1)
 
 
 def test_opacity_and_colours_redraw_the_map_alone(page, evidence):
@@ -176,7 +179,10 @@ def test_two_clicks_analyse_a_region_alone(page):
     page.locator("#look").click()
     page.locator("#region .error").wait_for()
     assert "at least" in page.locator("#region").inner_text()
+    served.click_map(page, 0.3, 0.3)
+    page.get_by_text("First corner set").wait_for()
     page.locator("#mode label").first.click()
+    page.get_by_text("First corner set").wait_for(state="hidden")
 
 
 def test_every_tab_shows_its_part(page, evidence):
