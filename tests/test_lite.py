@@ -7,9 +7,11 @@ import pickle
 import pytest
 import torch
 from safetensors.torch import save_file
+from timm.layers import Conv2dSame
 
 from mdmf_core.errors import DatasetError
 from mdmf_core.method import backbones
+from mdmf_core.method.backbones.lite import padded
 from mdmf_core.training import imagenet
 
 
@@ -53,6 +55,26 @@ def test_folding_follows_new_weights(windows):
     after = encoder.embed(windows)
     torch.testing.assert_close(after, encoder.patches(encoder.cells(windows)), atol=1e-4, rtol=1e-3)
     assert not torch.allclose(before, after)
+
+
+@pytest.mark.parametrize("side, stride", [(3, 1), (3, 2), (5, 1), (5, 2)])
+@pytest.mark.parametrize("groups", [1, 6])
+def test_a_wider_kernel_reads_what_a_padded_map_holds(side, stride, groups):
+    torch.manual_seed(side)
+    same = Conv2dSame(6, 6, side, stride, groups=groups).double()
+    maps = torch.randn(2, 6, 16, 24, dtype=torch.float64)
+    found = padded(same)
+    assert type(found) is torch.nn.Conv2d and found.weight.dtype == torch.float64
+    torch.testing.assert_close(found(maps), same(maps), atol=1e-12, rtol=0)
+    assert found(maps).shape == (2, 6, 16 // stride, 24 // stride)
+
+
+def test_no_map_is_copied_to_pad_it_and_others_stay_as_they_are(encoder, windows):
+    assert any(isinstance(module, Conv2dSame) for module in encoder.modules())
+    assert not any(isinstance(module, Conv2dSame) for module in encoder._folded().modules())
+    plain = torch.nn.Conv2d(3, 4, 3, 2, 1)
+    even, far = Conv2dSame(3, 4, 2, 2), Conv2dSame(3, 4, 5, 3)
+    assert all(padded(module) is module for module in (plain, even, far))
 
 
 def test_it_goes_to_another_process(encoder, windows):

@@ -107,7 +107,7 @@ class Lite(nn.Module):
         return pooled.permute(0, 2, 3, 1).reshape(-1, self.dim).cpu()
 
     def _folded(self) -> nn.Module:
-        """A copy with each norm folded into its convolution, which halves the time; made anew for new weights."""
+        """A copy with norms and paddings folded into convolutions, a third of the time; made anew for new weights."""
         versions = tuple(value._version + id(value) for value in (*self.parameters(), *self.buffers()))
         if self._fused is None or self._fused[0] != versions:
             self._fused = None
@@ -129,6 +129,23 @@ def fold(module: nn.Module) -> nn.Module:
         fold(child)
     for convolution, norm in NORMS.get(type(module).__name__, {}).items():
         after = getattr(module, norm)
-        setattr(module, convolution, fuse_conv_bn_eval(getattr(module, convolution), after))
+        setattr(module, convolution, padded(fuse_conv_bn_eval(getattr(module, convolution), after)))
         setattr(module, norm, getattr(after, "act", nn.Identity()))
     return module
+
+
+@torch.no_grad()
+def padded(convolution: nn.Conv2d) -> nn.Conv2d:
+    """The same convolution of maps with even sides, without a padded copy of each, which takes half as long again.
+
+    At a stride of 2 TensorFlow pads one more after a map than before it. A kernel that begins with a row and a column
+    of zeros reads the same from a map that is padded alike on both sides.
+    """
+    (side, _), (stride, _) = convolution.kernel_size, convolution.stride
+    if type(convolution).__name__ != "Conv2dSame" or side % 2 == 0 or stride > 2:
+        return convolution
+    wider, groups = side + stride - 1, convolution.groups
+    made = nn.Conv2d(convolution.in_channels, convolution.out_channels, wider, stride, (side - 1) // 2, groups=groups)
+    made.weight.zero_()[:, :, stride - 1 :, stride - 1 :] = convolution.weight
+    made.bias.copy_(convolution.bias)
+    return made.to(convolution.weight)
