@@ -93,6 +93,11 @@ def titles(examples: list[dict]) -> Any:
     return gr.skip() if current() == ENGLISH else gr.update(value=gallery_items(examples))
 
 
+def change_mode(mode: str) -> tuple[Any, None, str]:
+    """Where a region is given is open while a click sets corners; no corner is kept from before."""
+    return gr.update(open=mode == CORNERS), None, ""
+
+
 def is_pair(event: gr.SelectData) -> bool:
     """Whether the tab that was chosen compares the picture with its map."""
     return event.index == PAIR_TAB
@@ -249,8 +254,8 @@ def wire_map(context: Context, state: Kept, panels: Panels) -> tuple[list[gr.blo
         control.change(**redraw)
     offered = partial(offer_maps, context.default.model.statistic)
     parts.every.change(offered, [parts.every, parts.colour], parts.colour, **QUICK)
-    moded = [parts.closer, state.corner, parts.hint]
-    parts.mode.change(lambda mode: (gr.update(open=mode == CORNERS), None, ""), parts.mode, moded, **QUICK).then(**redraw)
+    moded = parts.mode.change(change_mode, parts.mode, [parts.closer, state.corner, parts.hint], **QUICK)
+    moded.then(**redraw)
     parts.lens.select(magnify, [state.result, state.region], parts.lens, **EACH, **QUICK)
     for number in parts.box:
         number.input(**redraw)
