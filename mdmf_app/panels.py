@@ -249,7 +249,8 @@ def patch_panel(result: Result, region: View | None, patch: int | None) -> str:
     evidence = view.evidence
     if patch is None:
         best = [neighbour(pixels, evidence, row["index"]) for row in strongest(evidence, STRONGEST)]
-        return style.render("strongest.html", patches=best, hatched=wording.all_hatched(evidence))
+        hatched = wording.all_hatched(evidence) if evidence.verdict.judged else ""
+        return style.render("strongest.html", patches=best, hatched=hatched)
     row, col = divmod(patch, evidence.grid.cols)
     box = evidence.grid.boxes[patch].tolist()
     return style.render(

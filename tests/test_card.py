@@ -87,6 +87,9 @@ def test_where_all_patches_are_hatched_the_card_says_so_first_and_names_none_as_
     assert summary.count(said) == 1 and "Strongest of" not in summary
     panel = shown.patch_panel(replace(result, whole=replace(whole, evidence=all_of_them)), None, None)
     assert said in panel and "<img" not in panel and "Most evidence" not in panel
+    refused = replace(all_of_them, verdict=replace(judged.verdict, reason="It has 7 colours only."))
+    panel = shown.patch_panel(replace(result, whole=replace(whole, evidence=refused)), None, None)
+    assert "as a whole" not in panel + shown.summary(refused, result.origin), "for that is not judged either"
     assert wording.all_hatched(some) == "" and "Strongest of" in shown.summary(some, result.origin)
     panel = shown.patch_panel(replace(result, whole=replace(whole, evidence=some)), None, None)
     assert panel.count("<img") == min(shown.STRONGEST, n - 1) and "Patch 1, " not in panel
