@@ -241,12 +241,14 @@ def in_words(evidence: Evidence, origin: Origin) -> str:
         words.explain(evidence),
         f"Score {words.score_line(evidence)}; p-value {verdict.p_value:.3g} from "
         f"{words.real_pictures(verdict)}; false-alarm rate {verdict.alpha:g}.",
-        "Patches with the most evidence (x, y, width, height; p-value among patches of real pictures):",
     ]
+    best = heatmaps.top_patches(evidence, TOP)
+    if best:
+        lines.append("Patches with the most evidence (x, y, width, height; p-value among patches of real pictures):")
     lines += [
         f"- {patch['x']}, {patch['y']}, {patch['w']}, {patch['h']}; p {patch['p_value']:.2g}"
         + (", stands out" if patch["flagged"] else "")
-        for patch in heatmaps.top_patches(evidence, TOP)
+        for patch in best
     ]
     found = evidence.maps.get("locator")
     boxes = [] if found is None else evidence.grid.boxes[found.outlined].tolist()

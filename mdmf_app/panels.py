@@ -98,7 +98,7 @@ def summary(evidence: Evidence, origin: Origin) -> str:
     picture, verdict, model = evidence.picture, evidence.verdict, evidence.model
     known = [wording.all_hatched(evidence), *wording.findings(evidence)]
     seen = [wording.DECISIONS[verdict.outcome], *known] if verdict.judged else []
-    best = [{**row, "index": row["index"] + 1} for row in strongest(evidence, 1)]
+    best = [{**row, "index": row["index"] + 1} for row in maps.top_patches(evidence, 1)]
     named = {"name": picture.name, "width": picture.width, "height": picture.height}
     sentences = [
         say("summary.answer", **named, answer=wording.headline(evidence)),
@@ -113,12 +113,6 @@ def summary(evidence: Evidence, origin: Origin) -> str:
         say("summary.model", name=model.name, revision=model.revision, fingerprint=model.fingerprint),
     ]
     return joined(sentences)
-
-
-def strongest(evidence: Evidence, count: int) -> list[dict[str, Any]]:
-    """Rows of `maps.top_patches` for the patches with the most evidence that are not hatched, at most `count`."""
-    left = evidence.n_patches - evidence.n_hatched
-    return maps.top_patches(evidence, min(count, left))
 
 
 def answer(evidence: Evidence) -> dict[str, str]:
@@ -248,7 +242,7 @@ def patch_panel(result: Result, region: View | None, patch: int | None) -> str:
     view, pixels = result.view(region), result.picture.pixels
     evidence = view.evidence
     if patch is None:
-        best = [neighbour(pixels, evidence, row["index"]) for row in strongest(evidence, STRONGEST)]
+        best = [neighbour(pixels, evidence, row["index"]) for row in maps.top_patches(evidence, STRONGEST)]
         hatched = wording.all_hatched(evidence) if evidence.verdict.judged else ""
         return style.render("strongest.html", patches=best, hatched=hatched)
     row, col = divmod(patch, evidence.grid.cols)
@@ -270,7 +264,7 @@ def patch_panel(result: Result, region: View | None, patch: int | None) -> str:
 def patch_figures(view: View, patch: int) -> list[tuple[str, str]]:
     """What is known of a patch, name by name."""
     evidence = view.evidence
-    known = next(row for row in maps.top_patches(evidence, evidence.n_patches) if row["index"] == patch)
+    known = next(row for row in maps.top_patches(evidence, evidence.n_patches, hatched=True) if row["index"] == patch)
     x, y, w, h = evidence.grid.boxes[patch].tolist()
     p = known["p_value"]
     outlined = yes_or_no(known["flagged"])

@@ -105,6 +105,13 @@ def test_describe_says_the_result_in_words(client, detector, photo):
         assert needed in text
 
 
+def test_describe_names_no_hatched_patch(detector, photo):
+    evidence = detector.detect(photo)
+    named = "Patches with the most evidence"
+    assert named in api.in_words(evidence, origin_of(photo))
+    assert named not in api.in_words(replace(evidence, reasons=("flat",) * evidence.n_patches), origin_of(photo))
+
+
 def test_describe_names_the_places_that_are_unlike_the_rest(detector, photo):
     evidence = detector.detect(photo)
     found = evidence.maps["locator"]

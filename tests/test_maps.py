@@ -213,11 +213,13 @@ def test_nearest_patches_by_signature():
 def test_hatched_patches_come_after_all_others_among_the_strongest():
     evidence = made(np.arange(12.0))
     dull = replace(evidence, reasons=tuple("It is dark." if index in (11, 4) else "" for index in range(12)))
-    rows = maps.top_patches(dull, 12)
+    rows = maps.top_patches(dull, 12, hatched=True)
     assert [row["index"] for row in rows] == [10, 9, 8, 7, 6, 5, 3, 2, 1, 0, 11, 4]
     assert [row["rank"] for row in rows] == list(range(1, 13))
     assert str(charts.describe_patch(dull, 10)).startswith("Patch 1 of 12 by evidence")
     assert [row["index"] for row in maps.top_patches(evidence, 3)] == [11, 10, 9]
+    assert maps.top_patches(dull, 12) == rows[:10], "unless asked for, what is hatched is not named"
+    assert maps.top_patches(replace(evidence, reasons=("flat",) * 12)) == []
 
 
 def test_top_patches_carry_the_score():

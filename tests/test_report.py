@@ -246,6 +246,18 @@ def test_crops_are_the_pixels_of_the_picture(parts, page):
     assert np.array_equal(crop, picture.pixels[y : y + h, x : x + w])
 
 
+def test_no_hatched_patch_is_shown_as_one_with_the_most_evidence(parts):
+    n = parts.evidence.n_patches
+    for left in (2, 0):
+        evidence = replace(parts.evidence, reasons=("",) * left + ("flat",) * (n - left))
+        found = replace(parts, evidence=evidence)
+        assert len(report.json_report(found)["top_patches"]) == left
+        page = report_page.html_report(found)
+        assert page.count('alt="Magnified patch ') == left and ("None is shown: all of its patches" in page) == (
+            not left
+        )
+
+
 def test_two_pictures_are_compared_on_one_scale(detector, parts):
     evidence = parts.evidence
     other = detector.detect(scene(8))

@@ -326,14 +326,15 @@ def strongest_first(evidence: Evidence) -> np.ndarray:
     return np.lexsort((-shares, hatched))
 
 
-def top_patches(evidence: Evidence, count: int = 20) -> list[dict[str, Any]]:
-    """The patches with the most evidence as plain numbers, in the order of `strongest_first`.
+def top_patches(evidence: Evidence, count: int = 20, hatched: bool = False) -> list[dict[str, Any]]:
+    """The patches with the most evidence as plain numbers, in the order of `strongest_first`, `hatched` ones if asked.
 
     `evidence` is the patch's share of the score and `evidence_times_n` N times that, as the map draws it.
     `share_of_score` is evidence / score: None where the score is not above 0, and more than 1 where other patches pull
     the score down.
     """
     shares, score, found = evidence.verdict.shares, evidence.verdict.score, evidence.maps["evidence"]
+    count = min(count, evidence.n_patches - (0 if hatched else evidence.n_hatched))
     return [
         {
             "rank": rank,

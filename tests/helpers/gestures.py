@@ -22,11 +22,12 @@ def touch(page: Page, *moments: list[tuple[float, float]], at: float | None = No
     fingers.detach()
 
 
-def double_tap(page: Page, across: float, down: float) -> None:
-    """Two taps of one finger."""
+def double_tap(page: Page, across: float, down: float, rest: float = 0) -> None:
+    """Two taps of one finger, of which the second comes `rest` milliseconds late, as on a busy machine."""
     first = time.time() - APART
-    for at in (first, first + APART):
-        touch(page, [(across, down)], at=at)
+    touch(page, [(across, down)], at=first)
+    page.wait_for_timeout(rest)
+    touch(page, [(across, down)], at=first + APART)
 
 
 def double_click(page: Page, across: float, down: float) -> None:
