@@ -77,7 +77,7 @@ STILL = """async (selector) => {
         await new Promise(requestAnimationFrame);
         const {x, y, width, height} = document.querySelector(selector)?.getBoundingClientRect() ?? {};
         const now = [x, y, width, height].join();
-        same = now === before ? same + 1 : 0;
+        same = width && now === before ? same + 1 : 0;
         before = now;
     }
 }"""
@@ -122,14 +122,18 @@ def click_example(page: Page, title: str) -> None:
         page.locator("#more-examples").click()
     example.click()
     page.locator("#verdict h2").wait_for()
-    page.locator("#map img").wait_for()
-    page.wait_for_function("document.querySelector('#map img').complete")
+    drawn(page)
 
 
 def open_tab(page: Page, name: str) -> None:
     """Go to a tab; none is in a menu of those that don't fit."""
     page.get_by_role("tab", name=name, exact=True).click()
     page.get_by_role("tab", name=name, exact=True, selected=True).wait_for()
+
+
+def drawn(page: Page) -> None:
+    """Wait until the map is there; Gradio takes it away while another takes its place."""
+    page.wait_for_function("document.querySelector('#map img')?.complete && document.querySelector('#map img').width")
 
 
 def still(page: Page, selector: str = "#map img") -> None:
@@ -140,9 +144,7 @@ def still(page: Page, selector: str = "#map img") -> None:
 def click_map(page: Page, across: float, down: float) -> None:
     """Click the map at shares of its width and height."""
     image = page.locator("#map img")
-    page.wait_for_function(
-        "(({complete, naturalWidth}) => complete && naturalWidth)(document.querySelector('#map img'))"
-    )
+    drawn(page)
     still(page)
     image.scroll_into_view_if_needed()
     size = image.bounding_box()
@@ -168,7 +170,7 @@ def look_at_region(page: Page) -> None:
     before = page.locator("#map img").get_attribute("src")
     click_map(page, 0.25, 0.55)
     page.get_by_text("First corner set").wait_for()
-    page.wait_for_function("(old) => document.querySelector('#map img').src !== old", arg=before)
+    page.wait_for_function("(old) => ![undefined, old].includes(document.querySelector('#map img')?.src)", arg=before)
     click_map(page, 0.65, 0.95)
     page.get_by_text("Region set").wait_for()
     page.locator("#look").click()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import sys
 import time
 from pathlib import Path
 
@@ -28,6 +29,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (HELPERS, os.environ.get
 torch.set_num_threads(1)  # small tensors; two threads only wait for each other
 os.environ["OMP_NUM_THREADS"] = "1"  # of the programs that tests start: other tests and a browser use the other cores
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # with it, each of those programs would compile our modules again
+sys.dont_write_bytecode = False  # and pytest all tests
 LONGEST = (  # files by the time that they take, for `pytest_collection_modifyitems`
     "test_browser_sheet.py",
     "test_tabs_in_browser.py",

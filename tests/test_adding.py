@@ -189,6 +189,7 @@ def test_each_is_few_lines_where_the_page_says(what: str) -> None:
         assert named in said or named.split("/", 1)[-1] in said or Path(text.file).name in said, (text.file, said)
 
 
+@pytest.mark.stress
 def test_one_of_each_works_together(checkpoint: Path, tmp_path: Path) -> None:
     for name in ("mdmf_core", "mdmf_app"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))

@@ -46,7 +46,7 @@ def give(page, path) -> None:
 def settled(page, name: str) -> None:
     page.locator("#verdict .line", has_text=name).wait_for()
     page.get_by_text("Drawn finer").wait_for()
-    page.wait_for_function("document.querySelector('#map img')?.complete && document.querySelector('#map img').width")
+    served.drawn(page)
     served.still(page)
 
 

@@ -38,7 +38,7 @@ def give(page, path) -> None:
 
 def drawn(page) -> None:
     """Wait for the map and its place on the page."""
-    page.wait_for_function("document.querySelector('#map img')?.complete && document.querySelector('#map img').width")
+    served.drawn(page)
     served.still(page)
 
 

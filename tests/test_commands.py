@@ -78,7 +78,7 @@ def write_recipe(recipe: Path, kind: str, data: Path) -> None:
     recipe.write_text(json.dumps(settings))
 
 
-@pytest.mark.parametrize("kind", ["compact", "dinov2"])
+@pytest.mark.parametrize("kind", ["compact", pytest.param("dinov2", marks=pytest.mark.stress)])
 def test_chain(kind: str, data: Path, tmp_path: Path, capsys) -> None:
     recipe, made, alone = tmp_path / "recipe.json", tmp_path / "run", ALONE if kind == "dinov2" else ()
     write_recipe(recipe, kind, data)

@@ -56,11 +56,12 @@ def test_scores_among_trusted_pictures_are_those_of_a_loop_over_all(monkeypatch,
 
 
 @pytest.mark.parametrize("n", [20, 60])
-def test_p_values_of_pictures_like_the_trusted_ones_are_uniform(n, detector):
+def test_p_values_of_pictures_like_the_trusted_ones_are_uniform(n, detector, monkeypatch):
+    monkeypatch.setattr(pictures, "PATCHES", 16)
     rng = np.random.default_rng(n)
     p_values = []
     for _ in range(40):
-        kept = [drawn(rng, index) for index in range(n + 12)]
+        kept = [drawn(rng, index, patches=16) for index in range(n + 12)]
         reference = made(kept[:n], detector)
         assert (reference.share > 0) == (n >= 50)
         for one in kept[n:]:

@@ -326,6 +326,7 @@ def run(*arguments: str, **environ: dict[str, str]) -> subprocess.CompletedProce
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=300, **environ)
 
 
+@pytest.mark.stress
 def test_the_command_line_pushes_fetches_and_starts_offline(standin, folder, photo, tmp_path, capsys):
     env = environment(standin.url, tmp_path / "home", HF_TOKEN=TOKEN)
     with pytest.MonkeyPatch.context() as patched:

@@ -97,11 +97,10 @@ def test_over_the_bound_the_queue_says_busy_and_recovers(web, demo, client, dete
     monkeypatch.setattr(detector, "detect", lambda *args, **more: free.wait(120) and detect(*args, **more))
     with ThreadPoolExecutor(8) as people:
         queue, asked = demo._queue, []
-        bounds = {PLACES: lambda: under_way(queue) == PLACES, LIMITS.waiting: lambda: len(queue) == LIMITS.waiting}
-        for more, full in bounds.items():
-            for _ in range(more):
+        for more, count in ((PLACES, lambda: under_way(queue)), (LIMITS.waiting, lambda: len(queue))):
+            for number in range(1, more + 1):  # one by one: before any is begun, all of them would be too many
                 asked.append(people.submit(client.predict, handle_file(photo), api_name="/describe"))
-            assert wait_for(full)
+                assert wait_for(lambda number=number, count=count: count() == number), asked[-1]
         with pytest.raises(Exception, match=r"^Queue is full! Please try again\.$"):
             client.predict(handle_file(photo), api_name="/describe")
         assert join(web, numbers(demo, "describe")[0], [None, 0.05], "s").status_code == 503

@@ -26,6 +26,7 @@ def entries(tmp_path: Path) -> list[Entry]:
     return found
 
 
+@pytest.mark.stress
 def test_a_tool_answers_line_by_line_and_a_broken_file_is_its_answer(tmp_path: Path, entries) -> None:
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no picture")

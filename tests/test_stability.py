@@ -47,6 +47,17 @@ def test_it_says_the_same_twice_and_leaves_the_picture_alone(detector):
     assert np.array_equal(whole.pixels, before)
 
 
+def test_a_verdict_that_is_known_is_not_asked_for_again(detector, monkeypatch):
+    whole = read(picture(6, 160, 192), 64)
+    wanted, verdict, asked = list(stability.variants(detector, whole, 0.1)), detector.detect(whole, 0.05).verdict, []
+    detect = detector.detect
+    monkeypatch.setattr(detector, "detect", lambda *args, **more: asked.append(args[0]) or detect(*args, **more))
+    assert list(stability.variants(detector, whole, 0.1, verdict)) == wanted, "under another rate, too"
+    assert len(asked) == len(NAMES) - 1 and not any(np.array_equal(one.pixels, whole.pixels) for one in asked)
+    with pytest.raises(ValueError, match="false-alarm rate"):
+        next(stability.variants(detector, whole, 0.9, verdict))
+
+
 def test_a_variant_that_is_too_small_is_a_sentence_and_the_others_go_on(detector):
     found = {variant.name: variant for variant in stability.variants(detector, read(picture(7), 64), 0.05)}
     small = found["resized to 50%"]

@@ -54,6 +54,7 @@ def pages_fetched(rounds: int) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 
+@pytest.mark.stress
 def test_a_process_keeps_the_memory_that_it_freed():
     first, second = workers.run(pages_fetched, [20, 20], 2)
     assert min(first, second) < 60_000, "all pages anew would be 240,000"
@@ -75,6 +76,7 @@ def test_no_process_is_no_choice() -> None:
         next(workers.run(abs, [1], -1))
 
 
+@pytest.mark.stress
 def test_two_processes_write_the_same_bytes(detector, data: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(step, "SHARD", 12)
     model, made = detector.model, []

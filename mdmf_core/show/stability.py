@@ -12,7 +12,7 @@ import numpy as np
 
 from mdmf_core.detector import Detector
 from mdmf_core.errors import ImageError
-from mdmf_core.evidence import outcome
+from mdmf_core.evidence import Verdict, check_alpha, outcome
 from mdmf_core.images import degrade
 from mdmf_core.images.reader import Picture
 from mdmf_core.sentence import COMMA, Sentence, joined, said
@@ -62,26 +62,34 @@ class Variant:
         return self.decision and outcome(self.decision, self.ratio, self.judged)
 
 
-def variants(detector: Detector, picture: Picture, alpha: float) -> Iterator[Variant]:
+def variants(detector: Detector, picture: Picture, alpha: float, verdict: Verdict | None = None) -> Iterator[Variant]:
     """The picture as it is and after each change, judged one by one.
 
     Args:
         detector: the one that judged the picture.
         picture: as read.
         alpha: the false-alarm rate that "generated" allows.
+        verdict: the detector's on the picture as it is, which then isn't judged again.
 
     Raises:
         ValueError: `alpha` is out of range.
     """
     for name, change in CHANGES.items():
+        if name == AS_IT_IS and verdict is not None:
+            yield _judged(name, verdict.at(check_alpha(alpha)))
+            continue
         try:
             changed = replace(picture, pixels=change(picture.pixels))
-            verdict = detector.detect(changed, alpha, locate=False).verdict
+            found = detector.detect(changed, alpha, locate=False).verdict
         except ImageError as error:
             yield Variant(name, error=str(error))
         else:
-            ratio = None if verdict.strength is None else verdict.strength.ratio
-            yield Variant(name, verdict.score, verdict.p_value, verdict.decision, None, ratio, verdict.judged)
+            yield _judged(name, found)
+
+
+def _judged(name: str, verdict: Verdict) -> Variant:
+    ratio = None if verdict.strength is None else verdict.strength.ratio
+    return Variant(name, verdict.score, verdict.p_value, verdict.decision, None, ratio, verdict.judged)
 
 
 def sentence(tried: Sequence[Variant]) -> Sentence:

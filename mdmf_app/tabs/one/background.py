@@ -17,7 +17,7 @@ from mdmf_app import style
 from mdmf_app.context import Context
 from mdmf_app.server import space
 from mdmf_app.tabs.one.handlers import show_map_and_mask
-from mdmf_app.tabs.one.holding import Shown, held_line, refused, told, trying
+from mdmf_app.tabs.one.holding import Shown, held_line, refused, told, tried, trying
 from mdmf_app.tabs.one.kept import Held, Turn, held_at, is_gone
 from mdmf_app.views import Refined, Result
 from mdmf_core.errors import CheckpointError, ImageError
@@ -74,7 +74,7 @@ def hold_by_itself(
         return
     contexts.verdicts.wait(partial(turn.shows, result))
     try:
-        for variant in stability.variants(context.detector(result.choice), result.picture, alpha):
+        for variant in tried(context, result, alpha):
             variants.append(variant)
             if not contexts.verdicts.wait(partial(turn.shows, result)):
                 return

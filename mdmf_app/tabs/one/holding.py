@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import gradio as gr
@@ -22,6 +22,15 @@ from mdmf_core.show import words as wording
 Shown = tuple[Any, Any, Any]
 
 
+def tried(context: Context, result: Result, alpha: float) -> Iterator[stability.Variant]:
+    """The result, and what its changed copies give, one by one.
+
+    Raises:
+        CheckpointError: the model that analysed the picture can't be loaded any more.
+    """
+    return stability.variants(context.detector(result.choice), result.picture, alpha, result.whole.evidence.verdict)
+
+
 def hold(
     context: Context, result: Result | None, alpha: float, progress: gr.Progress | None = None
 ) -> list[stability.Variant]:
@@ -31,7 +40,7 @@ def hold(
         CheckpointError: the model that analysed the picture can't be loaded any more.
     """
     variants = []
-    for variant in stability.variants(context.detector(result.choice), result.picture, alpha):
+    for variant in tried(context, result, alpha):
         variants.append(variant)
         if progress is not None:
             progress(
