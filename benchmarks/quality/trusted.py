@@ -2,8 +2,9 @@
 
     python benchmarks/quality/trusted.py FOLDER            # with real/SOURCE and fake/SOURCE
 
-Takes real sources with the role "test" in `benchmarks/configs/folds.json` that have at least 60 pictures, and a few
-generated pictures of each held-out source; none was in training, bank or calibration. Every picture is looked at once
+Takes real sources with the role "test" in `benchmarks/configs/folds.json`, or other files of roles (`--folds`), that
+have at least 60 pictures, and a few generated pictures of each held-out source; none was in training, bank or
+calibration. Every picture is looked at once
 (`--kept` keeps that). Then, for each source and each size of a reference, pictures of the source are drawn as trusted,
 and its other pictures, and all generated ones, are compared with them; that is done `--draws` times. Printed, written
 to `--out` and into docs/method.md: shares with p <= 0.05, with the general null and with the reference.
@@ -190,6 +191,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("data", type=Path, help="folder with real/SOURCE and fake/SOURCE")
     parser.add_argument("--model", help="checkpoint folder or repository; default: the bundled detector")
     parser.add_argument("--most-generated", type=int, default=4, help="pictures of a generated source at most")
+    parser.add_argument("--folds", type=Path, nargs="+", default=[roles.FOLDS], help="which sources are held out")
     parser.add_argument("--only", nargs="*", default=[], help="real sources to take; default: all with enough pictures")
     parser.add_argument("--draws", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
@@ -199,10 +201,18 @@ def parsed() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def command(given: argparse.Namespace) -> str:
+    """What was typed, as far as it decides about the figures."""
+    folds = [] if given.folds == [roles.FOLDS] else ["--folds", *map(str, given.folds)]
+    only = ["--only", *given.only] if given.only else []
+    return " ".join(["python benchmarks/quality/trusted.py FOLDER", *folds, *only])
+
+
 def main() -> None:
     given = parsed()
     detector = Detector.from_pretrained(given.model)
-    entries = chosen(given.data, roles.load(), given.most_generated, given.only)
+    known = {name: role for path in given.folds for name, role in roles.load(path).items()}
+    entries = chosen(given.data, known, given.most_generated, given.only)
     kept = looked_at(entries, detector, given.kept, given.processes)
     real: dict[str, list[Kept]] = {}
     for entry in entries:
@@ -210,8 +220,7 @@ def main() -> None:
             real.setdefault(entry.source, []).append(kept[entry.key])
     generated = [kept[entry.key] for entry in entries if entry.label == 1 and entry.key in kept]
     result = {
-        "command": "python benchmarks/quality/trusted.py FOLDER"
-        + (f" --only {' '.join(given.only)}" if given.only else ""),
+        "command": command(given),
         "most_generated": given.most_generated,
         "fingerprint": detector.fingerprint,
         "date": datetime.now(timezone.utc).date().isoformat(),
