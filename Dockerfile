@@ -22,6 +22,8 @@ COPY mdmf_core mdmf_core/
 COPY mdmf_app mdmf_app/
 COPY assets/bundled assets/bundled/
 COPY examples examples/
+# Whatever umask the files were checked out under.
+RUN chmod -R a+rX .
 
 USER 1000
 EXPOSE 7860

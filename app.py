@@ -10,6 +10,7 @@ names another checkpoint (a folder or a Hub repository). The tabs are in `mdmf_a
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 from typing import Any
 
@@ -77,6 +78,7 @@ def launch(demo: gr.Blocks, **options: Any) -> tuple[Any, str, str]:
 
 def main() -> int:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: a container that stops leaves no uploads
     try:
         detector, warning = first_detector()
     except CheckpointError as error:

@@ -280,6 +280,7 @@ def test_what_the_container_gets_starts_and_answers(tmp_path):
                 shutil.copy(ROOT / source, tmp_path / target)
     own = dict(setting.split("=") for setting in arguments("ENV")[0].split())
     own |= {"GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_SERVER_PORT": str(free_port()), "HF_HOME": str(tmp_path)}
+    own["GRADIO_TEMP_DIR"] = str(tmp_path / "uploads")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("MDMF_", "GRADIO_", "HF_"))}
 
     def command(words: str) -> list[str]:
@@ -299,9 +300,11 @@ def test_what_the_container_gets_starts_and_answers(tmp_path):
         Image.fromarray(picture(100, 256, 256)).save(tmp_path / "picture.png")
         words = client_of(url).predict(handle_file(tmp_path / "picture.png"), api_name="/describe")
         assert "Model bundled, revision local" in words
+        assert any((tmp_path / "uploads").iterdir())
     finally:
         program.terminate()
-        program.wait(START_SECONDS)
+        ended = program.wait(START_SECONDS)
+    assert ended == 0 and not any((tmp_path / "uploads").iterdir()), "what stops a container leaves nothing behind"
 
 
 def test_the_container_is_small_safe_and_offline():

@@ -202,6 +202,24 @@ def test_a_folder_that_lacks_a_file_is_refused(copy, name):
     assert f"The checkpoint copy lacks {name}" in refused(copy)
 
 
+@pytest.mark.parametrize("ask", ["is_dir", "is_file"])
+def test_a_folder_that_may_not_be_opened_is_one_sentence(copy, ask, monkeypatch):
+    def denied(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, ask, denied)
+    said = refused(copy)
+    assert "can't be opened (Permission denied); let this program's user read it." in said and str(copy) in said
+    assert_one_sentence(said)
+
+
+def test_a_configuration_that_may_not_be_opened_is_told_from_one_that_is_broken(copy, monkeypatch):
+    (copy / "config.json").write_text("{")
+    assert "can't be read as JSON" in refused(copy)
+    monkeypatch.setattr(Path, "read_text", lambda path, *_: (_ for _ in ()).throw(PermissionError(13, "denied")))
+    assert refused(copy) == "config.json can't be opened; let this program's user read it."
+
+
 @pytest.mark.parametrize("wanted", ["./gone", "../gone", "~/gone-for-sure", "/gone/for/sure"])
 def test_a_folder_that_is_not_there_is_refused_without_the_hub(wanted):
     with pytest.raises(CheckpointError, match="There is no folder") as caught:

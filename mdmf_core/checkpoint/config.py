@@ -102,11 +102,14 @@ def read_config(path: Path) -> Config:
     """`config.json`, with exactly the keys that this version knows.
 
     Raises:
-        CheckpointError: not JSON, another format, or a key that is missing, unknown or of the wrong type.
+        CheckpointError: it can't be opened, is not JSON or of another format, or a key is missing, unknown or of the
+            wrong type.
     """
     try:
         data = read_json(path, path.name)
     except ValueError as error:
+        if isinstance(error.__cause__, PermissionError):
+            raise CheckpointError(f"{path.name} can't be opened; let this program's user read it.") from error
         raise CheckpointError(f"{path.name} can't be read as JSON; fetch the checkpoint again.") from error
     stated = data.get("format") if isinstance(data, dict) else None
     if type(stated) is int and stated != FORMAT:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,11 +149,12 @@ def locate(folder_or_repo_id: str | Path | None = None, revision: str | None = N
             repository is the one of MDMF_MODEL.
 
     Raises:
-        CheckpointError: it isn't there or lacks a file, or it is the bundled one and not as its card says.
+        CheckpointError: it isn't there, may not be opened or lacks a file, or it is the bundled one and not as its card
+            says.
     """
     wanted = str(folder_or_repo_id or os.environ.get("MDMF_MODEL") or BUNDLED)
     folder = Path(wanted).expanduser()
-    if folder.is_dir():
+    if _is_there(Path.is_dir, folder):
         model = "bundled" if folder.resolve() == BUNDLED else folder.name
         located = Located(folder, model, "local")
     elif folder.is_absolute() or wanted.startswith((".", "~")):
@@ -160,7 +162,7 @@ def locate(folder_or_repo_id: str | Path | None = None, revision: str | None = N
     else:
         own = os.environ.get("MDMF_REVISION") if wanted == os.environ.get("MDMF_MODEL") else None
         return download(wanted, FILES, revision or own, extra=(CARD, LOCATOR))
-    missing = [name for name in FILES if not (located.folder / name).is_file()]
+    missing = [name for name in FILES if not _is_there(Path.is_file, located.folder / name)]
     if missing:
         raise CheckpointError(f"The checkpoint {located.model} lacks {', '.join(missing)}.")
     if folder.resolve() == BUNDLED and not _as_its_card_says(folder):
@@ -169,6 +171,14 @@ def locate(folder_or_repo_id: str | Path | None = None, revision: str | None = N
             "names; get this repository again."
         )
     return located
+
+
+def _is_there(ask: Callable[[Path], bool], path: Path) -> bool:
+    try:
+        return ask(path)
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        raise CheckpointError(f"{path} can't be opened ({why}); let this program's user read it.") from error
 
 
 def fingerprint(folder: Path) -> str:
