@@ -231,14 +231,13 @@ def _write_heatmap(folder: Path, item: _Item, picture: Any, evidence: Any) -> No
 
 
 def _sentence(name: str, evidence: Any) -> str:
-    from mdmf_core.method.strength import REAL
     from mdmf_core.show import words
 
     verdict = evidence.verdict
     found = verdict.strength
     told = verdict.reason or (f"{found.support} (likelihood ratio {found.told})" if found else words.NO_RATIO)
-    if verdict.judged and found and found.side == REAL:  # it never stands alone
-        told = f"{told}. {words.UNKNOWN}"
+    if verdict.judged and found and found.side:
+        told = f"{told}. {words.DOUBTS[found.side]}"
     return (
         f"{name}: {words.headline(evidence).lower()}; {told.rstrip('.')}; score {verdict.score:.4f}, "
         f"p {verdict.p_value:.4f} ({words.real_pictures(verdict)}, alpha {verdict.alpha:g}), "

@@ -10,6 +10,7 @@ import re
 import pytest
 from accessible import violations
 from gestures import double_tap, touch
+from patience import patient
 from playwright.sync_api import expect
 from test_browser_tools import ADDRESS, settled
 from test_browser_view import SCALE
@@ -26,10 +27,6 @@ DROP = """([place, kind, text]) => {
     document.querySelector(place).dispatchEvent(dropped);
     return over.defaultPrevented && dropped.defaultPrevented;
 }"""
-PATIENT = """() => {
-    window.impatient = window.setTimeout;
-    window.setTimeout = (task, wait, ...more) => window.impatient(task, wait === 350 ? 60000 : wait, ...more);
-}"""  # the sheet waits as long for a second tap as a busy machine needs to send it
 BOX = re.compile(r"x (\d+), y (\d+), (\d+) x (\d+) pixels")
 CHECKED = {(1440, True), (390, False)}  # by axe-core, which other tests ask at the other sizes
 PARTS = {
@@ -117,14 +114,14 @@ def test_two_fingers_or_two_taps_bring_the_map_closer(phone):
     phone.wait_for_function(f"{SCALE} > 2")
     phone.locator("[data-view=fit]").tap()
     phone.wait_for_function(f"{SCALE} === 1")
-    phone.evaluate(PATIENT)
+    again = patient(phone, 350)  # the sheet waits for the second tap as long as a busy machine needs to send it
     for _ in range(2):  # the second time the patch is chosen already, and its sheet could rise at once
         double_tap(phone, *place_of(phone, 0.5, 0.4), rest=500)
         phone.wait_for_function(f"{SCALE} > 2")
         assert not phone.locator("#right.sheet").count()
         phone.locator("[data-view=fit]").tap()
         phone.wait_for_function(f"{SCALE} === 1")
-    phone.evaluate("window.setTimeout = window.impatient")
+    again()
 
 
 @on_phones

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 from gestures import double_click
+from patience import patient
 from PIL import Image
 from playwright.sync_api import expect
 
@@ -108,12 +109,20 @@ def test_the_strip_of_examples_says_of_what_kind_each_is(chromium, address, part
     page.context.close()
 
 
+def copied_by(page, button) -> str:
+    """What a button copies; it says so for a moment, which a busy machine would miss."""
+    handle, again = button.element_handle(), patient(page, 1500)
+    button.click()
+    page.wait_for_function("(button) => button.textContent === 'Copied'", arg=handle)
+    again()
+    handle.evaluate("(button) => { button.textContent = button.dataset.told; }")
+    return page.evaluate("navigator.clipboard.readText()")
+
+
 def test_the_sentence_to_quote_is_copied_alone(page, bundled, parts):
     evidence = bundled.detect(parts / "china.png")
     page.locator("#verdict .quote summary").click()
-    page.locator("#verdict .quote [data-copy]").click()
-    page.locator("#verdict .quote").get_by_role("button", name="Copied").wait_for()
-    copied = page.evaluate("navigator.clipboard.readText()")
+    copied = copied_by(page, page.locator("#verdict .quote [data-copy]"))
     assert copied == quote(evidence) == page.locator("#verdict blockquote").inner_text()
     page.locator("#verdict .quote summary").click()
 
@@ -198,9 +207,7 @@ def test_arrow_keys_go_from_patch_to_patch(page, bundled, parts):
 
 def test_a_summary_is_copied_with_figures_hash_and_model(page, bundled, parts):
     evidence = bundled.detect(parts / "china.png")
-    page.locator("[data-copy]").first.click()
-    page.get_by_role("button", name="Copied").wait_for()
-    copied = page.evaluate("navigator.clipboard.readText()")
+    copied = copied_by(page, page.locator("[data-copy]").first)
     best = top_patches(evidence, 1)[0]["index"] + 1
     for told in (
         evidence.picture.sha256,
@@ -217,9 +224,7 @@ def test_whether_it_holds_comes_by_itself_into_the_verdicts_line_and_the_summary
     answer.wait_for()
     assert answer.inner_text().startswith(("Holds in 6 of 6", "Changes in "))
     card = page.locator("#verdict .card").element_handle()
-    page.locator("[data-copy]").first.click()
-    page.get_by_role("button", name="Copied").wait_for()
-    copied = page.evaluate("navigator.clipboard.readText()")
+    copied = copied_by(page, page.locator("[data-copy]").first)
     assert ("table: the result" in copied) and card.evaluate("(card) => card.isConnected")
     served.open_tab(page, "Does it hold?")
     assert page.locator("#stability img").count() == 1, "nobody had to ask"

@@ -177,21 +177,23 @@ def of_ratio(ratio: float, bounds: tuple[float, float] = (0.25, 90.0), real: flo
     return of_verdict(made(np.zeros(12)), strength=Strength(ratio, bounds, real, generated, 400, 120))
 
 
-def test_support_for_a_real_picture_never_stands_alone():
-    assert words.UNKNOWN in words.explain(of_ratio(0.3)) and "weak support for real" in words.explain(of_ratio(0.3))
-    for ratio in (0.6, 1.0, 3.0, 30.0):
-        assert words.UNKNOWN not in words.explain(of_ratio(ratio))
+@pytest.mark.parametrize(
+    ("ratio", "side"), [(0.3, "real"), (0.6, ""), (1.0, ""), (3.0, "generated"), (30.0, "generated")]
+)
+def test_no_support_stands_alone(ratio, side):
+    told, typed = words.explain(of_ratio(ratio)), cli._sentence("a.png", of_ratio(ratio))
+    for other, doubt in words.DOUBTS.items():
+        assert (doubt in told) == (doubt.rstrip(".") in typed) == (other == side)
+    assert "no support either way" in told if not side else f"support for {side}" in told
+
+
+def test_a_ratio_at_the_end_of_its_scale_says_so():
     assert "at least 90 times as common among generated pictures" in words.explain(of_ratio(90.0))
     assert "at least" not in words.explain(of_ratio(30.0))
-
-
-def test_support_for_real_never_stands_alone_on_the_command_line():
-    doubt = words.UNKNOWN.rstrip(".")
-    assert f"weak support for real (likelihood ratio 0.3). {doubt}; score" in cli._sentence("a.png", of_ratio(0.3))
-    for ratio in (1.0, 30.0):
-        assert doubt not in cli._sentence("a.png", of_ratio(ratio))
     for ratio, said in ((90.0, "at least 90"), (0.25, "at most 0.25"), (30.0, "30")):
         assert f"(likelihood ratio {said})" in cli._sentence("a.png", of_ratio(ratio))
+    doubt = words.DOUBTS["real"].rstrip(".")
+    assert f"weak support for real (likelihood ratio 0.3). {doubt}; score" in cli._sentence("a.png", of_ratio(0.3))
 
 
 def test_the_tests_are_told_of_a_hundred_pictures():

@@ -58,7 +58,10 @@ def test_the_sentence_to_quote_names_picture_strength_false_alarms_and_model(rat
     assert wanted in told and all(name in told for name in who)
     assert re.sub(r"\d\.\d|“[^”]*”", "", told).count(".") == 1, "it is one sentence"
     assert (not found.side) or "of 100 real pictures of its calibration 3 give an answer as strong" in told
-    assert ("could look the same" in told) == (found.side == "real")
+    assert ("a generator that it does not know could look the same" in told) == (found.side == "real")
+    assert ("a genuine painting, render or glossy studio picture could look the same" in told) == (
+        found.side == "generated"
+    )
 
 
 def test_what_has_no_ratio_or_no_verdict_can_be_quoted_too():

@@ -7,7 +7,7 @@ from collections import Counter
 
 from mdmf_core.evidence import NOT_JUDGED, Evidence, Verdict
 from mdmf_core.method.calibration import FALSE_DISCOVERIES
-from mdmf_core.method.strength import GENERATED, Strength
+from mdmf_core.method.strength import GENERATED, REAL, Strength
 from mdmf_core.sentence import Sentence, joined, said
 from mdmf_core.show.reliability import why
 
@@ -34,7 +34,13 @@ LOCATOR_UNIT = said(
     "The number of a patch is its unlikeness, on a scale of the locator's own that has no unit: its p-value says what "
     "share of the patches of untouched real pictures is at least as unlike the rest.",
 )
-UNKNOWN = said("strength.unknown", "A generator that this tool does not know could look the same.")
+DOUBTS = {  # no support stands alone
+    GENERATED: said(
+        "strength.art",
+        "A genuine painting, render or glossy studio picture could look the same, more easily than a photograph.",
+    ),
+    REAL: said("strength.unknown", "A generator that this tool does not know could look the same."),
+}
 NO_RATIO = said(
     "strength.no_ratio", "This model has no likelihood ratios, so how strong the evidence is can't be said."
 )
@@ -65,7 +71,8 @@ OF_HUNDRED = (
 QUOTED = {
     "generated": "The detector MDMF (model {model}, fingerprint {fingerprint}) says of “{name}”: {support}; a score "
     "like this is {times} as common among generated pictures as among real ones, and of 100 real pictures{like} of its "
-    "calibration {real} an answer as strong as this or stronger, of 100 generated ones {generated}.",
+    "calibration {real} an answer as strong as this or stronger, of 100 generated ones {generated}; a genuine "
+    "painting, render or glossy studio picture could look the same, more easily than a photograph.",
     "real": "The detector MDMF (model {model}, fingerprint {fingerprint}) says of “{name}”: {support}; a score like "
     "this is {times} as common among real pictures as among generated ones, and of 100 real pictures{like} of its "
     "calibration {real} an answer as strong as this or stronger, of 100 generated ones {generated}; a generator that "
@@ -138,13 +145,13 @@ def real_pictures(verdict: Verdict) -> Sentence:
 
 
 def weight(found: Strength) -> Sentence:
-    """The likelihood ratio in words; support for a real picture never stands alone."""
+    """The likelihood ratio in words; support for either side never stands alone."""
     if not found.side:
         return said("strength.neither", AS_COMMON, support=found.support)
     ratio, least = _towards(found)
     kind = found.side + ("_least" if least else "")
     text = said(f"strength.{kind}", TIMES[kind], ratio=two_digits(ratio), support=found.support)
-    return text if found.side == GENERATED else joined([text, UNKNOWN])
+    return joined([text, DOUBTS[found.side]])
 
 
 def _towards(found: Strength) -> tuple[float, bool]:
