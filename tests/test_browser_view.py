@@ -180,11 +180,13 @@ def test_a_click_into_the_enlarged_map_chooses_what_lies_there(page):
 
 def test_of_two_clicks_one_right_after_the_other_the_last_counts(page):
     start_view(page)
-    place, told = box(page, "#map .image-frame"), []
+    place, told, reading = box(page, "#map .image-frame"), [], page.locator("#reading output")
     for across in (0.3, 0.5):  # the second between two patches: what is told there is what is chosen
         point = place["x"] + across * place["width"], place["y"] + 0.4 * place["height"]
+        reading.evaluate("(reading) => { reading.textContent = ''; }")
         page.mouse.move(*point)
-        told.append(page.locator("#reading output").inner_text())
+        expect(reading).to_contain_text("Patch")
+        told.append(reading.inner_text())
         page.mouse.click(*point)
     assert told[0] != told[1]
     wait_for_patch(page, int(told[1].split(":")[0].removeprefix("Patch ")))
