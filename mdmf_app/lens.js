@@ -2,7 +2,9 @@
 
 const SEEN = 15, SIDE = 248, AGAIN = 120;
 let askedAt = 0, waiting = null, piece = {source: "", pen: null};
+let followed = null;  // the patch that the magnifier stands on, as after an arrow key; null where it follows a pointer
 const isMagnified = () => find("#stage.magnified");
+const hideLens = () => find("#lens")?.classList.remove("on");
 const magnify = ([across, down], x, y) => {
   const lens = find("#lens .lens"), key = cells()?.key;
   if (!lens || !key || !isMagnified()) return;
@@ -47,15 +49,19 @@ const magnifyPatch = (index) => {
   const cell = cells()?.cells[index], rect = image()?.getBoundingClientRect();
   if (!cell || !rect) return;
   const middle = [(cell[0] + cell[2]) / 2, (cell[1] + cell[3]) / 2];
+  followed = index;
   magnify(middle, rect.left + middle[0] * rect.width, rect.top + middle[1] * rect.height);
 };
 const useLens = (used) => {
   find("#stage").classList.toggle("magnified", used);
   find("[data-view=lens]")?.setAttribute("aria-pressed", used);
-  find("#lens")?.classList.remove("on");
+  hideLens();
   if (used && current !== null) magnifyPatch(current);
 };
-document.addEventListener("scroll", () => find("#lens")?.classList.remove("on"), true);
+document.addEventListener("scroll", () => {
+  if (followed !== null && find("#lens.on")) magnifyPatch(followed); else hideLens();
+}, true);
 document.addEventListener("pointerout", (event) => {
-  if (event.pointerType !== "touch" && event.target.closest?.("#map") && !event.relatedTarget?.closest?.("#map")) find("#lens")?.classList.remove("on");
+  const left = event.target.closest?.("#map") && !event.relatedTarget?.closest?.("#map");
+  if (event.pointerType !== "touch" && left && followed === null) hideLens();
 });

@@ -157,6 +157,7 @@ const read = (event) => {
   if (!image()?.naturalWidth) return;
   const place = shareOf(event);
   tell(under(place));
+  followed = null;
   magnify(place, event.clientX, event.clientY);
 };
 const spread = () => {

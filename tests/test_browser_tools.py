@@ -19,6 +19,7 @@ PASTE = """(text) => {
     clipboardData.setData("text/plain", text);
     document.body.dispatchEvent(new ClipboardEvent("paste", {clipboardData, bubbles: true}));
 }"""
+TWO_FRAMES = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 ADDRESS = "https://elsewhere.test/picture.jpg"
 
 
@@ -109,6 +110,11 @@ def test_the_magnifier_follows_the_arrow_keys(page):
     page.keyboard.press("ArrowDown")
     page.locator("#lens").wait_for()
     page.locator("#patch h3", has_text="Patch").first.wait_for()
+    away = page.locator("#lens").bounding_box()["y"] - page.locator("#map img").bounding_box()["y"]
+    page.evaluate("scrollBy(0, scrollY ? -30 : 30)")
+    page.evaluate(TWO_FRAMES)
+    place = page.locator("#lens").bounding_box()["y"] - page.locator("#map img").bounding_box()["y"]
+    assert page.locator("#lens").is_visible() and place == pytest.approx(away, abs=1), "it stays on its patch"
     page.keyboard.press("m")
     page.locator("#lens").wait_for(state="hidden")
 
