@@ -62,6 +62,7 @@ def test_a_picture_is_judged_in_the_browsers_language(chromium, address, axe, lo
     assert labels_of(page, words, TABS, "")
     page.locator("#examples button.thumbnail-item", has_text=words["example.title.china.jpg"]).first.click()
     page.locator("#legend .bar").wait_for()
+    served.drawn(page)
     headline = page.locator("#verdict h2").inner_text()
     assert any(words[sentence.key] in headline for sentence in VERDICTS.values())
     assert words[NOTHING.key] in page.locator("#verdict .origin").inner_text()
