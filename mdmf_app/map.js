@@ -51,6 +51,7 @@ document.addEventListener("load", ({target}) => {
   frame().style.setProperty("--ratio", target.naturalWidth / target.naturalHeight);
   const key = `${cells()?.key ?? target.naturalWidth / target.naturalHeight}`;
   if (key !== shown) { shown = key; current = null; fit(); } else apply();
+  if (pointed && document.elementFromPoint(pointed.clientX, pointed.clientY)?.closest("#map .image-frame")) read(pointed);
 }, true);
 addEventListener("resize", apply);
 
@@ -67,7 +68,7 @@ const tell = (index) => {
 const under = ([across, down]) => cells()?.cells.findIndex(
   ([left, top, right, bottom]) => left <= across && across < right && top <= down && down < bottom) ?? -1;
 
-let later = null;
+let later = null, pointed = null;  // where a mouse rests on the map, which may be drawn anew under it
 const setNumber = (index) => {
   const input = find("#number input");
   clearTimeout(later);
@@ -79,7 +80,7 @@ const setNumber = (index) => {
 };
 const choose = (index) => {
   if (!find("#number input")) return;
-  current = index;
+  [current, pointed] = [index, null];
   tell(index);
   magnifyPatch(index);
   raise(index, false);
@@ -122,7 +123,8 @@ const fill = (full) => {
   const stage = find("#stage");
   stage.classList.toggle("full", full);
   find("[data-view=full]")?.setAttribute("aria-pressed", full);
-  if (full) stage.requestFullscreen?.().catch(() => {});
+  const leave = () => { if (!stage.classList.contains("full")) document.exitFullscreen(); };  // the key came twice
+  if (full) stage.requestFullscreen?.().then(leave).catch(() => {});
   else if (document.fullscreenElement) document.exitFullscreen();
   requestAnimationFrame(fit);
   find("#map .image-container > button")?.focus({preventScroll: true});
@@ -164,9 +166,11 @@ const spread = () => {
   const [first, second] = [...fingers.values()];
   return Math.hypot(first.clientX - second.clientX, first.clientY - second.clientY);
 };
+document.documentElement.addEventListener("pointerleave", () => { pointed = null; });
 document.addEventListener("pointermove", (event) => {
   const last = fingers.get(event.pointerId);
   if (!last) {
+    pointed = event.pointerType === "mouse" && event.target.closest?.("#map") ? event : null;
     if (onMap(event)) read(event);
     return;
   }

@@ -111,6 +111,7 @@ def test_two_files_are_compared_by_it(page, files):
         page.locator(f"#compare-{side} input[type=file]").set_input_files(files[name])
         page.locator(f"#compare-{side}-map img").wait_for()
         assert page.locator(f"#compare-{side}-card .origin").inner_text().startswith(WORDS[name])
+    expect(page.locator("#compare-together")).to_contain_text("The files differ")
     told = page.locator("#compare-together").inner_text()
     assert "The files differ in what they declare of their origin: the first “made by generative AI” (signed by" in told
     assert "the second nothing." in told

@@ -89,6 +89,7 @@ def tap(page, across: float, down: float) -> None:
     page.touchscreen.tap(*place_of(page, across, down))
     page.locator("#right.sheet").wait_for()
     page.wait_for_timeout(600)  # the page moves until what was tapped is in sight
+    served.still(page)
 
 
 @on_phones
@@ -213,6 +214,7 @@ def test_full_screen_crops_nothing_and_escape_or_its_key_leaves_it(page):
     page.locator("[data-view=full]").click()
     page.locator("#stage.full").wait_for()
     page.wait_for_timeout(400)
+    served.still(page)
     box, size = page.locator("#map img").bounding_box(), page.viewport_size
     assert box["x"] >= -0.5 and box["x"] + box["width"] <= size["width"] + 0.5
     assert box["y"] >= -0.5 and box["y"] + box["height"] <= size["height"] + 0.5

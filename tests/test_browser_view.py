@@ -27,6 +27,8 @@ def page(chromium, address, parts):
     page = served.open_page(chromium, address, 1440, 900)
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     give(page, parts / "china.png")
+    page.get_by_text("Drawn finer").wait_for()  # no other drawing takes the map's place after this one
+    drawn(page)
     yield page
     page.context.close()
 
@@ -52,6 +54,21 @@ COMING = """() => {
     return at("#coming strong")?.textContent === "flower.png" && at("#coming").innerText.includes("Sending")
         && at("#coming img[src^='blob:']")?.checkVisibility()
         && !at("#verdict").checkVisibility() && !at("#map").checkVisibility();
+}"""
+
+
+CLICKS = """(points) => {
+    for (const [clientX, clientY] of points) {
+        const at = {bubbles: true, cancelable: true, detail: 1, pointerId: 1, pointerType: "mouse", clientX, clientY};
+        const there = document.elementFromPoint(clientX, clientY);
+        for (const type of ["pointerdown", "pointerup", "click"]) there.dispatchEvent(new PointerEvent(type, at));
+    }
+}"""  # at one moment, so that no answer of the server comes between them
+TAKE_AWAY = """() => {
+    document.querySelector("#reading output").textContent = "";
+    window.away = document.querySelector("#map img");
+    window.stood = window.away.parentElement;
+    window.away.remove();
 }"""
 
 
@@ -180,16 +197,29 @@ def test_a_click_into_the_enlarged_map_chooses_what_lies_there(page):
 
 def test_of_two_clicks_one_right_after_the_other_the_last_counts(page):
     start_view(page)
+    drawn(page)
     place, told, reading = box(page, "#map .image-frame"), [], page.locator("#reading output")
-    for across in (0.3, 0.5):  # the second between two patches: what is told there is what is chosen
-        point = place["x"] + across * place["width"], place["y"] + 0.4 * place["height"]
+    points = [(place["x"] + across * place["width"], place["y"] + 0.4 * place["height"]) for across in (0.3, 0.5)]
+    for point in points:  # the second between two patches: what is told there is what is chosen
         reading.evaluate("(reading) => { reading.textContent = ''; }")
         page.mouse.move(*point)
         expect(reading).to_contain_text("Patch")
         told.append(reading.inner_text())
-        page.mouse.click(*point)
     assert told[0] != told[1]
+    page.evaluate(CLICKS, points)
     wait_for_patch(page, int(told[1].split(":")[0].removeprefix("Patch ")))
+
+
+def test_what_is_pointed_at_while_the_map_is_drawn_anew_is_told_once_it_is_there(page):
+    start_view(page)
+    drawn(page)
+    place, reading = box(page, "#map .image-frame"), page.locator("#reading output")
+    page.mouse.move(place["x"] + 9, place["y"] + 9)
+    page.evaluate(TAKE_AWAY)
+    page.mouse.move(place["x"] + 0.4 * place["width"], place["y"] + 0.4 * place["height"])
+    assert reading.inner_text() == ""
+    page.evaluate("() => { window.stood.append(window.away); window.away.dispatchEvent(new Event('load')); }")
+    expect(reading).to_contain_text("Patch")
 
 
 def test_arrow_keys_go_from_patch_to_patch(page, bundled, parts):

@@ -153,7 +153,7 @@ def test_an_archive_then_sorted_filtered_and_opened(page, twelve, tmp_path):
     button.focus()
     page.keyboard.press("Enter")
     page.locator("#map img").wait_for()
-    assert "01_flower.png" in page.locator("#verdict .line").inner_text()
+    expect(page.locator("#verdict .line")).to_contain_text("01_flower.png")
     served.open_tab(page, "Many pictures")
     page.locator("#many-table tr:not([hidden]) td").first.click()
     page.get_by_role("tab", name="One picture", selected=True).wait_for()
@@ -191,7 +191,7 @@ def test_the_tabs_are_accessible_and_need_no_sideways_scrolling(chromium, addres
             page.locator(".stage-of-two img").first.wait_for()
         for across in (390, width):
             page.set_viewport_size({"width": across, "height": 844})
-            assert not page.evaluate("document.documentElement.scrollWidth > window.innerWidth"), (name, across)
+            page.wait_for_function("document.documentElement.scrollWidth <= window.innerWidth")
             part = "html" if name == "Many pictures" else f"[role=tabpanel]:has({PARTS[name]})"
             assert violations(page, axe, part) == [], (name, across)
     page.context.close()
@@ -205,7 +205,7 @@ def test_two_pictures_side_by_side(page, bundled, parts):
     page.locator("#compare-second input[type=file]").set_input_files(paths[1])
     page.locator("#compare-second-map img").wait_for()
     found = [bundled.detect(path) for path in paths]
-    assert compare(*found)["sentence"] in page.locator("#compare-together").inner_text()
+    expect(page.locator("#compare-together")).to_contain_text(compare(*found)["sentence"])
     for name, evidence in zip(("first", "second"), found, strict=True):
         text = page.locator(f"#compare-{name}-card").inner_text()
         assert VERDICTS[evidence.verdict.outcome] in text and f"{evidence.verdict.p_value:.3g}" in text
@@ -218,6 +218,7 @@ def test_two_pictures_are_blended_and_their_difference_is_shown(page, parts):
         page.locator(f"#compare-{place}-map img").wait_for()
     stage = page.locator(".stage-of-two")
     expect(stage).to_contain_text("The second lies on the first pixel on pixel, corner on corner.")
+    served.still(page, ".stage-of-two img.second")
     boxes = [stage.locator(f"img.{name}").bounding_box() for name in ("first", "second")]
     assert boxes[0] == boxes[1] and boxes[0]["width"] > 300
     opacity = "document.querySelector('.stage-of-two .{}').computedStyleMap().get('opacity').value"
