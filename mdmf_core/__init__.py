@@ -5,10 +5,15 @@
 
 Source: "Micro-Defects expose Macro-Fakes" (arXiv 2605.09296). The package never imports gradio, and importing it alone
 imports no torch: a name is loaded when it is first asked for.
+
+Importing it also says how long the threads of GNU's OpenMP, which torch uses on Linux, wait for each other awake
+(GOMP_SPINCOUNT). By default that is so long that beside one busy program the network takes many times as long. It
+counts where torch was not imported before; whoever sets GOMP_SPINCOUNT or OMP_WAIT_POLICY is left alone.
 """
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Detector", "Evidence", "MDMFError", "read"]
 __version__ = "1.0.0"
+
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 
 _HOMES = {"Detector": "detector", "Evidence": "evidence", "MDMFError": "errors", "read": "images.reader"}
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -54,3 +57,14 @@ def test_importing_the_core_takes_no_time_and_its_names_are_there():
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert float(done.stdout) < 0.1
+
+
+@pytest.mark.parametrize("asked", [{}, {"GOMP_SPINCOUNT": "7000"}, {"OMP_WAIT_POLICY": "ACTIVE"}])
+def test_threads_wait_as_is_best_beside_other_programs_unless_somebody_chose_another_way(asked):
+    free = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    program = [sys.executable, "-c", "from mdmf_core import Detector; Detector"]
+    told = free | {"OMP_DISPLAY_ENV": "VERBOSE"} | asked
+    done = subprocess.run(program, cwd=ROOT, env=told, capture_output=True, text=True, check=True)
+    expected = asked or {"GOMP_SPINCOUNT": "5000"}
+    assert all(f"{name} = '{value}'" in done.stderr for name, value in expected.items()), done.stderr
+    assert ("GOMP_SPINCOUNT = '5000'" in done.stderr) == (not asked)

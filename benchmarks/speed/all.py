@@ -6,7 +6,7 @@
 
 Sections: `stages` (where the time of a picture goes), `encoder` (against what the processor can do), `dinov2`, `mmd`
 (against alibi-detect, hyppo, plain torch and numpy), `bank` (growth, with plots), `start`, `web`
-(clients at once) and `drop` (a picture in a browser).
+(clients at once), `drop` (a picture in a browser) and `beside` (a picture while another program is busy).
 What is compared takes turns within one run, for machines are noisy; times are milliseconds unless a name says so.
 Needs requirements-dev.txt. `mmd` installs alibi-detect into runs/alibi-detect, for it needs an older numpy.
 """
@@ -24,10 +24,10 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.speed import drop, mmd, page, picture  # noqa: E402
+from benchmarks.speed import beside, drop, mmd, page, picture  # noqa: E402
 from benchmarks.speed.measure import Rows, facts  # noqa: E402
 
-SECTIONS = {**picture.SECTIONS, **mmd.SECTIONS, **page.SECTIONS, **drop.SECTIONS}
+SECTIONS = {**picture.SECTIONS, **mmd.SECTIONS, **page.SECTIONS, **drop.SECTIONS, **beside.SECTIONS}
 
 
 def shown(value: Any) -> str:
