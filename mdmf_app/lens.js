@@ -49,7 +49,7 @@ const magnifyPatch = (index) => {
   const cell = cells()?.cells[index], rect = image()?.getBoundingClientRect();
   if (!cell || !rect) return;
   const middle = [(cell[0] + cell[2]) / 2, (cell[1] + cell[3]) / 2];
-  followed = index;
+  [followed, pointed] = [index, null];
   magnify(middle, rect.left + middle[0] * rect.width, rect.top + middle[1] * rect.height);
 };
 const useLens = (used) => {

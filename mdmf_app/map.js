@@ -80,7 +80,7 @@ const setNumber = (index) => {
 };
 const choose = (index) => {
   if (!find("#number input")) return;
-  [current, pointed] = [index, null];
+  current = index;
   tell(index);
   magnifyPatch(index);
   raise(index, false);
